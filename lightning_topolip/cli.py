@@ -1,0 +1,124 @@
+"""The command `topolip`: train with the callback from a recipe, or analyse a model that is already trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import auto_cli
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from rich.console import Console
+
+from lightning_topolip import data as _data  # noqa: F401  so that its classes can be named without their path
+from lightning_topolip.analysis import analyze
+from lightning_topolip.checkpoints import load_model, write_json
+from lightning_topolip.clouds import Reduction
+from lightning_topolip.diagrams import Engine
+from lightning_topolip.probe import take_probe
+from lightning_topolip.settings import View
+from lightning_topolip.terminal import report_table
+
+_USAGE = """usage: topolip <command> ...
+
+  fit       train a network from a recipe:          topolip fit --config examples/vit_digits.yaml
+  validate  validate it, same options as fit
+  test      test it, same options as fit
+  analyze   smoothness of a trained network:         topolip analyze --model resnet18 --data DigitsDataModule
+
+`topolip <command> --help` lists the options of a command."""
+
+_TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: What stands behind ``topolip``; those of the process by default.
+    """
+    chosen = list(sys.argv[1:] if arguments is None else arguments)
+    if chosen[:1] == ["analyze"]:
+        _analyze(chosen[1:])
+    elif chosen and chosen[0] in _TRAINER_COMMANDS:
+        _TopoLipCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "topolip"},
+            args=None if arguments is None else chosen,
+        )
+    else:
+        Console(soft_wrap=True).print(_USAGE, markup=False, highlight=False)
+        sys.exit(0 if chosen in ([], ["-h"], ["--help"]) else 2)
+
+
+def _analyze(arguments: list[str]) -> None:
+    try:
+        auto_cli(analyze_command, args=arguments, prog="topolip analyze", as_positional=False)
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        sys.exit(f"topolip analyze: {error}")
+
+
+class _TopoLipCLI(LightningCLI):
+    """Lightning's command line, told what the data know about the model."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Take the number of classes and the image's shape from the data."""
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+
+
+def analyze_command(
+    model: str,
+    data: LightningDataModule,
+    weights: str | None = None,
+    pretrained: bool = False,
+    split: Literal["train", "val", "test"] = "test",
+    layers: str | list[str] = "auto",
+    probe_size: int = 256,
+    order: float | Literal["inf"] = 2.0,
+    reduction: Reduction = "flatten",
+    engine: Engine = "giotto",
+    view: View = "scaled",
+    noise_splits: int = 4,
+    output: Path = Path("topolip.json"),
+) -> None:
+    """Print how smoothly a trained network carries data from layer to layer, and write the numbers to a file.
+
+    Args:
+        model: A checkpoint that `topolip fit` wrote, or the name of a timm model.
+        data: Where the probe comes from, such as DigitsDataModule or ImageFolderDataModule.
+        weights: For a timm model, a file with its weights.
+        pretrained: For a timm model, take its published weights (needs a network or a cache).
+        split: Which part of the data the probe comes from.
+        layers: "auto", a pattern such as "blocks.*", or a list of names.
+        probe_size: Number of samples.
+        order: Order of the Wasserstein distance, from 1 to "inf", the bottleneck distance.
+        reduction: "flatten", "mean" or "cls".
+        engine: "giotto", "ripser" or "gudhi".
+        view: "scaled" or "raw".
+        noise_splits: Random halvings of the probe for the noise band.
+        output: The JSON file.
+    """
+    network = load_model(model, weights, pretrained)
+    data.prepare_data()
+    data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
+    loader = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
+    report = analyze(
+        network,
+        take_probe(loader, probe_size),
+        layers,
+        order=float(order),
+        reduction=reduction,
+        engine=engine,
+        view=view,
+        noise_splits=noise_splits,
+    )
+    write_json(output, {"model": model, "data": type(data).__name__, "split": split, **report.to_dict()})
+    console = Console()
+    console.print(report_table(report, title=f"{model} on {type(data).__name__}, {split}"))
+    console.print(f"Written to {output}", highlight=False)

@@ -1,0 +1,8 @@
+"""Real images for training, without normalisation: pixels in [0, 1], so that models own the scale."""
+
+from lightning_topolip.data.cifar10 import CIFAR10DataModule
+from lightning_topolip.data.datamodule import ImageDataModule
+from lightning_topolip.data.digits import DigitsDataModule
+from lightning_topolip.data.folder import ImageFolderDataModule
+
+__all__ = ["CIFAR10DataModule", "DigitsDataModule", "ImageDataModule", "ImageFolderDataModule"]

@@ -1,0 +1,76 @@
+"""The handwritten digits that come with scikit-learn."""
+
+import torch
+from torch.nn.functional import interpolate
+
+from lightning_topolip.data.datamodule import ImageDataModule
+from lightning_topolip.data.images import LabelledImages, mixed_order
+
+__all__ = ["DigitsDataModule"]
+
+
+class DigitsDataModule(ImageDataModule):
+    """Handwritten digits of scikit-learn: 1,797 real images, nothing to download.
+
+    The 8 x 8 images (UCI "Optical Recognition of Handwritten Digits", values 0 to 16) are scaled to [0, 1]
+    and enlarged bilinearly. The split is stratified: 60% training, 20% validation, 20% test.
+
+    Args:
+        batch_size: Images of a batch.
+        num_workers: Processes that load.
+        seed: Seed of the split, the subset, the order and the augmentation.
+        subset: Number of training images kept, class-balanced; None keeps all 1,079.
+        augment: Shift training images by up to 2 pixels.
+        image_size: Height and width in pixels.
+        channels: Copies of the grey channel.
+
+    Example:
+        >>> from lightning_topolip.data import DigitsDataModule
+        >>> data = DigitsDataModule(batch_size=64)
+        >>> images, labels = next(iter(data.train_dataloader()))
+        >>> images.shape, labels.shape
+        (torch.Size([64, 3, 32, 32]), torch.Size([64]))
+    """
+
+    class_names = tuple("0123456789")
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        *,
+        num_workers: int = 0,
+        seed: int = 0,
+        subset: int | None = None,
+        augment: bool = True,
+        image_size: int = 32,
+        channels: int = 3,
+    ) -> None:
+        """Check the arguments."""
+        super().__init__(batch_size, num_workers, seed, subset)
+        if image_size < 8 or channels < 1:
+            raise ValueError(
+                f"image_size must be at least 8 pixels and channels at least 1; got {image_size} and "
+                f"{channels}. Give for example 32 and 3."
+            )
+        self.augment = augment
+        self.image_shape = (channels, image_size, image_size)
+
+    def setup(self, stage: str) -> None:
+        """Enlarge and split the images."""
+        if self._sets:
+            return
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        small = torch.from_numpy(digits.images / 16).float().unsqueeze(1)
+        images = interpolate(small, size=self.image_shape[1:], mode="bilinear").clamp(0, 1)
+        images = images.expand(-1, self.image_shape[0], -1, -1)
+        labels = torch.from_numpy(digits.target).long()
+        order = mixed_order(labels, self._generators["split"])
+        held = round(0.2 * len(labels))
+        kept = self._keep_subset(order[2 * held :], labels)
+        self._sets = {
+            "train": LabelledImages(images, labels, kept, seed=self.seed, padding=2 if self.augment else 0),
+            "val": LabelledImages(images, labels, order[:held]),
+            "test": LabelledImages(images, labels, order[held : 2 * held]),
+        }

@@ -1,0 +1,123 @@
+"""Image files in folders, one folder a class."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lightning_topolip.data.datamodule import ImageDataModule
+from lightning_topolip.data.images import ImageFiles, LabelledImages, list_images, mixed_order
+
+__all__ = ["ImageFolderDataModule"]
+
+
+class ImageFolderDataModule(ImageDataModule):
+    """Image files in folders: `train/<class>/*`, `test/<class>/*` and, if there is one, `val/<class>/*`.
+
+    Files are read with Pillow when they are needed, as RGB. An image of another size is resized (shorter side
+    to `image_size`, bilinear) and cropped to its centre. Without a `val` folder a stratified part of the
+    training images is held out. Validation and test images come in an order, fixed by the seed, that mixes
+    the classes.
+
+    Args:
+        root: Folder that holds `train` and `test`.
+        image_size: Height and width in pixels.
+        val_fraction: Part of the training images held out where there is no `val` folder.
+        batch_size: Images of a batch.
+        num_workers: Processes that load.
+        seed: Seed of the split, the subset, the order and the augmentation.
+        subset: Number of training images kept, class-balanced; None keeps all.
+        augment: Crop training images at random after padding by an eighth of their size, and flip half of
+            them.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from lightning_topolip.data import ImageFolderDataModule
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        ...     (root / name).mkdir(parents=True)
+        ...     for number in range(4):
+        ...         Image.new("RGB", (40, 30)).save(root / name / f"{number}.png")
+        >>> data = ImageFolderDataModule(str(root), val_fraction=0.25, batch_size=4, num_workers=0)
+        >>> images, labels = next(iter(data.train_dataloader()))
+        >>> images.shape, data.class_names
+        (torch.Size([4, 3, 32, 32]), ('cat', 'dog'))
+    """
+
+    def __init__(
+        self,
+        root: str,
+        image_size: int = 32,
+        *,
+        val_fraction: float = 0.1,
+        batch_size: int = 128,
+        num_workers: int = 2,
+        seed: int = 0,
+        subset: int | None = None,
+        augment: bool = True,
+    ) -> None:
+        """Check the arguments and read the names of the classes."""
+        super().__init__(batch_size, num_workers, seed, subset)
+        if not 0 < val_fraction < 1:
+            raise ValueError(f"val_fraction must lie between 0 and 1; got {val_fraction}. Give for example 0.1.")
+        if image_size < 1:
+            raise ValueError(f"image_size must be at least 1 pixel; got {image_size}. Give for example 32.")
+        self.root = Path(root)
+        self.val_fraction = val_fraction
+        self.augment = augment
+        self.image_shape = (3, image_size, image_size)
+        self.class_names = _class_names(self.root)
+
+    def setup(self, stage: str) -> None:
+        """List the files and split the training files."""
+        if self._sets:
+            return
+        split = self._generators["split"]
+        files, labels = self._list("train")
+        order = mixed_order(labels, split)
+        if (self.root / "val").is_dir():
+            val = LabelledImages(*self._list("val"))
+            val.indices = mixed_order(val.labels, split)
+        else:
+            held = max(1, round(self.val_fraction * len(labels)))
+            val = LabelledImages(files, labels, order[:held])
+            order = order[held:]
+        test = LabelledImages(*self._list("test"))
+        test.indices = mixed_order(test.labels, split)
+        kept = self._keep_subset(order, labels)
+        padding = self.image_shape[1] // 8 if self.augment else 0
+        train = LabelledImages(files, labels, kept, seed=self.seed, padding=padding, flip=self.augment)
+        self._sets = {"train": train, "val": val, "test": test}
+
+    def _list(self, part: str) -> tuple[ImageFiles, Tensor]:
+        paths, labels = list_images(self.root / part, self.class_names)
+        return ImageFiles(paths, self.image_shape[1]), labels
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    """Give the names of the class folders, the same in every part of the data."""
+    for folder in (root, root / "train", root / "test"):
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"root must be a folder with train/<class>/* and test/<class>/*; got {root}, and {folder} "
+                "does not exist. Check the path, or create the folder."
+            )
+    names = {
+        part.name: sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
+        for part in (root / "train", root / "test", root / "val")
+        if part.is_dir()
+    }
+    for part, found in names.items():
+        odd = sorted(set(names["train"]) ^ set(found))
+        if odd:
+            raise ValueError(
+                f"root must hold the same classes in train and {part}; got {odd} in one of them only, "
+                f"under {root}. Rename, add or remove those folders."
+            )
+    if len(names["train"]) < 2:
+        raise ValueError(
+            f"root must hold at least two classes; got {names['train']} in {root / 'train'}. Put the images "
+            "of each class in a folder train/<class>."
+        )
+    return tuple(names["train"])

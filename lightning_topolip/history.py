@@ -1,0 +1,94 @@
+"""What a run has shown so far: the curve of every analysis and the drift from each to the next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lightning_topolip.smoothness import INPUT, SmoothnessReport, epoch_drifts
+from lightning_topolip.topology import Array
+
+
+@dataclass
+class History:
+    """The training axis of one run.
+
+    Attributes:
+        epochs: Position of every analysis: epochs trained by then, 0 before training.
+        curves: Smoothness curve of every analysis, by the step's later layer.
+        drifts: Epoch drift from the analysis before, by layer; empty for the first analysis.
+        last: The latest report, with its diagrams.
+    """
+
+    epochs: list[float] = field(default_factory=list)
+    curves: list[dict[str, float]] = field(default_factory=list)
+    drifts: list[dict[str, float]] = field(default_factory=list)
+    last: SmoothnessReport | None = None
+
+    def add(self, epoch: float, report: SmoothnessReport) -> dict[str, float]:
+        """Add an analysis.
+
+        Args:
+            epoch: Epochs trained by now, later than all before.
+            report: What was found.
+
+        Returns:
+            The epoch drift of every layer since the analysis before; empty for the first.
+        """
+        moved = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
+        self.epochs.append(epoch)
+        self.curves.append(dict(zip(report.layers[1:], report.curve.tolist(), strict=True)))
+        self.drifts.append(moved)
+        self.last = report
+        return moved
+
+    def due(self, epoch: float, every_n_epochs: int) -> bool:
+        """Tell whether a multiple of ``every_n_epochs`` was reached since the last analysis, or there was none."""
+        return not self.epochs or epoch // every_n_epochs > self.epochs[-1] // every_n_epochs
+
+
+def scalars(report: SmoothnessReport, moved: dict[str, float]) -> dict[str, float]:
+    """Name the numbers of an analysis as they are logged.
+
+    Args:
+        report: The analysis.
+        moved: Epoch drift by layer, empty for a first analysis.
+
+    Returns:
+        Numbers by logged key; the keys are listed in `TopoLipCallback`.
+    """
+    values = {
+        "topolip/score": report.score,
+        "topolip/speed_mean": report.speed_mean,
+        "topolip/speed_max": report.speed_max,
+        "topolip/epoch_drift": float(np.mean(list(moved.values()))) if moved else math.nan,
+        "topolip/noise": report.noise.level,
+        "topolip/signal": report.noise.signal,
+    }
+    if INPUT in report.layers:
+        values["topolip/input_drift"] = report.input_drift
+    values |= {f"topolip_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}
+    values |= {f"topolip_epoch/{layer}": w for layer, w in moved.items()}
+    return values
+
+
+def step_names(history: History) -> list[str]:
+    """List the layers at which the steps of the curves end, in the order of execution."""
+    return list(dict.fromkeys(name for curve in history.curves for name in curve))
+
+
+def table(rows: list[dict[str, float]], names: list[str]) -> Array:
+    """Lay values by name out as a matrix.
+
+    Args:
+        rows: One mapping an analysis.
+        names: The columns.
+
+    Returns:
+        Shape ``(len(rows), len(names))``, NaN where a row lacks a name.
+    """
+    return np.array([[row.get(name, math.nan) for name in names] for row in rows], dtype=np.float64).reshape(
+        len(rows), len(names)
+    )

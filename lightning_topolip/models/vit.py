@@ -1,0 +1,133 @@
+"""Vision transformers for small images."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from timm.models.vision_transformer import VisionTransformer
+
+from lightning_topolip.models.classifier import ImageClassifier
+
+__all__ = ["ViTClassifier"]
+
+_SIZES = {  # width, depth, heads
+    "micro": (64, 6, 4),
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+}
+
+
+class ViTClassifier(ImageClassifier):
+    """Vision transformer with normalisation before attention and MLP (arXiv 2010.11929), built by timm.
+
+    The image is cut into square patches; each block gives (batch, tokens, width) with tokens = (image_size /
+    patch_size)^2 + 1, the class token first. The blocks are `network.blocks.0` and so on.
+
+    | size | width | depth | heads | parameters at 32 pixels, 10 classes |
+    | --- | --- | --- | --- | --- |
+    | micro | 64 | 6 | 4 | 0.3 million, for small data on a processor |
+    | tiny | 192 | 12 | 3 | 5.4 million |
+    | small | 384 | 12 | 6 | 21 million |
+    | base | 768 | 12 | 12 | 85 million |
+
+    Args:
+        size: Named shape, see the table.
+        num_classes: Number of classes, two or more.
+        image_size: Height and width of an image in pixels, a multiple of `patch_size`.
+        patch_size: Height and width of a patch in pixels.
+        in_channels: Channels of an image.
+        width: Features of a token, a multiple of `heads`; None takes it from `size`.
+        depth: Number of blocks; None takes it from `size`.
+        heads: Attention heads of a block; None takes it from `size`.
+        pool: What the head reads: "avg", the mean of all patch tokens, which learns small data faster, or
+            "token", the class token, as in the paper. The class token is there in both.
+        drop_path: Highest rate of stochastic depth, reached in the last block.
+        mean: Subtracted from the pixels, one number a channel; None is 0.5 each.
+        std: Divides the pixels after that, one positive number a channel; None is 0.25 each.
+        optimizer: "adamw" or "sgd".
+        learning_rate: Highest learning rate, reached when the warm-up ends.
+        weight_decay: Strength of weight decay on matrices and kernels.
+        momentum: Nesterov momentum of SGD; AdamW ignores it.
+        warmup_fraction: Part of all optimizer steps spent warming up, from 0 to below 1.
+        label_smoothing: Probability spread evenly over all classes in the training loss.
+
+    Example:
+        >>> import torch
+        >>> from lightning_topolip.models import ViTClassifier
+        >>> model = ViTClassifier(size="micro", num_classes=10, image_size=32, patch_size=4)
+        >>> model(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+        >>> len(model.network.blocks)
+        6
+    """
+
+    def __init__(
+        self,
+        size: Literal["micro", "tiny", "small", "base"] = "small",
+        num_classes: int = 10,
+        image_size: int = 32,
+        patch_size: int = 4,
+        *,
+        in_channels: int = 3,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        pool: Literal["avg", "token"] = "avg",
+        drop_path: float = 0.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        momentum: float = 0.9,
+        warmup_fraction: float = 0.1,
+        label_smoothing: float = 0.1,
+    ) -> None:
+        """Check the arguments and build the network."""
+        if size not in _SIZES:
+            raise ValueError(
+                f"size must be one of {', '.join(_SIZES)}; got {size!r}. Choose the nearest and set "
+                "width, depth and heads."
+            )
+        if patch_size < 1 or image_size < 1 or image_size % patch_size:
+            raise ValueError(
+                f"image_size must be a multiple of patch_size; got image_size={image_size} and "
+                f"patch_size={patch_size}. Resize the images or choose a patch_size that divides "
+                "them."
+            )
+        if pool not in ("avg", "token"):
+            raise ValueError(f"pool must be 'avg' or 'token'; got {pool!r}. Choose one of them.")
+        shape = (width, depth, heads)
+        width_, depth_, heads_ = (
+            named if given is None else given for given, named in zip(shape, _SIZES[size], strict=True)
+        )
+        if min(width_, depth_, heads_) < 1 or width_ % heads_:
+            raise ValueError(
+                f"width must be a multiple of heads, and width, depth and heads at least 1; got "
+                f"width={width_}, depth={depth_}, heads={heads_}. Set width and heads "
+                "together."
+            )
+        network = VisionTransformer(
+            img_size=image_size,
+            patch_size=patch_size,
+            in_chans=in_channels,
+            num_classes=num_classes,
+            global_pool=pool,
+            embed_dim=width_,
+            depth=depth_,
+            num_heads=heads_,
+            drop_path_rate=drop_path,
+        )
+        super().__init__(
+            network,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            mean=mean,
+            std=std,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            warmup_fraction=warmup_fraction,
+            label_smoothing=label_smoothing,
+        )

@@ -1,0 +1,214 @@
+"""The report of one analysis: smoothness over the depth of a network, and from one epoch to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_topolip.diagrams import Diagrams
+from lightning_topolip.noise import NoiseBand, noise_band
+from lightning_topolip.scores import speed_max, speed_mean, topolip
+from lightning_topolip.settings import VIEWS, Settings
+from lightning_topolip.topology import Array, LayerTopology, Path, layer_topology, path_drifts, step_drift
+from lightning_topolip.wasserstein import combine_dimensions
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class SmoothnessReport:
+    """What one analysis found along the depth of a network.
+
+    Attributes:
+        layers: Names in the order of execution, ``"input"`` first where the input is a tensor of real numbers.
+        topology: Scale and raw diagrams of every layer; None where the layer could not be measured.
+        drifts: By view (``"scaled"``, ``"raw"``) and part (``"all"``, ``"H0"``, ``"H1"``, ...) the drift of every
+            step from one layer to the next, shape ``(len(layers) - 1,)``; NaN where a layer could not be measured.
+        noise: The noise band of the headline's view.
+        points: Size n of the probe.
+        settings: What was computed.
+        failures: Why a layer is missing or not a number, by name.
+    """
+
+    layers: tuple[str, ...]
+    topology: tuple[LayerTopology | None, ...]
+    drifts: dict[str, dict[str, Array]]
+    noise: NoiseBand
+    points: int
+    settings: Settings
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def curve(self) -> Array:
+        """The smoothness curve: the headline's drift of every step, the step from the input included."""
+        return self.drifts[self.settings.view]["all"]
+
+    @property
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """The two layers of every step of the curve."""
+        return tuple(zip(self.layers[:-1], self.layers[1:], strict=True))
+
+    @property
+    def score(self) -> float:
+        """TopoLip of the headline over the network's own layers; NaN for fewer than three layers."""
+        return topolip(self.scored_drifts())
+
+    @property
+    def speed_mean(self) -> float:
+        """Mean drift of the headline over the network's own layers; NaN for fewer than two layers."""
+        return speed_mean(self.scored_drifts())
+
+    @property
+    def speed_max(self) -> float:
+        """Largest drift of the headline over the network's own layers; NaN for fewer than two layers."""
+        return speed_max(self.scored_drifts())
+
+    @property
+    def input_drift(self) -> float:
+        """Drift from the input to the first layer; NaN where the input is no tensor of real numbers."""
+        return float(self.curve[0]) if self._starts_at_input and self.curve.size else math.nan
+
+    @property
+    def diagrams(self) -> dict[str, Diagrams]:
+        """Raw diagrams by layer and dimension, without the layers that could not be measured."""
+        return {name: found.raw for name, found in zip(self.layers, self.topology, strict=True) if found}
+
+    def scored_drifts(self, view: str | None = None, part: str = "all") -> Array:
+        """Select the drifts that make up speed and TopoLip.
+
+        Args:
+            view: ``"scaled"`` or ``"raw"``; the headline's by default.
+            part: ``"all"`` for the combined dimensions, or ``"H0"``, ``"H1"``, ...
+
+        Returns:
+            Drifts over the network's own layers, with the input's step only under ``include_input``.
+        """
+        drifts = self.drifts[view or self.settings.view][part]
+        return drifts[1:] if self._starts_at_input and not self.settings.include_input else drifts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as plain values that `json.dumps` takes; NaN stays a float."""
+        return {
+            "score": self.score,
+            "speed_mean": self.speed_mean,
+            "speed_max": self.speed_max,
+            "input_drift": self.input_drift,
+            "noise": self.noise.level,
+            "signal": self.noise.signal,
+            "points": self.points,
+            "order": "inf" if math.isinf(self.settings.order) else self.settings.order,
+            "view": self.settings.view,
+            "dimensions": list(self.settings.dimensions),
+            "reduction": self.settings.reduction,
+            "engine": self.settings.engine,
+            "layers": list(self.layers),
+            "scales": [found.scale if found else math.nan for found in self.topology],
+            "drifts": {
+                view: {part: values.tolist() for part, values in parts.items()} for view, parts in self.drifts.items()
+            },
+            "scores": {
+                view: {part: topolip(self.scored_drifts(view, part)) for part in parts}
+                for view, parts in self.drifts.items()
+            },
+            "diagrams": {
+                name: {f"H{dimension}": points.tolist() for dimension, points in diagrams.items()}
+                for name, diagrams in self.diagrams.items()
+            },
+            "failures": dict(self.failures),
+        }
+
+    @property
+    def _starts_at_input(self) -> bool:
+        return bool(self.layers) and self.layers[0] == INPUT
+
+
+def smoothness_report(
+    distances: Mapping[str, npt.NDArray[np.float32] | None],
+    settings: Settings | None = None,
+    failures: Mapping[str, str] | None = None,
+    on_layer: Callable[[], object] | None = None,
+) -> SmoothnessReport:
+    """Compute everything that depends on the distance matrices alone.
+
+    Args:
+        distances: Distance matrix of every layer in the order of execution, each of shape ``(n, n)``, ``"input"``
+            first where there is one; None for a layer that could not be measured.
+        settings: What to compute; the defaults of :class:`Settings` where left out.
+        failures: Reasons already known, by layer.
+        on_layer: Called whenever the persistence of a layer is done, to show progress.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: If a matrix is no distance matrix or the matrices differ in size.
+
+    Example:
+        >>> import torch
+        >>> from lightning_topolip import distance_matrix
+        >>> clouds = [torch.randn(20, 3) for _ in range(3)]
+        >>> report = smoothness_report({str(i): distance_matrix(cloud).numpy() for i, cloud in enumerate(clouds)})
+        >>> report.layers, report.curve.shape
+        (('0', '1', '2'), (2,))
+    """
+    settings = settings or Settings()
+    known = dict(failures or {})
+    sizes = {len(matrix) for matrix in distances.values() if matrix is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"Argument `distances` must hold matrices of one size, got sizes {sorted(sizes)}.")
+    points = sizes.pop() if sizes else 0
+    topology: list[LayerTopology | None] = []
+    for name, matrix in distances.items():
+        found = None if matrix is None else layer_topology(matrix, settings)
+        if found is not None and found.degenerate:
+            known[name] = "all points coincide, so the scaled view is not defined; its drifts are NaN"
+        topology.append(found)
+        if on_layer is not None:
+            on_layer()
+    return SmoothnessReport(
+        layers=tuple(distances),
+        topology=tuple(topology),
+        drifts={view: _parts(topology, view, settings) for view in VIEWS},
+        noise=noise_band([matrix for name, matrix in distances.items() if name != INPUT], points, settings),
+        points=points,
+        settings=settings,
+        failures=known,
+    )
+
+
+def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval: float = 1.0) -> dict[str, float]:
+    """Measure how far every layer's diagrams travelled between two analyses, in the headline's view.
+
+    Args:
+        previous: The earlier analysis.
+        current: The later analysis, with the same settings and probe.
+        interval: Epochs from one to the other.
+
+    Returns:
+        Drift an epoch of every layer that both hold, the input left out; NaN where a layer could not be measured.
+
+    Raises:
+        ValueError: If the settings or the probe sizes differ, or the interval is not positive.
+    """
+    if previous.settings != current.settings or previous.points != current.points:
+        raise ValueError(
+            "Arguments `previous` and `current` must come from the same settings and probe size, "
+            f"got {previous.settings}, {previous.points} points and {current.settings}, {current.points} points."
+        )
+    scale, before = current.settings, dict(zip(previous.layers, previous.topology, strict=True))
+    return {
+        name: step_drift(before[name], found, scale.view, scale.dimensions, scale.order) / interval
+        for name, found in zip(current.layers, current.topology, strict=True)
+        if name != INPUT and name in before
+    }
+
+
+def _parts(topology: Path, view: str, settings: Settings) -> dict[str, Array]:
+    single = {f"H{k}": path_drifts(topology, view, (k,), settings.order) for k in settings.dimensions}
+    joined = [combine_dimensions(step, settings.order) for step in zip(*single.values(), strict=True)]
+    return {"all": np.array(joined, dtype=np.float64), **single}

@@ -1,0 +1,107 @@
+"""The command `topolip`: a short fit, its checkpoint analysed, and what wrong arguments say."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_topolip.checkpoints import load_model, write_json
+from lightning_topolip.cli import main
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+
+
+def test_fit_writes_a_checkpoint_that_analyze_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["topolip"])
+    short = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--data.batch_size=32"]
+    main(["fit", "--config", str(EXAMPLES / "vit_digits.yaml"), *QUIET, *short])
+    (checkpoint,) = tmp_path.glob("runs/vit_digits/version_0/checkpoints/last.ckpt")
+    torch.load(checkpoint, weights_only=True)
+    main(["analyze", "--model", str(checkpoint), "--data", "DigitsDataModule", "--probe_size", "40"])
+    printed = capsys.readouterr().out
+    assert "TopoLip" in printed
+    assert "blocks.5" in printed
+    values = json.loads((tmp_path / "topolip.json").read_text())
+    assert values["points"] == 40
+    assert len(values["layers"]) == 7
+    assert values["score"] > 0
+
+
+def test_analyze_a_timm_model_with_the_bottleneck_distance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = ["--model", "resnet10t", "--layers", "network.layer*.0", "--order", "inf"]
+    probe = ["--data", "DigitsDataModule", "--split", "val", "--probe_size", "12"]
+    main(["analyze", *model, *probe, "--output", "out/report.json"])
+    assert "bottleneck, scaled view, 12 samples" in capsys.readouterr().out
+    values = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert values["order"] == "inf"
+    assert values["layers"] == ["input", *(f"network.layer{i}.0" for i in range(1, 5))]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("resnet19", "must be a checkpoint file or the name of a timm model, got 'resnet19'"),
+        ("missing.ckpt", "must be an existing checkpoint, got 'missing.ckpt'"),
+    ],
+)
+def test_unknown_models_end_with_one_sentence(model: str, message: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["analyze", "--model", model, "--data", "DigitsDataModule"])
+    assert message in str(stopped.value)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["what"]])
+def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == (2 if arguments == ["what"] else 0)
+    assert "topolip fit --config examples/vit_digits.yaml" in capsys.readouterr().out
+
+
+class Malicious:
+    def __reduce__(self) -> object:
+        return (print, ("executed",))
+
+
+def test_a_checkpoint_cannot_execute_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evil.ckpt"
+    torch.save({"model_class": "ViTClassifier", "hyper_parameters": Malicious()}, path)
+    with pytest.raises(Exception, match="Weights only load failed"):
+        load_model(str(path))
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_checkpoints_of_other_models_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(ValueError, match="written by this package, got one of None"):
+        load_model(str(path))
+
+
+def test_timm_models_are_normalised_as_they_were_trained() -> None:
+    model = load_model("resnet10t").eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model.network((images - model.mean) / model.std)  # type: ignore[operator]
+        assert torch.equal(model(images), expected)
+    assert model.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])  # type: ignore[operator, union-attr]
+
+
+def test_json_is_strict_and_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.json"
+    write_json(path, {"score": math.nan, "curve": [1.0, math.inf]})
+    assert json.loads(path.read_text()) == {"score": None, "curve": [1.0, None]}
+    with pytest.raises(TypeError):
+        write_json(path, {"bad": object()})
+    assert json.loads(path.read_text())["curve"] == [1.0, None]
+    assert list(tmp_path.iterdir()) == [path]

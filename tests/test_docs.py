@@ -1,0 +1,92 @@
+"""What the documentation shows works: code blocks run, examples and recipes run in a short form."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torchvision.utils import save_image
+
+from lightning_topolip.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(code, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+SHORT = [
+    "--trainer.fast_dev_run=true",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.accelerator=cpu",
+    "--trainer.precision=32-true",
+    "--data.num_workers=0",
+    "--data.batch_size=8",
+    "--model.init_args.size=micro",
+]
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_code_blocks_run(code: str, tmp_path: Path) -> None:
+    prelude = (
+        "import lightning.pytorch as pl, functools; pl.Trainer = functools.partial(pl.Trainer, fast_dev_run=True)\n"
+    )
+    prelude += "import lightning; lightning.Trainer = pl.Trainer\n"
+    run([sys.executable, "-c", prelude + code], tmp_path)
+
+
+@pytest.mark.slow
+def test_quickstart_runs(tmp_path: Path) -> None:
+    code = (ROOT / "examples" / "quickstart.py").read_text()
+    assert len(code.splitlines()) <= 30
+    assert "TopoLip 0." in run([sys.executable, "-c", code.replace("max_epochs=4", "max_epochs=1")], tmp_path)
+
+
+@pytest.mark.slow
+def test_demo_runs_and_ends_with_the_command_to_type(tmp_path: Path) -> None:
+    printed = run([sys.executable, str(ROOT / "examples" / "demo.py"), "--epochs", "1", "--folder", "demo"], tmp_path)
+    assert "tensorboard --logdir demo" in printed
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"ViT", "ResNet"}
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["topolip"])
+    data = yaml.safe_load(recipe.read_text())["data"]["class_path"]
+    arguments = [*SHORT, f"--data.root={image_folder(tmp_path)}"] if "ImageFolder" in data else SHORT
+    if "CIFAR10" in data:
+        monkeypatch.setattr("lightning_topolip.data.cifar10.CIFAR10", FakeCIFAR10)
+    main(["fit", "--config", str(recipe), *arguments])
+
+
+class FakeCIFAR10:
+    """Images of the official shape, for a machine that has not got them."""
+
+    def __init__(self, root: str, train: bool, **kwargs: object) -> None:
+        del root, kwargs
+        n = 100 if train else 20
+        self.data = torch.randint(0, 256, (n, 32, 32, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
+        self.targets = [index % 10 for index in range(n)]
+        self.classes = [str(index) for index in range(10)]
+
+
+def image_folder(folder: Path) -> Path:
+    for split in ("train", "test"):
+        for label in range(10):
+            (folder / "images" / split / str(label)).mkdir(parents=True)
+            for index in range(10):
+                image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(index))
+                save_image(image, folder / "images" / split / str(label) / f"{index}.png")
+    return folder / "images"
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

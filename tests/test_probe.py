@@ -1,0 +1,117 @@
+"""The probe is taken once, and the loader does not notice."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
+
+from lightning_topolip.probe import run_model, samples_in, take_probe
+
+IMAGES, LABELS = torch.arange(40.0).reshape(40, 1), torch.arange(40)
+
+
+class Augmented(Dataset[Tensor]):
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> Tensor:
+        return IMAGES[index] + torch.rand(1) + random.random() + np.random.rand()
+
+
+class Stream(IterableDataset[Tensor]):
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(IMAGES)
+
+
+def test_first_samples_of_a_loader() -> None:
+    images, labels = take_probe(DataLoader(TensorDataset(IMAGES, LABELS), batch_size=16), 20)
+    assert torch.equal(images, IMAGES[:20])
+    assert torch.equal(labels, LABELS[:20])
+
+
+def test_a_small_source_gives_what_it_has() -> None:
+    assert samples_in(take_probe(DataLoader(TensorDataset(IMAGES), batch_size=16), 1000)) == 40
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_later_order_and_augmentation_of_the_loader_do_not_change(workers: int) -> None:
+    def epochs(look: bool) -> list[Any]:
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        own = torch.Generator().manual_seed(5)
+        shuffled = DataLoader(Augmented(), batch_size=8, sampler=RandomSampler(range(40), generator=own))
+        plain = DataLoader(Augmented(), batch_size=8, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+        if look:
+            take_probe(shuffled, 20), take_probe(plain, 20)
+        return [list(shuffled), list(plain), list(plain)]
+
+    torch.testing.assert_close(epochs(look=True), epochs(look=False), rtol=0, atol=0)
+
+
+def test_a_shuffled_loader_gives_the_same_probe_every_time() -> None:
+    loader = DataLoader(TensorDataset(IMAGES), batch_size=8, shuffle=True)
+    (first,), (second,) = take_probe(loader, 20), take_probe(loader, 20)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, IMAGES[:20])
+
+
+def test_streams_loaders_without_batches_and_collections_of_loaders() -> None:
+    assert torch.equal(take_probe(DataLoader(Stream(), batch_size=7), 10), IMAGES[:10])
+    loader = DataLoader(TensorDataset(IMAGES), batch_size=8)
+    assert torch.equal(take_probe([loader, loader], 4)[0], IMAGES[:4])
+    assert torch.equal(take_probe({"a": loader, "b": loader}, 4)[0], IMAGES[:4])
+    assert torch.equal(take_probe((batch for batch in IMAGES.split(3)), 4), IMAGES[:4])
+
+
+def test_a_batch_of_any_shape_is_copied() -> None:
+    source = {"pixels": IMAGES.clone(), "extra": (LABELS, "name")}
+    probe = take_probe(source, 5)
+    source["pixels"].zero_()
+    assert torch.equal(probe["pixels"], IMAGES[:5])
+    assert torch.equal(probe["extra"][0], LABELS[:5])
+    assert probe["extra"][1] == "name"
+
+
+def test_batches_that_do_not_fit_together_end_the_probe() -> None:
+    batches = [torch.zeros(4, 5), torch.zeros(4, 7), torch.zeros(4, 5)]
+    assert take_probe(iter(batches), 12).shape == (4, 5)
+
+
+@pytest.mark.parametrize("source", [[], DataLoader(TensorDataset(IMAGES[:2])), torch.zeros(2, 3)])
+def test_too_few_samples_raise(source: Any) -> None:
+    with pytest.raises(ValueError, match=r"`probe` must hold at least 3 samples, got [02]; give a loader"):
+        take_probe(source, 10)
+
+
+@pytest.mark.parametrize("source", [3, "data", None])
+def test_what_is_no_source_raises(source: Any) -> None:
+    with pytest.raises(TypeError, match="must be a DataLoader, a batch of tensors or an iterable of batches"):
+        take_probe(source, 10)
+
+
+class TwoInputs(nn.Module):
+    def forward(self, left: Tensor, right: Tensor, scale: float = 1.0) -> Tensor:
+        return (left - right) * scale
+
+
+class Named(nn.Module):
+    def forward(self, pixels: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        return pixels, mask
+
+
+class WholeBatch(nn.Module):
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return batch["pixels"]
+
+
+def test_run_model_gives_forward_what_it_asks_for() -> None:
+    one, two, labels = torch.ones(3, 2), torch.zeros(3, 2), torch.arange(3)
+    assert run_model(nn.Identity(), one) is one
+    assert run_model(nn.Identity(), (one, labels)) is one
+    assert torch.equal(run_model(TwoInputs(), (one, two, labels)), one)
+    assert run_model(Named(), {"pixels": one, "mask": two, "labels": labels}) == (one, two)
+    assert run_model(WholeBatch(), {"pixels": one, "labels": labels}) is one
