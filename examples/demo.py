@@ -11,12 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_topolip import TopoLipCallback
+from lightning_topolip.checkpoints import write_json
 from lightning_topolip.data import DigitsDataModule
 from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
+from lightning_topolip.plots import smoothness_figure
+
+RECIPES = {
+    "ViT": (30, lambda: ViTClassifier(size="micro", patch_size=8, learning_rate=3e-3)),
+    "ResNet": (6, lambda: ResNetClassifier(size="micro")),
+}
+NUMBERS = ("score", "speed_mean", "speed_max", "epoch_drift", "noise")
 
 
-def train(name: str, model: ImageClassifier, epochs: int, folder: Path) -> list[str]:
-    """Train one model and give its row of the table."""
+def train(name: str, model: ImageClassifier, epochs: int, folder: Path) -> dict[str, float | str]:
+    """Train one model, draw its curve, and give its numbers after the last epoch."""
     smoothness = TopoLipCallback()
     trainer = Trainer(
         max_epochs=epochs,
@@ -30,48 +38,34 @@ def train(name: str, model: ImageClassifier, epochs: int, folder: Path) -> list[
     start = time.perf_counter()
     trainer.fit(model, data)
     seconds = time.perf_counter() - start
-    logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    logged = {key: float(trainer.callback_metrics[f"topolip/{key}"]) for key in NUMBERS}
+    smoothness_figure(smoothness.history).savefig(folder / f"{name}.png")
     accuracy = trainer.test(model, data, verbose=False)[0]["test/accuracy"]
-    return [
-        name,
-        f"{accuracy:.1%}",
-        *(f"{logged[f'topolip/{key}']:.3f}" for key in ("score", "speed_mean", "speed_max", "epoch_drift", "noise")),
-        f"{seconds:.0f} s",
-        f"{smoothness.analysis_seconds / seconds:.1%}",
-    ]
+    return {"model": name, "accuracy": accuracy, **logged, "seconds": seconds, "analysis": smoothness.analysis_seconds}
 
 
 def main() -> None:
-    """Train both and print the table."""
+    """Train both, print the table, write its numbers to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, help="of both, instead of 30 for the ViT and 6 for the ResNet")
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    console = Console()
-    table = Table(title="Digits, 1,797 real images, after the last epoch", caption="TopoLip: lower is smoother")
-    columns = [
-        "model",
-        "test accuracy",
-        "TopoLip",
-        "speed mean",
-        "speed max",
-        "epoch drift",
-        "noise",
-        "training",
-    ]
-    for column in [*columns, "of which analysis"]:
-        table.add_column(column, justify="right")
-    recipes = {
-        "ViT": (30, lambda: ViTClassifier(size="micro", patch_size=8, learning_rate=3e-3)),
-        "ResNet": (6, lambda: ResNetClassifier(size="micro")),
-    }
-    for name, (epochs, build) in recipes.items():
+    console, rows = Console(), []
+    for name, (epochs, build) in RECIPES.items():
         seed_everything(0, verbose=False)
-        console.print(f"Training {name} ...")
-        table.add_row(*train(name, build(), options.epochs or epochs, options.folder))
+        console.print(f"Training {name} for {options.epochs or epochs} epochs ...")
+        rows.append(train(name, build(), options.epochs or epochs, options.folder))
+    write_json(options.folder / "demo.json", rows)
+    table = Table(title="Digits after the last epoch (TopoLip: lower is smoother)")
+    for column in ("model", "accuracy", "TopoLip", "speed", "max", "epoch drift", "noise", "time", "analysis"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        numbers = (f"{row[key]:.3f}" for key in NUMBERS)
+        share = row["analysis"] / row["seconds"]
+        table.add_row(row["model"], f"{row['accuracy']:.1%}", *numbers, f"{row['seconds']:.0f} s", f"{share:.0%}")
     console.print(table)
-    console.print(f"Curves and figures: tensorboard --logdir {options.folder}")
+    console.print(f"Curves and figures: tensorboard --logdir {options.folder}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
 
             - ``"auto"``: the repeated blocks of the network, such as ``blocks.*`` of a ViT, ``layerN.M`` of a ResNet,
               ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; where there are none,
-              the layers with weights of its most frequent kind
+              the layers with weights, and where there are none of those either all layers
             - a pattern such as ``"blocks.*"``: a star stands for one name between dots, ``**`` for any number of them
             - a list of names and patterns
 
@@ -95,8 +95,8 @@ def _fits(name: list[str], pattern: list[str]) -> bool:
 
 
 def _repeated_blocks(model: nn.Module) -> list[str]:
-    for candidates in (_blocks_in_containers(model), _alike_siblings(model), _weighted_leaves(model)):
-        found = list(dict.fromkeys(candidates))
+    for search in (_blocks_in_containers, _alike_siblings, _layers_with_weights, _layers):
+        found = list(dict.fromkeys(search(model)))
         if len(found) >= _FEWEST:
             return found
     raise ValueError(
@@ -137,12 +137,13 @@ def _alike_siblings(model: nn.Module) -> list[str]:
     return [name for name in alike if not any(name.startswith(f"{other}.") for other in alike)]
 
 
-def _weighted_leaves(model: nn.Module) -> list[str]:
-    return [
-        name
-        for name, module in model.named_modules()
-        if name and not list(module.children()) and any(parameter.ndim > 1 for parameter in module.parameters())
-    ]
+def _layers_with_weights(model: nn.Module) -> list[str]:
+    modules = dict(model.named_modules())
+    return [name for name in _layers(model) if any(parameter.ndim > 1 for parameter in modules[name].parameters())]
+
+
+def _layers(model: nn.Module) -> list[str]:
+    return [name for name, module in model.named_modules() if name and not list(module.children())]
 
 
 def _named_children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:

@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Transform, blended_transform_factory
 
 from lightning_topolip.history import History, step_names, table
 from lightning_topolip.layers import short_names
@@ -59,10 +60,16 @@ def smoothness_figure(history: History) -> Figure:
     )
     upper.set_ylabel(f"drift, {describe_order(report.settings.order)}, {report.points} samples")
     upper.set_title(f"Smoothness over depth, {_view_unit(report)}: TopoLip {report.score:.3g} now")
+    if report.layers[0] == INPUT and not report.settings.include_input:
+        upper.axvspan(-0.5, 0.5, color="0.92", zorder=0)
+        upper.text(
+            0, 0.98, "from the input,\nnot in TopoLip", ha="center", va="top", fontsize=8, transform=_above(upper)
+        )
     _draw_noise(lower, report, names)
     lower.set_xlabel("to layer")
     _name_layers(lower, names)
     for axes in (upper, lower):
+        axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     return figure
@@ -119,6 +126,11 @@ def diagrams_figure(report: SmoothnessReport, layers: Sequence[str] | None = Non
         _draw_diagram(axes, report, name)
     figure.subplots_adjust(left=0.2 / len(chosen), right=0.98, top=0.85, bottom=0.12, wspace=0.3)
     return figure
+
+
+def _above(axes: Axes) -> Transform:
+    """Data along x, the height of the panel along y."""
+    return blended_transform_factory(axes.transData, axes.transAxes)
 
 
 def _draw_noise(axes: Axes, report: SmoothnessReport, names: list[str]) -> None:

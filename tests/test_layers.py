@@ -66,6 +66,10 @@ def test_auto_in_a_plain_sequence_takes_what_has_weights() -> None:
     assert resolve_layers(model) == ["0", "4"]
 
 
+def test_auto_without_weights_takes_every_layer() -> None:
+    assert resolve_layers(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Softmax(dim=1))) == ["0", "1", "2"]
+
+
 def test_auto_without_layers_raises() -> None:
     with pytest.raises(ValueError, match="at least two layers in a row, found none in Linear"):
         resolve_layers(nn.Linear(2, 2))

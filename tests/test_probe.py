@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
-from lightning_topolip.probe import run_model, samples_in, take_probe
+from lightning_topolip.probe import move_batch, run_model, samples_in, take_probe
 
 IMAGES, LABELS = torch.arange(40.0).reshape(40, 1), torch.arange(40)
 
@@ -115,3 +115,9 @@ def test_run_model_gives_forward_what_it_asks_for() -> None:
     assert torch.equal(run_model(TwoInputs(), (one, two, labels)), one)
     assert run_model(Named(), {"pixels": one, "mask": two, "labels": labels}) == (one, two)
     assert run_model(WholeBatch(), {"pixels": one, "labels": labels}) is one
+
+
+def test_a_batch_moves_whole_to_another_device() -> None:
+    moved = move_batch({"pixels": IMAGES, "extra": [LABELS, "name"]}, torch.device("meta"))
+    assert moved["pixels"].device.type == moved["extra"][0].device.type == "meta"
+    assert moved["extra"][1] == "name"

@@ -1,7 +1,7 @@
 """The distance between diagrams: values by hand, an exact brute force, other solvers, invariances.
 
-Hera is the outside judge of the bottleneck: GUDHI 3.13's own one is wrong on some small diagrams, also with e=0
-(1.74 for 1.0); compare https://github.com/GUDHI/gudhi-devel/pull/1367.
+Hera is the outside judge of the bottleneck: GUDHI 3.13's own one is wrong on some small diagrams, also with
+e=0 (1.74 for 1.0); compare https://github.com/GUDHI/gudhi-devel/pull/1367.
 """
 
 import itertools
@@ -111,6 +111,7 @@ BATTERY = [
     ([(0, 1), (0, 1)], [(0, 1)], {1: 0.5, 2: 0.5, math.inf: 0.5}),
     ([(0, 10), (0, 8), (0, 6)], [(0, 8), (0, 6), (0, 4)], {1: 6, 2: 12**0.5, math.inf: 2}),
     ([(0, 10), (0, 10), (0, 1)], [(0, 10), (0, 1), (0, 1)], {1: 5.5, 2: 25.25**0.5, math.inf: 5}),
+    ([(0, 10), (0, 9)], [(0, 9)], {1: 5, 2: 21.25**0.5, math.inf: 4.5}),
     ([(0, 3), (0, 3)], [(2, 5), (-2, 1)], {1: 4, 2: 8**0.5, math.inf: 1.5}),
 ]
 
@@ -225,6 +226,23 @@ def test_small_differences_keep_their_digits(order: float, size: float, line: bo
     assert wasserstein_distance(first, second[generator.permutation(count)], order) == pytest.approx(
         expected, rel=EXACT
     )
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0, 5.0, 40.0, math.inf])
+@pytest.mark.parametrize("spacing", [1e-11, 1e-8, 1e-4])
+@pytest.mark.parametrize("line", [True, False])
+def test_tight_clusters_far_from_the_diagonal_keep_their_digits(order: float, spacing: float, line: bool) -> None:
+    generator = np.random.default_rng(7)
+    steps = np.arange(60) * spacing
+    away = spacing * generator.random(60) * 3
+    first, second = (np.sort(points) for points in (steps, steps + away))
+    still = np.zeros(60) if line else np.ones(60)
+    first, second = (np.sort(np.stack((still, s + line), axis=1)) for s in (first, second))
+    apart = np.abs(first - second).max(axis=1)  # in order, as on any line
+    peak = apart.max()
+    expected = peak if order == math.inf else peak * ((apart / peak) ** order).sum() ** (1 / order)
+    value = wasserstein_distance(first, second[generator.permutation(60)], order)
+    assert value == pytest.approx(expected, rel=EXACT, abs=0)
 
 
 @settings(max_examples=80, deadline=None)

@@ -98,8 +98,9 @@ def _forced(
 ) -> int:
     """How many of the longest points of both sides every optimal matching pairs in order.
 
-    As long as nothing has gone to the diagonal, the next of both either match, or one of them goes there. It
-    cannot, once its diagonal cost is above what the rest is known to need.
+    Say nothing has gone to the diagonal so far, and the diagonal cost of the longer of the next two is above
+    what the rest is known to need. Then that one is matched, and best with the other: all later ones are no
+    nearer to it and no cheaper to keep.
     """
     count = len(apart)
     with np.errstate(over="ignore", under="ignore"):
@@ -107,5 +108,5 @@ def _forced(
         needs = np.where(paired, (apart / ceiling) ** order, first_cost[:count] + second_cost[:count])
     needs[-1] += first_cost[count:].sum() + second_cost[count:].sum()
     bound = np.minimum(np.cumsum(needs[::-1])[::-1], 1.0) * (1.0 + 1e-9)
-    free = np.minimum(first_cost[:count], second_cost[:count]) <= bound
+    free = np.maximum(first_cost[:count], second_cost[:count]) <= bound
     return int(np.argmax(free)) if free.any() else count

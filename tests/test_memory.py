@@ -1,0 +1,68 @@
+"""An analysis holds one activation beside the model's own forward."""
+
+import subprocess
+import sys
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_topolip import analyze
+
+MEASURE = """
+import resource, sys, timm, torch
+from lightning_topolip import analyze
+from lightning_topolip.activations import observe
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+model = timm.create_model("resnet18", num_classes=10)
+model.conv1, model.maxpool = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False), torch.nn.Identity()
+analyze(model, torch.rand(8, 3, 32, 32))
+images = torch.rand(256, 3, 32, 32)
+before = resident()
+if sys.argv[1] == "analysis":
+    analyze(model, images)
+else:
+    with observe(model, [], lambda *_: None):
+        model(images)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_analysis_of_256_images_through_resnet18_adds_less_than_its_largest_activation() -> None:
+    """That one has 64 MB, and the model's own forward needs several of that size."""
+    forward, analysis = peak("forward"), peak("analysis")
+    assert forward > 128
+    assert analysis - forward < 64
+    assert analysis < 400
+
+
+def peak(what: str) -> float:
+    command = [sys.executable, "-c", MEASURE, what]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return float(done.stdout)
+
+
+def test_no_activation_outlives_its_layer() -> None:
+    alive: list[int] = []
+    references: list[weakref.ref[torch.Tensor]] = []
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            alive.append(sum(reference() is not None for reference in references))
+            output = inputs * self.weight + torch.rand_like(inputs)
+            references.append(weakref.ref(output))
+            return output
+
+    analyze(nn.Sequential(*[Layer() for _ in range(6)]), torch.rand(10, 4))
+    assert alive == [0, 1, 1, 1, 1, 1]
