@@ -3,10 +3,12 @@
 import argparse
 import logging
 import time
+import warnings
 from pathlib import Path
 
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -51,13 +53,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*(LeafSpec|many workers).*")
     console, rows = Console(), []
     for name, (epochs, build) in RECIPES.items():
         seed_everything(0, verbose=False)
         console.print(f"Training {name} for {options.epochs or epochs} epochs ...")
         rows.append(train(name, build(), options.epochs or epochs, options.folder))
     write_json(options.folder / "demo.json", rows)
-    table = Table(title="Digits after the last epoch (TopoLip: lower is smoother)")
+    table = Table(title="Digits after the last epoch (TopoLip: lower is smoother)", box=SIMPLE_HEAD)
     for column in ("model", "accuracy", "TopoLip", "speed", "max", "epoch drift", "noise", "time", "analysis"):
         table.add_column(column, justify="right")
     for row in rows:

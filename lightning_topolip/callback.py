@@ -21,6 +21,7 @@ from lightning_topolip.loggers import finite, log_figure, log_layout, log_scalar
 from lightning_topolip.probe import FEWEST_SAMPLES, run_model, samples_in, take_probe
 from lightning_topolip.settings import Settings, View
 from lightning_topolip.smoothness import SmoothnessReport, smoothness_report
+from lightning_topolip.state import history_from_state, history_state
 
 _HEADLINE = ("score", "speed_mean", "speed_max", "epoch_drift", "noise")
 _SECONDS_BEFORE_PROGRESS = 1.0
@@ -133,11 +134,34 @@ class TopoLipCallback(Callback):
         self._probe: Any = None
         self._names: list[str] = []
         self._told: set[str] = set()
+        self._resumed = False
+
+    @property
+    def state_key(self) -> str:
+        """Tell callbacks of different layers and settings apart in a checkpoint."""
+        return f"TopoLipCallback(layers={self.layers!r}, {self.settings})"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the run so far as plain values and tensors, for a checkpoint."""
+        return history_state(self.history)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the curves of a checkpoint; a state that does not fit is said, and the curves begin anew."""
+        try:
+            self.history = history_from_state(state_dict, self.settings)
+        except (ValueError, KeyError, TypeError) as error:
+            rank_zero_warn(f"TopoLip cannot continue the curves of the checkpoint, they begin anew: {error}.")
+            self.history = History()
+        self._resumed = True
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Resolve the layers, so that a wrong name is said before anything runs."""
+        """Resolve the layers, so that a wrong name is said before anything runs, and begin anew or resume."""
         self._names = resolve_layers(pl_module, self.layers)
         _require_known("diagram_layers", self.diagram_layers, self._names)
+        self._probe = None
+        if trainer.global_step == 0 and not self._resumed:
+            self.history, self.analysis_seconds = History(), 0.0
+        self._resumed = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the probe and analyse the network as it is before training."""

@@ -301,3 +301,54 @@ def test_no_hook_stays_behind_when_training_is_interrupted(tmp_path: Path) -> No
     with pytest.raises(RuntimeError, match="stop"):
         trainer(tmp_path, TopoLipCallback(probe_size=12), Interrupt()).fit(model, loader(), loader())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def resumable(folder: Path, callback: TopoLipCallback, epochs: int, checkpoint: str | None = None) -> Tiny:
+    seed_everything(3, verbose=False)
+    model = Tiny()
+    keep = ModelCheckpoint(folder, save_last=True, save_top_k=-1, filename="{epoch}")
+    run = trainer(folder, callback, keep, max_epochs=epochs)
+    run.fit(model, loader(), loader(), ckpt_path=checkpoint, weights_only=True)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_a_resumed_run_continues_its_curves(tmp_path: Path) -> None:
+    whole, first, second = (TopoLipCallback(probe_size=16) for _ in range(3))
+    resumable(tmp_path / "whole", whole, 4)
+    resumable(tmp_path / "parts", first, 2)
+    resumable(tmp_path / "parts", second, 4, str(tmp_path / "parts" / "last.ckpt"))
+    assert second.history.epochs == [0, 1, 2, 3, 4]
+    assert second.history.curves[:3] == whole.history.curves[:3]
+    assert [set(moved) for moved in second.history.drifts] == [set(moved) for moved in whole.history.drifts]
+    assert second.history.drifts[:3] == whole.history.drifts[:3]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"version": 99}, "version 99"), ({"last": {"settings": {"order": 7.0}}}, "was made with"), ({"last": 3}, "anew")],
+)
+def test_a_state_that_does_not_fit_is_said_and_the_curves_begin_anew(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    callback = TopoLipCallback(probe_size=16)
+    fit(tmp_path, callback, max_epochs=1)
+    other = TopoLipCallback(probe_size=16)
+    with pytest.warns(UserWarning, match=f"curves of the checkpoint, they begin anew: .*{message}|{message}"):
+        other.load_state_dict({**callback.state_dict(), **change})
+    assert other.history.epochs == []
+
+
+def test_a_second_fit_of_another_model_begins_anew(tmp_path: Path) -> None:
+    callback = TopoLipCallback(probe_size=16, figures=False)
+    fit(tmp_path, callback, max_epochs=2)
+    fit(tmp_path, callback, max_epochs=1)
+    assert callback.history.epochs == [0, 1]
+
+
+def test_one_trainer_that_fits_on_continues(tmp_path: Path) -> None:
+    callback = TopoLipCallback(probe_size=16, figures=False)
+    run = fit(tmp_path, callback, max_epochs=2)
+    run.fit_loop.max_epochs = 3
+    run.fit(run.lightning_module, loader(), loader())
+    assert callback.history.epochs == [0, 1, 2, 3]

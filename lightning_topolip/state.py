@@ -1,0 +1,103 @@
+"""The run so far as plain values and tensors, so that a checkpoint can carry it and loading executes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_topolip.history import History
+from lightning_topolip.noise import NoiseBand
+from lightning_topolip.settings import Settings
+from lightning_topolip.smoothness import SmoothnessReport
+from lightning_topolip.topology import LayerTopology
+
+VERSION = 1
+
+
+def history_state(history: History) -> dict[str, Any]:
+    """Write a history down.
+
+    Args:
+        history: The run so far.
+
+    Returns:
+        Nested dictionaries and lists of numbers, text and tensors; `torch.load(weights_only=True)` reads them.
+    """
+    return {
+        "version": VERSION,
+        "epochs": list(history.epochs),
+        "curves": [dict(curve) for curve in history.curves],
+        "drifts": [dict(moved) for moved in history.drifts],
+        "last": _report_state(history.last) if history.last else None,
+    }
+
+
+def history_from_state(state: dict[str, Any], settings: Settings) -> History:
+    """Read what `history_state` wrote.
+
+    Args:
+        state: The dictionary.
+        settings: The settings that the analyses go on with.
+
+    Returns:
+        The history.
+
+    Raises:
+        ValueError: If the state is of another version or was made with other settings; nothing is changed then.
+    """
+    if state.get("version") != VERSION:
+        raise ValueError(
+            f"its state has version {state.get('version')!r}, this package reads version {VERSION}; "
+            "go on with the package that wrote it"
+        )
+    last = state["last"]
+    if last is not None and last["settings"] != _settings_state(settings):
+        raise ValueError(
+            f"its state was made with {last['settings']}, the callback has {_settings_state(settings)}; "
+            "use the same settings to continue the curves"
+        )
+    return History(
+        epochs=list(state["epochs"]),
+        curves=[dict(curve) for curve in state["curves"]],
+        drifts=[dict(moved) for moved in state["drifts"]],
+        last=_report_from_state(last, settings) if last is not None else None,
+    )
+
+
+def _settings_state(settings: Settings) -> dict[str, Any]:
+    return {**asdict(settings), "dimensions": list(settings.dimensions)}
+
+
+def _report_state(report: SmoothnessReport) -> dict[str, Any]:
+    return {
+        "layers": list(report.layers),
+        "topology": [
+            found and {"scale": found.scale, "raw": {k: torch.from_numpy(points) for k, points in found.raw.items()}}
+            for found in report.topology
+        ],
+        "drifts": {view: {part: w.tolist() for part, w in parts.items()} for view, parts in report.drifts.items()},
+        "noise": torch.from_numpy(report.noise.noise),
+        "noise_drifts": torch.from_numpy(report.noise.drifts),
+        "noise_points": report.noise.points,
+        "points": report.points,
+        "settings": _settings_state(report.settings),
+        "failures": dict(report.failures),
+    }
+
+
+def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessReport:
+    return SmoothnessReport(
+        layers=tuple(state["layers"]),
+        topology=tuple(
+            found and LayerTopology(found["scale"], {k: points.numpy() for k, points in found["raw"].items()})
+            for found in state["topology"]
+        ),
+        drifts={view: {part: np.array(w) for part, w in parts.items()} for view, parts in state["drifts"].items()},
+        noise=NoiseBand(state["noise_points"], state["noise"].numpy(), state["noise_drifts"].numpy()),
+        points=state["points"],
+        settings=settings,
+        failures=dict(state["failures"]),
+    )
