@@ -21,7 +21,7 @@ def observe(model: nn.Module, layers: Sequence[str], visit: Visit, seed: int = 0
 
     The model runs in evaluation mode, without gradients, eagerly even where it is compiled, and with random numbers
     from ``seed``. After the block, also after an error, every module's mode, all buffers, every global random
-    generator and the hooks are what they were before.
+    generator and the hooks are what they were before. What a forward keeps in plain Python attributes stays.
 
     Args:
         model: The module to borrow.
@@ -107,16 +107,19 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    kept = [
-        (module, name, buffer, buffer.detach().clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
+    """Put back content, identity and existence of every buffer; `named_buffers` hides those that are None."""
+    kept = [(module, dict(module._buffers), set(module._non_persistent_buffers_set)) for module in model.modules()]
+    contents = [
+        (buffer, buffer.detach().clone()) for _, buffers, _ in kept for buffer in buffers.values() if buffer is not None
     ]
     try:
         yield
     finally:
-        for module, name, buffer, content in kept:
-            if not torch.equal(buffer, content):
-                buffer.copy_(content)
-            if getattr(module, name) is not buffer:
-                setattr(module, name, buffer)
+        for buffer, content in contents:
+            if buffer.shape != content.shape or not torch.equal(buffer, content):
+                buffer.resize_(content.shape).copy_(content)
+        for module, buffers, hidden in kept:
+            module._buffers.clear()
+            module._buffers.update(buffers)
+            module._non_persistent_buffers_set.clear()
+            module._non_persistent_buffers_set.update(hidden)

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip.activations import first_floating_tensor, observe
-from lightning_topolip.clouds import point_cloud
+from lightning_topolip.clouds import Reduction, point_cloud
+from lightning_topolip.diagrams import Engine
 from lightning_topolip.distances import distance_matrix
 from lightning_topolip.layers import resolve_layers
 from lightning_topolip.probe import FEWEST_SAMPLES, model_inputs, move_batch, run_model, samples_in
-from lightning_topolip.settings import Settings
+from lightning_topolip.settings import Settings, View
 from lightning_topolip.smoothness import INPUT, SmoothnessReport, smoothness_report
 
 Forward = Callable[[Any, Any], Any]
@@ -42,7 +43,14 @@ def analyze(
     layers: str | Sequence[str] = "auto",
     *,
     forward_fn: Forward | None = None,
-    **settings: Any,
+    order: float = 2.0,
+    dimensions: Sequence[int] = (0, 1),
+    reduction: Reduction = "flatten",
+    engine: Engine = "giotto",
+    view: View = "scaled",
+    include_input: bool = False,
+    noise_splits: int = 4,
+    seed: int = 0,
 ) -> SmoothnessReport:
     """Measure how smoothly a model carries a batch from layer to layer.
 
@@ -55,8 +63,14 @@ def analyze(
         layers: ``"auto"``, a pattern or a list of names, see `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`, where the model's own ``forward``
             is not what is to be analysed.
-        **settings: The fields of `Settings`: ``order``, ``dimensions``, ``reduction``, ``engine``, ``view``,
-            ``include_input``, ``noise_splits``, ``seed``.
+        order: Order p of the Wasserstein distance, from 1 to ``math.inf``.
+        dimensions: Homology dimensions.
+        reduction: ``"flatten"``, ``"mean"`` over positions, or ``"cls"``, token 0.
+        engine: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
+        view: ``"scaled"`` or ``"raw"``: which of the two views the headline shows; the report holds both.
+        include_input: Whether the step from the input joins score and speed.
+        noise_splits: Random halvings of the probe for the noise band; 0 leaves it out.
+        seed: Seed of the halvings and of what the model draws.
 
     Returns:
         The report. A layer that gave no distances is NaN there, with the reason in ``report.failures``.
@@ -69,16 +83,25 @@ def analyze(
         >>> model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(4)])
         >>> report = analyze(model, torch.randn(32, 8))
         >>> report.layers
-        ('input', '0', '1', '2', '3')
+        ('<input>', '0', '1', '2', '3')
         >>> report.score >= 0
         True
     """
-    chosen = Settings(**settings)
+    chosen = Settings(
+        order=order,
+        dimensions=tuple(dimensions) if isinstance(dimensions, Sequence) else dimensions,
+        reduction=reduction,
+        engine=engine,
+        view=view,
+        include_input=include_input,
+        noise_splits=noise_splits,
+        seed=seed,
+    )
     names = resolve_layers(model, layers)
     parameter = next(model.parameters(), None)
     batch = move_batch(batch, parameter.device if parameter is not None else torch.device("cpu"))
     measured = measure(model, batch, names, chosen, forward_fn or run_model)
-    return smoothness_report(measured.distances, chosen, measured.failures)
+    return smoothness_report(measured.distances, chosen, measured.failures, samples_in(batch))
 
 
 def measure(
@@ -88,7 +111,7 @@ def measure(
 
     Args:
         model: The module to borrow.
-        batch: The probe, on the model's device, n >= 3 samples first.
+        batch: The probe, on the model's device, n >= 3 samples first; the model may change it.
         layers: Names of layers.
         settings: The reduction and the seed.
         forward_fn: Called as ``forward_fn(model, batch)``.
@@ -104,7 +127,7 @@ def measure(
         raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; give a larger probe.")
     found = Measurement({}, {})
     inputs = first_floating_tensor(model_inputs(model, batch))
-    if inputs is not None and len(inputs) == n:
+    if inputs is not None and inputs.ndim and len(inputs) == n:
         _record(found, INPUT, inputs, n, "flatten")
     with observe(
         model, layers, lambda name, output: _record(found, name, output, n, settings.reduction), settings.seed

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from tqdm.auto import tqdm
@@ -15,15 +15,18 @@ from tqdm.auto import tqdm
 from lightning_topolip.analysis import Forward, measure
 from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine, require_engine
+from lightning_topolip.figures import log_figures
 from lightning_topolip.history import History, scalars
 from lightning_topolip.layers import resolve_layers
-from lightning_topolip.loggers import finite, log_figure, log_layout, log_scalars
-from lightning_topolip.probe import FEWEST_SAMPLES, run_model, samples_in, take_probe
+from lightning_topolip.loggers import finite, log_layout, log_scalars
+from lightning_topolip.probe import FEWEST_SAMPLES, move_batch, run_model, samples_in
 from lightning_topolip.settings import Settings, View
 from lightning_topolip.smoothness import SmoothnessReport, smoothness_report
 from lightning_topolip.state import history_from_state, history_state
+from lightning_topolip.trainer_probe import take_trainer_probe
 
-_HEADLINE = ("score", "speed_mean", "speed_max", "epoch_drift", "noise")
+_log = logging.getLogger(__name__)
+_HEADLINE = ("score", "speed_mean", "speed_max", "epoch_drift", "noise", "signal", "input_drift")
 _SECONDS_BEFORE_PROGRESS = 1.0
 
 
@@ -31,7 +34,9 @@ class TopoLipCallback(Callback):
     """Watch how smoothly a network carries its data from layer to layer and from epoch to epoch.
 
     On a fixed probe it analyses the network once before training and then at the end of every n-th epoch: after
-    validation, or after the training epoch where no validation ran. Training is bit-identical with and without it.
+    validation, or after the training epoch where no validation ran; of an endless stream after every n-th validation;
+    and once more where training ends in between. Training is bit-identical with and without it, as far as loader, data
+    set and model keep their random state where `take_probe` and `observe` put it back.
 
     **Logged keys**, through ``log_dict``, so that ``EarlyStopping(monitor="topolip/score")`` works; the analysis
     before training goes to the loggers directly. Drifts are W_p distances between persistence diagrams: in units of a
@@ -67,6 +72,7 @@ class TopoLipCallback(Callback):
         figures: Whether to draw figures.
         diagram_layers: Layers whose diagrams are drawn; first, middle and last by default.
         on_error: ``"warn"``: an analysis that fails is NaN with a warning and training goes on. ``"raise"``.
+        prefix: What the logged keys begin with; different for each of several callbacks in one trainer.
 
     Attributes:
         history: Curves and drifts of all analyses so far.
@@ -105,10 +111,11 @@ class TopoLipCallback(Callback):
         figures: bool = True,
         diagram_layers: Sequence[str] | None = None,
         on_error: Literal["warn", "raise"] = "warn",
+        prefix: str = "topolip",
     ) -> None:
         self.settings = Settings(
             order=order,
-            dimensions=tuple(dimensions),
+            dimensions=dimensions,  # type: ignore[arg-type]
             reduction=reduction,
             engine=engine,
             view=view,
@@ -128,18 +135,22 @@ class TopoLipCallback(Callback):
         self.figures = figures
         self.diagram_layers = diagram_layers
         self.on_error = on_error
+        self.prefix = prefix
         self.history = History()
         self.analysis_seconds = 0.0
         self._source = probe
         self._probe: Any = None
         self._names: list[str] = []
         self._told: set[str] = set()
+        self._latest: dict[str, float] = {}
+        self._validations = 0
+        self._asked = -1.0
         self._resumed = False
 
     @property
     def state_key(self) -> str:
         """Tell callbacks of different layers and settings apart in a checkpoint."""
-        return f"TopoLipCallback(layers={self.layers!r}, {self.settings})"
+        return f"TopoLipCallback(prefix={self.prefix!r}, layers={self.layers!r}, {self.settings})"
 
     def state_dict(self) -> dict[str, Any]:
         """Give the run so far as plain values and tensors, for a checkpoint."""
@@ -158,101 +169,129 @@ class TopoLipCallback(Callback):
         """Resolve the layers, so that a wrong name is said before anything runs, and begin anew or resume."""
         self._names = resolve_layers(pl_module, self.layers)
         _require_known("diagram_layers", self.diagram_layers, self._names)
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+        others = [c for c in callbacks if isinstance(c, TopoLipCallback) and c is not self]
+        if any(other.prefix == self.prefix for other in others):
+            raise ValueError(
+                f"Argument `prefix` must differ between the TopoLipCallbacks of a trainer, got {self.prefix!r} twice; "
+                "give one of them another, such as prefix='topolip_raw'."
+            )
         self._probe = None
         if trainer.global_step == 0 and not self._resumed:
-            self.history, self.analysis_seconds = History(), 0.0
+            self.history, self.analysis_seconds, self._validations = History(), 0.0, 0
+        self._asked = -1.0
         self._resumed = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the probe and analyse the network as it is before training."""
+        """Analyse the network as it is before training."""
         epoch = float(trainer.current_epoch)
         if self.history.due(epoch, self.every_n_epochs):
-            values = self._analyze(trainer, pl_module, epoch)
-            log_layout(trainer.loggers)
-            log_scalars(trainer.loggers, finite(values), trainer.global_step)
+            log_layout(trainer.loggers, self.prefix)
+            self._analyze_outside_of_loops(trainer, pl_module, epoch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse at the end of a validation within a fit."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._validations += 1
             self._analyze_when_due(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse at the end of an epoch that had no validation."""
         self._analyze_when_due(trainer, pl_module)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Analyse once more where training ended between two analyses."""
+        epoch = self._epochs_trained(trainer)
+        if epoch > max([self._asked, *self.history.epochs]):
+            self._analyze_outside_of_loops(trainer, pl_module, epoch)
+
+    def _analyze_outside_of_loops(self, trainer: Trainer, pl_module: LightningModule, epoch: float) -> None:
+        values = self._analyze(trainer, pl_module, epoch)
+        log_scalars(trainer.loggers, finite(values), _step(trainer))
+
     def _analyze_when_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epoch = _epochs_trained(trainer)
-        if self.history.due(epoch, self.every_n_epochs):
-            pl_module.log_dict(self._analyze(trainer, pl_module, epoch))
+        """Log a new analysis; give callbacks that monitor it at every validation the latest values in between."""
+        epoch = self._epochs_trained(trainer)
+        if epoch > self._asked and self.history.due(epoch, self.every_n_epochs):
+            values = self._analyze(trainer, pl_module, epoch)
+            log_scalars(trainer.loggers, {**values, "epoch": trainer.current_epoch}, _step(trainer))
+        pl_module.log_dict(self._latest, logger=False)
 
     def _analyze(self, trainer: Trainer, pl_module: LightningModule, epoch: float) -> dict[str, float]:
         """One analysis, from the probe to the figures; a failed one is all NaN."""
         start = time.perf_counter()
+        self._asked = epoch
         try:
             report = self._report(trainer, pl_module)
-            values = scalars(report, self.history.add(epoch, report))
-            for layer, reason in report.failures.items():
-                self._tell_once(f"TopoLip cannot measure layer {layer!r}: {reason}")
-            if self.figures and trainer.is_global_zero:
-                self._draw(trainer)
+            self._continue_history(report)
+            values = scalars(report, self.history.add(epoch, report), self.prefix)
         except Exception as error:
             if self.on_error == "raise":
                 raise
+            _log.debug("The analysis failed.", exc_info=True)
             self._tell_once(
-                f"A TopoLip analysis failed: {error!r}. Its values are NaN; training goes on. "
-                "TopoLipCallback(on_error='raise') stops instead."
+                f"A TopoLip analysis failed: {error!r}. Its values are NaN; training goes on. Where the model's "
+                "forward does not take the batch's inputs, give TopoLipCallback(forward_fn=lambda module, batch: ...); "
+                "on_error='raise' stops instead."
             )
-            values = {f"topolip/{name}": math.nan for name in _HEADLINE}
+            names = self._latest or [f"{self.prefix}/{name}" for name in _HEADLINE]
+            values = dict.fromkeys(names, math.nan)
+        else:
+            for layer, reason in report.failures.items():
+                self._tell_once(f"TopoLip cannot measure layer {layer!r}: {reason}")
+            if self.figures and trainer.is_global_zero:
+                arguments = (_step(trainer), self.prefix, self.diagram_layers, self._tell_once)
+                log_figures(trainer.loggers, self.history, *arguments)
         seconds = time.perf_counter() - start
         self.analysis_seconds += seconds
-        return values | {"topolip/seconds": seconds}
+        self._latest = values | {f"{self.prefix}/seconds": seconds}
+        return self._latest
 
     def _report(self, trainer: Trainer, pl_module: LightningModule) -> SmoothnessReport:
         if self._probe is None:
-            self._probe = take_probe(self._probe_source(trainer), self.probe_size)
-        with torch.no_grad():
-            batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(self._probe))
-            with trainer.precision_plugin.forward_context():
-                measured = measure(pl_module, batch, self._names, self.settings, self.forward_fn)
+            source, size = self._source, self.probe_size
+            self._probe = take_trainer_probe(trainer, pl_module, source, size, self.settings.seed)
+        probe = move_batch(self._probe, pl_module.device)
+        with trainer.precision_plugin.forward_context():
+            measured = measure(pl_module, probe, self._names, self.settings, self.forward_fn)
         shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
         with tqdm(
-            total=len(measured.distances),
-            desc=f"TopoLip, {samples_in(self._probe)} samples",
-            unit="layer",
+            total=len(measured.distances) * (1 + 2 * self.settings.noise_splits),
+            desc=f"TopoLip, {samples_in(probe)} samples",
             delay=_SECONDS_BEFORE_PROGRESS,
             leave=False,
             disable=not shown,
         ) as bar:
-            return smoothness_report(measured.distances, self.settings, measured.failures, on_layer=bar.update)
+            return smoothness_report(
+                measured.distances, self.settings, measured.failures, samples_in(probe), bar.update
+            )
 
-    def _probe_source(self, trainer: Trainer) -> Any:
-        for source in (self._source, trainer.val_dataloaders, trainer.train_dataloader):
-            if source is not None:
-                return source
-        raise ValueError("Argument `probe` must be given where the trainer has no data loader; got None.")
+    def _continue_history(self, report: SmoothnessReport) -> None:
+        if not self.history.continued_by(report):
+            self._tell_once(
+                f"TopoLip cannot continue the curves: the probe now has {report.points} samples, and drifts of "
+                "different probe sizes are not comparable. The curves begin anew."
+            )
+            self.history = History()
+
+    def _epochs_trained(self, trainer: Trainer) -> float:
+        """Epochs and parts of one; of an endless stream the validations."""
+        if math.isinf(trainer.num_training_batches):
+            return float(self._validations)
+        begun, batches = trainer.fit_loop.epoch_progress.current.ready, trainer.fit_loop.epoch_loop.batch_progress
+        if batches.is_last_batch:
+            return float(begun)
+        return begun - 1 + batches.current.ready / max(trainer.num_training_batches, 1)
 
     def _tell_once(self, message: str) -> None:
         if message not in self._told:
             self._told.add(message)
             rank_zero_warn(message)
 
-    def _draw(self, trainer: Trainer) -> None:
-        from lightning_topolip import plots
 
-        assert self.history.last is not None
-        step = max(trainer.global_step - 1, 0)  # where Lightning puts what is logged at the end of an epoch
-        log_figure(trainer.loggers, "topolip/smoothness", plots.smoothness_figure(self.history), step)
-        diagrams = plots.diagrams_figure(self.history.last, self.diagram_layers)
-        log_figure(trainer.loggers, "topolip/diagrams", diagrams, step)
-        if len(self.history.epochs) > 1:
-            log_figure(trainer.loggers, "topolip/epoch_map", plots.epoch_map_figure(self.history), step)
-
-
-def _epochs_trained(trainer: Trainer) -> float:
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    if progress.is_last_batch:
-        return trainer.current_epoch + 1.0
-    return trainer.current_epoch + progress.current.ready / max(float(trainer.num_training_batches), 1.0)
+def _step(trainer: Trainer) -> int:
+    """Where Lightning puts what is logged at the end of an epoch."""
+    return max(trainer.global_step - 1, 0)
 
 
 def _require_whole_number(name: str, value: Any, smallest: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
+from lightning_topolip.randomness import kept_random_numbers
 
 _CLASSES: dict[str, type[ImageClassifier]] = {kind.__name__: kind for kind in (ResNetClassifier, ViTClassifier)}
 
@@ -23,7 +25,8 @@ def load_model(source: str, weights: str | None = None, pretrained: bool = False
     Args:
         source: A checkpoint that `topolip fit` wrote, or the name of a timm model.
         weights: For a timm model: a file with its state dictionary (``.safetensors``, ``.pth``).
-        pretrained: For a timm model: take timm's published weights, which needs a network or a cache.
+        pretrained: For a timm model: take timm's published weights, which needs a network or a cache. With neither
+            the weights are random, from a fixed seed.
 
     Returns:
         The network; a timm model is followed by nothing and preceded by its own normalisation.
@@ -32,6 +35,8 @@ def load_model(source: str, weights: str | None = None, pretrained: bool = False
         ValueError: If ``source`` is neither a file nor a timm model, or the checkpoint is of another kind.
     """
     if Path(source).suffix == ".ckpt" or Path(source).is_file():
+        if weights is not None or pretrained:
+            raise ValueError("Arguments `weights` and `pretrained` are for timm models; a checkpoint brings its own.")
         return _from_checkpoint(Path(source))
     import timm
 
@@ -41,7 +46,8 @@ def load_model(source: str, weights: str | None = None, pretrained: bool = False
             f"Argument `model` must be a checkpoint file or the name of a timm model, got {source!r}; "
             f"close names: {', '.join(close) or 'none, see timm.list_models()'}."
         )
-    model = timm.create_model(source, pretrained=pretrained)
+    with kept_random_numbers(seed=0):
+        model = timm.create_model(source, pretrained=pretrained)
     if weights is not None:
         timm.models.load_checkpoint(model, weights, weights_only=True)
     configuration = cast(dict[str, Any], model.pretrained_cfg)
@@ -101,7 +107,13 @@ def _strict(values: Any) -> Any:
 def _from_checkpoint(path: Path) -> ImageClassifier:
     if not path.is_file():
         raise ValueError(f"Argument `model` must be an existing checkpoint, got {str(path)!r}; check the path.")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"Argument `model` must be a whole checkpoint of plain values and tensors, got {str(path)!r}, which cannot "
+            "be read without executing what is in it, or is damaged; nothing of it was executed."
+        ) from error
     kind = content.get("model_class") if isinstance(content, dict) else None
     if kind not in _CLASSES:
         raise ValueError(

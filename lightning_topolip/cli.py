@@ -26,7 +26,7 @@ _USAGE = """usage: topolip <command> ...
   fit       train a network from a recipe:          topolip fit --config examples/vit_digits.yaml
   validate  validate it, same options as fit
   test      test it, same options as fit
-  analyze   smoothness of a trained network:         topolip analyze --model resnet18 --data DigitsDataModule
+  analyze   smoothness of a network:                topolip analyze --model last.ckpt --data DigitsDataModule
 
 `topolip <command> --help` lists the options of a command."""
 
@@ -87,13 +87,14 @@ def analyze_command(
     noise_splits: int = 4,
     output: Path = Path("topolip.json"),
 ) -> None:
-    """Print how smoothly a trained network carries data from layer to layer, and write the numbers to a file.
+    """Print how smoothly a network carries data from layer to layer, and write the numbers to a file.
 
     Args:
         model: A checkpoint that `topolip fit` wrote, or the name of a timm model.
         data: Where the probe comes from, such as DigitsDataModule or ImageFolderDataModule.
         weights: For a timm model, a file with its weights.
-        pretrained: For a timm model, take its published weights (needs a network or a cache).
+        pretrained: For a timm model, take its published weights (needs a network or a cache). Without either the
+            weights are random, and the report says so.
         split: Which part of the data the probe comes from.
         layers: "auto", a pattern such as "blocks.*", or a list of names.
         probe_size: Number of samples.
@@ -118,7 +119,10 @@ def analyze_command(
         view=view,
         noise_splits=noise_splits,
     )
-    write_json(output, {"model": model, "data": type(data).__name__, "split": split, **report.to_dict()})
+    origin = "trained" if Path(model).is_file() or weights or pretrained else "random weights"
+    write_json(
+        output, {"model": model, "weights": origin, "data": type(data).__name__, "split": split, **report.to_dict()}
+    )
     console = Console()
-    console.print(report_table(report, title=f"{model} on {type(data).__name__}, {split}"))
+    console.print(report_table(report, title=f"{model} ({origin}) on {type(data).__name__}, {split}"))
     console.print(f"Written to {output}", highlight=False)

@@ -26,7 +26,8 @@ def distance_matrix(cloud: Tensor) -> Tensor:
         symmetric with a zero diagonal; the error is below 1e-5 of the cloud's diameter.
 
     Raises:
-        ValueError: If ``cloud`` is not a matrix, has no point, or holds a NaN or an infinite value.
+        ValueError: If ``cloud`` is not a matrix, has no point, or holds a NaN or an infinite value, or distances
+            beyond the range of float32.
 
     Example:
         >>> import torch
@@ -44,13 +45,15 @@ def distance_matrix(cloud: Tensor) -> Tensor:
         squares, trusted = _squared_distances(cloud, _product_dtype(cloud))
         if not trusted:
             squares, _ = _squared_distances(cloud, torch.float64)
-        if not bool(torch.isfinite(squares).all()):
+        distances = squares.sqrt().to(torch.float32)
+        if not bool(torch.isfinite(distances).all()):
             bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
+            found = f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else "distances beyond float32"
             raise ValueError(
-                f"Argument `cloud` must be finite, got {bad} of {len(cloud)} points with a NaN or infinite value; "
+                f"Argument `cloud` must be finite, got {found}; "
                 "look for an exploding layer or an overflow in half precision."
             )
-        return squares.sqrt().to(torch.float32)
+        return distances
 
 
 def _product_dtype(cloud: Tensor) -> torch.dtype:

@@ -44,34 +44,39 @@ class History:
         self.last = report
         return moved
 
+    def continued_by(self, report: SmoothnessReport) -> bool:
+        """Tell whether a report can be compared with the last one: same settings, same size of the probe."""
+        return self.last is None or (self.last.settings, self.last.points) == (report.settings, report.points)
+
     def due(self, epoch: float, every_n_epochs: int) -> bool:
         """Tell whether a multiple of ``every_n_epochs`` was reached since the last analysis, or there was none."""
         return not self.epochs or epoch // every_n_epochs > self.epochs[-1] // every_n_epochs
 
 
-def scalars(report: SmoothnessReport, moved: dict[str, float]) -> dict[str, float]:
+def scalars(report: SmoothnessReport, moved: dict[str, float], prefix: str = "topolip") -> dict[str, float]:
     """Name the numbers of an analysis as they are logged.
 
     Args:
         report: The analysis.
         moved: Epoch drift by layer, empty for a first analysis.
+        prefix: What the keys begin with.
 
     Returns:
         Numbers by logged key; the keys are listed in `TopoLipCallback`.
     """
-    values = {
-        "topolip/score": report.score,
-        "topolip/speed_mean": report.speed_mean,
-        "topolip/speed_max": report.speed_max,
-        "topolip/epoch_drift": float(np.mean(list(moved.values()))) if moved else math.nan,
-        "topolip/noise": report.noise.level,
-        "topolip/signal": report.noise.signal,
+    headline = {
+        "score": report.score,
+        "speed_mean": report.speed_mean,
+        "speed_max": report.speed_max,
+        "epoch_drift": float(np.mean(list(moved.values()))) if moved else math.nan,
+        "noise": report.noise.level,
+        "signal": report.noise.signal,
     }
     if INPUT in report.layers:
-        values["topolip/input_drift"] = report.input_drift
-    values |= {f"topolip_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}
-    values |= {f"topolip_epoch/{layer}": w for layer, w in moved.items()}
-    return values
+        headline["input_drift"] = report.input_drift
+    depth = {f"{prefix}_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}
+    epoch = {f"{prefix}_epoch/{layer}": w for layer, w in moved.items()}
+    return {f"{prefix}/{name}": value for name, value in headline.items()} | depth | epoch
 
 
 def step_names(history: History) -> list[str]:

@@ -13,6 +13,7 @@ from torch import nn
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _BLOCK_SHARE = 0.5
 _FEWEST = 2
+_PARAMETRIZATIONS = "parametrizations"
 
 
 def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[str]:
@@ -64,8 +65,8 @@ def short_names(names: Sequence[str]) -> list[str]:
         The names from where they differ.
 
     Example:
-        >>> short_names(["input", "network.layer1.0", "network.layer2.0"])
-        ['input', 'layer1.0', 'layer2.0']
+        >>> short_names(["<input>", "network.layer1.0", "network.layer2.0"])
+        ['<input>', 'layer1.0', 'layer2.0']
     """
     grandparents = [name.split(".")[:-2] for name in names if "." in name]
     levels = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*grandparents, strict=False))
@@ -126,34 +127,45 @@ def _blocks_of_stage(module: nn.Module, name: str) -> list[str]:
 
 
 def _alike_siblings(model: nn.Module) -> list[str]:
-    """Composite modules of the kind that most often occurs as a direct child, outermost first."""
-    kinds: Counter[type] = Counter()
-    composite: list[tuple[str, nn.Module]] = []
-    for name, module in model.named_modules():
-        if name and next(module.children(), None) is not None and _weight(module) and type(module) not in _CONTAINERS:
-            kinds[type(module)] += 1
-            composite.append((name, module))
+    """Composite modules of the kinds that occur more than once, without those inside another such."""
+    composite = [
+        (name, module)
+        for name, module in _submodules(model)
+        if not _is_leaf(module) and _weight(module) and type(module) not in _CONTAINERS
+    ]
+    kinds = Counter(type(module) for _, module in composite)
     alike = [name for name, module in composite if kinds[type(module)] >= _FEWEST]
     return [name for name in alike if not any(name.startswith(f"{other}.") for other in alike)]
 
 
 def _layers_with_weights(model: nn.Module) -> list[str]:
-    modules = dict(model.named_modules())
-    return [name for name in _layers(model) if any(parameter.ndim > 1 for parameter in modules[name].parameters())]
+    leaves = ((name, module) for name, module in _submodules(model) if _is_leaf(module))
+    return [name for name, module in leaves if any(parameter.ndim > 1 for parameter in module.parameters())]
 
 
 def _layers(model: nn.Module) -> list[str]:
-    return [name for name, module in model.named_modules() if name and not list(module.children())]
+    return [name for name, module in _submodules(model) if _is_leaf(module)]
+
+
+def _submodules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        if name and _PARAMETRIZATIONS not in name.split("."):
+            yield name, module
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return not any(_named_children(module, ""))
 
 
 def _named_children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
     for name, child in module.named_children():
-        yield (f"{prefix}.{name}" if prefix else name), child
+        if name != _PARAMETRIZATIONS:
+            yield (f"{prefix}.{name}" if prefix else name), child
 
 
 def _is_unit(module: nn.Module) -> bool:
     """One layer with its normalisation and activation, or a plain sequence of such."""
-    children = list(module.children())
+    children = [child for _, child in _named_children(module, "")]
     matrices = sum(parameter.ndim > 1 for parameter in module.parameters())
     return matrices <= 1 or not children or (isinstance(module, _CONTAINERS) and all(map(_is_unit, children)))
 

@@ -12,14 +12,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CHARTS = {
-    "TopoLip": {
-        "drift from layer to layer": ["Multiline", ["topolip_depth/.*"]],
-        "epoch drift of each layer": ["Multiline", ["topolip_epoch/.*"]],
-        "speed and score": ["Multiline", ["topolip/(score|speed_mean|speed_max)"]],
-    }
-}
-
 
 def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: int) -> None:
     """Write numbers to every logger.
@@ -31,6 +23,11 @@ def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: in
     """
     for logger in loggers:
         _guarded(logger, lambda logger=logger: logger.log_metrics(dict(values), step=step))
+
+
+def shows_figures(logger: Logger) -> bool:
+    """Tell whether `log_figure` can show a figure there."""
+    return isinstance(logger, TensorBoardLogger)
 
 
 def log_figure(loggers: Sequence[Logger], tag: str, figure: Figure, step: int) -> None:
@@ -47,15 +44,21 @@ def log_figure(loggers: Sequence[Logger], tag: str, figure: Figure, step: int) -
             _guarded(logger, lambda logger=logger: logger.experiment.add_figure(tag, figure, step, close=False))
 
 
-def log_layout(loggers: Sequence[Logger]) -> None:
+def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
     """Put the layers of one quantity into one chart of TensorBoard's custom scalars.
 
     Args:
         loggers: The trainer's loggers.
+        prefix: What the keys begin with.
     """
+    charts = {
+        "drift from layer to layer": ["Multiline", [f"{prefix}_depth/.*"]],
+        "epoch drift of each layer": ["Multiline", [f"{prefix}_epoch/.*"]],
+        "speed and score": ["Multiline", [f"{prefix}/(score|speed_mean|speed_max)"]],
+    }
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            _guarded(logger, lambda logger=logger: logger.experiment.add_custom_scalars(_CHARTS))
+            _guarded(logger, lambda logger=logger: logger.experiment.add_custom_scalars({prefix: charts}))
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:

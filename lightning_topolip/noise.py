@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,33 +40,46 @@ class NoiseBand:
         return float(np.median(self.drifts)) / self.level if self.drifts.size and self.level > 0 else math.nan
 
 
-def noise_band(distances: Sequence[Distances | None], points: int, settings: Settings) -> NoiseBand:
+def noise_band(
+    distances: Sequence[Distances | None],
+    points: int,
+    settings: Settings,
+    on_layer: Callable[[], object] = lambda: None,
+) -> NoiseBand:
     """Measure drifts on random halvings of the probe.
 
     Args:
         distances: Distance matrices of the network's own layers, each of shape ``(points, points)``; None for a layer
             that could not be measured.
-        points: Size of the probe; with fewer than 4 there are no halves to compare.
+        points: Size of the probe; with fewer than 6 there are no halves to compare, since two points always have the
+            same scaled diagram.
         settings: Number of splits, seed, view, order and dimensions.
+        on_layer: Called whenever the persistence of a layer is done on one half.
 
     Returns:
         The band, with NaN for layers that could not be measured.
     """
-    half, splits = points // 2, settings.noise_splits if points >= 4 else 0
+    half, splits = points // 2, settings.noise_splits if points >= 6 else 0
     noise, drifts = np.empty((splits, len(distances))), np.empty((splits, max(len(distances) - 1, 0)))
     generator = np.random.default_rng(settings.seed)
     scale = (settings.view, settings.dimensions, settings.order)
     for split in range(splits):
         permutation = generator.permutation(points)
-        first = _restricted(distances, permutation[:half], settings)
-        second = _restricted(distances, permutation[half : 2 * half], settings)
+        first = _restricted(distances, permutation[:half], settings, on_layer)
+        second = _restricted(distances, permutation[half : 2 * half], settings, on_layer)
         noise[split] = [step_drift(here, there, *scale) for here, there in zip(first, second, strict=True)]
         drifts[split] = path_drifts(first, *scale)
     return NoiseBand(half, noise, drifts)
 
 
 def _restricted(
-    distances: Sequence[Distances | None], chosen: npt.NDArray[np.int64], settings: Settings
+    distances: Sequence[Distances | None],
+    chosen: npt.NDArray[np.int64],
+    settings: Settings,
+    on_layer: Callable[[], object],
 ) -> list[LayerTopology | None]:
-    halves = (None if matrix is None else matrix[np.ix_(chosen, chosen)] for matrix in distances)
-    return [None if half is None else layer_topology(half, settings) for half in halves]
+    found: list[LayerTopology | None] = []
+    for matrix in distances:
+        found.append(None if matrix is None else layer_topology(matrix[np.ix_(chosen, chosen)], settings))
+        on_layer()
+    return found

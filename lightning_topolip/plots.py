@@ -114,12 +114,12 @@ def diagrams_figure(report: SmoothnessReport, layers: Sequence[str] | None = Non
         The figure, one panel a layer.
 
     Raises:
-        ValueError: If a layer was not measured.
+        ValueError: If a layer was not analysed.
     """
-    chosen = list(layers) if layers else _spread(list(report.diagrams))
-    unknown = [name for name in chosen if name not in report.diagrams]
+    chosen = list(layers) if layers else _spread(list(report.layers))
+    unknown = [name for name in chosen if name not in report.layers]
     if unknown or not chosen:
-        raise ValueError(f"Argument `layers` must name measured layers of {list(report.diagrams)}, got {layers!r}.")
+        raise ValueError(f"Argument `layers` must name analysed layers of {list(report.layers)}, got {layers!r}.")
     figure = Figure(figsize=(3.4 * len(chosen) + 0.4, 4.1))
     figure.suptitle(f"Persistence diagrams, {_view_unit(report)}", fontsize=10)
     for axes, name in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
@@ -143,7 +143,7 @@ def _draw_noise(axes: Axes, report: SmoothnessReport, names: list[str]) -> None:
     noise = band.noise[:, -len(places) :]
     axes.fill_between(places, noise.min(axis=0), noise.max(axis=0), color="0.75", label="noise, all splits")
     axes.plot(places, np.median(noise, axis=0), color="0.35", linestyle="--", label="noise, median")
-    steps = places[-band.drifts.shape[1] :]
+    steps = places[len(places) - band.drifts.shape[1] :]
     middle = np.median(band.drifts, axis=0)
     spread = np.abs(np.stack([band.drifts.min(axis=0), band.drifts.max(axis=0)]) - middle)
     axes.errorbar(steps, middle, spread, color="#D55E00", marker="o", markersize=4, capsize=2, label="drift, latest")

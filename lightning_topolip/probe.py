@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection, apply_to_collections
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
-from lightning_topolip.randomness import kept_random_numbers
+from lightning_topolip.randomness import kept_generators, kept_random_numbers
 
 FEWEST_SAMPLES = 3
 
@@ -20,9 +19,12 @@ FEWEST_SAMPLES = 3
 def take_probe(source: Any, size: int) -> Any:
     """Take the first samples of a loader or a batch, leaving the loader as if nobody had looked.
 
-    A `DataLoader` is read in this process, without its workers, from its own data set and sampler and under a random
-    state that is put back, so a shuffled loader yields a random but reproducible probe and its later order does not
-    change. Of several loaders (a list or a dictionary) the first is taken. Any other iterable is read from its start.
+    A `DataLoader` is read in this process, without its workers, from its own data set and sampler. Every random state
+    is put back: the global ones, and the generators that loader, sampler and data set hold. So a shuffled loader yields
+    a random but reproducible probe, and its later order does not change. What else a data set or sampler counts for
+    itself, and the position of a one-pass stream, moves on: give a batch then. Of several loaders (a list or a
+    dictionary) the first is taken; of a distributed loader the whole data, so that every process takes the same. Any
+    other iterable is read from its start.
 
     Args:
         source: A `DataLoader`, several of them, an iterable of batches, or one batch: a tensor, or tuples, lists,
@@ -48,7 +50,7 @@ def take_probe(source: Any, size: int) -> Any:
     taken = 0
     with kept_random_numbers(seed=0):
         for batch in _batches(source):
-            parts.append(apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().cpu().clone()))
+            parts.append(move_batch(batch, torch.device("cpu")))
             taken += samples_in(batch)
             if taken >= size or (len(parts) > 1 and not _joinable(parts[0], parts[-1])):
                 break
@@ -84,16 +86,16 @@ def samples_in(batch: Any) -> int:
 
 
 def move_batch(batch: Any, device: torch.device) -> Any:
-    """Move every tensor of a batch.
+    """Copy every tensor of a batch to a device.
 
     Args:
         batch: A tensor or any nesting of tensors.
         device: Where to.
 
     Returns:
-        The same structure.
+        The same structure with tensors of its own, so that a forward that works in place spoils nothing.
     """
-    return apply_to_collection(batch, Tensor, lambda tensor: tensor.to(device))
+    return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().to(device, copy=True))
 
 
 def run_model(model: nn.Module, batch: Any) -> Any:
@@ -123,13 +125,15 @@ def model_inputs(model: nn.Module, batch: Any) -> tuple[Any, ...] | dict[str, An
         batch: The batch.
 
     Returns:
-        Of a mapping the entries that ``forward`` names (labels and other extras stay out), or the mapping as the only
-        argument where it names none. Of a tuple or list the first elements, as many as ``forward`` requires, so of
-        ``(images, labels)`` the images. Anything else as the only argument.
+        Of a mapping the entries that ``forward`` names (labels and other extras stay out); where it names none, all of
+        them for a ``forward(**inputs)``, else the mapping as the only argument. Of a tuple or list the first elements,
+        as many as ``forward`` requires, so of ``(images, labels)`` the images. Anything else as the only argument.
     """
     parameters = inspect.signature(model.forward).parameters
     if isinstance(batch, Mapping):
-        return {name: value for name, value in batch.items() if name in parameters} or (batch,)
+        known = {name: value for name, value in batch.items() if name in parameters}
+        takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+        return known or (dict(batch) if takes_any else (batch,))
     if isinstance(batch, (tuple, list)):
         required = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
         return tuple(batch[: max(len(required), 1)])
@@ -144,6 +148,8 @@ def _batches(source: Any) -> Iterator[Any]:
         return _batches(first) if isinstance(first, DataLoader) else iter([source])
     if isinstance(source, (list, tuple)) and source and isinstance(source[0], DataLoader):
         return _batches(source[0])
+    if isinstance(source, list) and source and not isinstance(source[0], Tensor) and samples_in(source[0]):
+        return iter(source)
     if samples_in(source):
         return iter([source])
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
@@ -155,29 +161,24 @@ def _batches(source: Any) -> Iterator[Any]:
 
 
 def _batches_of_loader(loader: DataLoader[Any]) -> Iterator[Any]:
+    with kept_generators(loader):
+        yield from _fresh(loader)
+
+
+def _fresh(loader: DataLoader[Any]) -> Iterable[Any]:
+    if type(loader).__iter__ is not DataLoader.__iter__:
+        return loader
     streamed = isinstance(loader.dataset, IterableDataset)
     order = {"batch_size": loader.batch_size} if streamed else _order(loader)
-    fresh: DataLoader[Any] = DataLoader(loader.dataset, collate_fn=loader.collate_fn, num_workers=0, **order)
-    with _generators_kept(loader):
-        yield from fresh
+    return DataLoader(loader.dataset, collate_fn=loader.collate_fn, num_workers=0, **order)
 
 
 def _order(loader: DataLoader[Any]) -> dict[str, Any]:
+    if isinstance(loader.sampler, DistributedSampler):
+        return {"batch_size": loader.batch_size, "shuffle": loader.sampler.shuffle}
     if loader.batch_sampler is not None:
         return {"batch_sampler": loader.batch_sampler}
     return {"sampler": loader.sampler, "batch_size": None}
-
-
-@contextmanager
-def _generators_kept(loader: DataLoader[Any]) -> Iterator[None]:
-    owners = (loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None))
-    generators = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners) if g is not None}
-    states = [(generator, generator.get_state()) for generator in generators.values()]
-    try:
-        yield
-    finally:
-        for generator, state in states:
-            generator.set_state(state)
 
 
 def _joinable(first: Any, second: Any) -> bool:

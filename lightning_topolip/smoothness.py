@@ -17,7 +17,7 @@ from lightning_topolip.settings import VIEWS, Settings
 from lightning_topolip.topology import Array, LayerTopology, Path, layer_topology, path_drifts, step_drift
 from lightning_topolip.wasserstein import combine_dimensions
 
-INPUT = "input"
+INPUT = "<input>"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class SmoothnessReport:
     """What one analysis found along the depth of a network.
 
     Attributes:
-        layers: Names in the order of execution, ``"input"`` first where the input is a tensor of real numbers.
+        layers: Names in the order of execution, ``"<input>"`` first where the input is a tensor of real
+            numbers.
         topology: Scale and raw diagrams of every layer; None where the layer could not be measured.
         drifts: By view (``"scaled"``, ``"raw"``) and part (``"all"``, ``"H0"``, ``"H1"``, ...) the drift of every
             step from one layer to the next, shape ``(len(layers) - 1,)``; NaN where a layer could not be measured.
@@ -55,17 +56,17 @@ class SmoothnessReport:
 
     @property
     def score(self) -> float:
-        """TopoLip of the headline over the network's own layers; NaN for fewer than three layers."""
+        """TopoLip of the headline over the scored steps; NaN for fewer than two."""
         return topolip(self.scored_drifts())
 
     @property
     def speed_mean(self) -> float:
-        """Mean drift of the headline over the network's own layers; NaN for fewer than two layers."""
+        """Mean drift of the headline over the scored steps; NaN for none."""
         return speed_mean(self.scored_drifts())
 
     @property
     def speed_max(self) -> float:
-        """Largest drift of the headline over the network's own layers; NaN for fewer than two layers."""
+        """Largest drift of the headline over the scored steps; NaN for none."""
         return speed_max(self.scored_drifts())
 
     @property
@@ -99,6 +100,7 @@ class SmoothnessReport:
             "speed_max": self.speed_max,
             "input_drift": self.input_drift,
             "noise": self.noise.level,
+            "noise_of_splits": self.noise.noise.tolist(),
             "signal": self.noise.signal,
             "points": self.points,
             "order": "inf" if math.isinf(self.settings.order) else self.settings.order,
@@ -106,6 +108,9 @@ class SmoothnessReport:
             "dimensions": list(self.settings.dimensions),
             "reduction": self.settings.reduction,
             "engine": self.settings.engine,
+            "include_input": self.settings.include_input,
+            "noise_splits": self.settings.noise_splits,
+            "seed": self.settings.seed,
             "layers": list(self.layers),
             "scales": [found.scale if found else math.nan for found in self.topology],
             "drifts": {
@@ -131,16 +136,18 @@ def smoothness_report(
     distances: Mapping[str, npt.NDArray[np.float32] | None],
     settings: Settings | None = None,
     failures: Mapping[str, str] | None = None,
-    on_layer: Callable[[], object] | None = None,
+    points: int | None = None,
+    on_layer: Callable[[], object] = lambda: None,
 ) -> SmoothnessReport:
     """Compute everything that depends on the distance matrices alone.
 
     Args:
-        distances: Distance matrix of every layer in the order of execution, each of shape ``(n, n)``, ``"input"``
+        distances: Distance matrix of every layer in the order of execution, each of shape ``(n, n)``, ``"<input>"``
             first where there is one; None for a layer that could not be measured.
         settings: What to compute; the defaults of :class:`Settings` where left out.
         failures: Reasons already known, by layer.
-        on_layer: Called whenever the persistence of a layer is done, to show progress.
+        points: Size of the probe; that of the matrices by default.
+        on_layer: Called whenever the persistence of a layer is done, on the probe or a half of it, to show progress.
 
     Returns:
         The report.
@@ -159,23 +166,22 @@ def smoothness_report(
     settings = settings or Settings()
     known = dict(failures or {})
     sizes = {len(matrix) for matrix in distances.values() if matrix is not None}
-    if len(sizes) > 1:
+    if len(sizes | ({points} - {None})) > 1:
         raise ValueError(f"Argument `distances` must hold matrices of one size, got sizes {sorted(sizes)}.")
-    points = sizes.pop() if sizes else 0
+    n = points or next(iter(sizes), 0)
     topology: list[LayerTopology | None] = []
     for name, matrix in distances.items():
         found = None if matrix is None else layer_topology(matrix, settings)
         if found is not None and found.degenerate:
             known[name] = "all points coincide, so the scaled view is not defined; its drifts are NaN"
         topology.append(found)
-        if on_layer is not None:
-            on_layer()
+        on_layer()
     return SmoothnessReport(
         layers=tuple(distances),
         topology=tuple(topology),
         drifts={view: _parts(topology, view, settings) for view in VIEWS},
-        noise=noise_band([matrix for name, matrix in distances.items() if name != INPUT], points, settings),
-        points=points,
+        noise=noise_band([matrix for name, matrix in distances.items() if name != INPUT], n, settings, on_layer),
+        points=n,
         settings=settings,
         failures=known,
     )
@@ -200,6 +206,8 @@ def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval
             "Arguments `previous` and `current` must come from the same settings and probe size, "
             f"got {previous.settings}, {previous.points} points and {current.settings}, {current.points} points."
         )
+    if not interval > 0:
+        raise ValueError(f"Argument `interval` must be positive, got {interval!r}.")
     scale, before = current.settings, dict(zip(previous.layers, previous.topology, strict=True))
     return {
         name: step_drift(before[name], found, scale.view, scale.dimensions, scale.order) / interval

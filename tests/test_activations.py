@@ -153,3 +153,30 @@ def test_first_floating_tensor(value: Any) -> None:
 @pytest.mark.parametrize("value", [None, "text", torch.arange(3), (), {"a": 1}])
 def test_no_floating_tensor(value: Any) -> None:
     assert first_floating_tensor(value) is None
+
+
+class Caching(nn.Module):
+    """Fills, adds, resizes and removes buffers in its forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("cache", None)
+        self.register_buffer("grown", torch.zeros(2))
+        self.register_buffer("gone", torch.ones(1), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.cache = inputs.clone()
+        self.grown.resize_(5).fill_(1.0)
+        self.register_buffer("mask", torch.ones(3))
+        del self.gone
+        return inputs
+
+
+def test_buffers_that_come_grow_or_go_are_put_back() -> None:
+    model = Caching()
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    collect(model, [], torch.zeros(4, 3))
+    assert model.cache is None
+    assert not hasattr(model, "mask")
+    torch.testing.assert_close(dict(model.named_buffers()), before, rtol=0, atol=0)
+    assert list(model.state_dict()) == ["grown"]

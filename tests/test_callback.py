@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer, seed_everything
@@ -13,7 +19,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_topolip import TopoLipCallback
 from lightning_topolip.models import ResNetClassifier, ViTClassifier
@@ -133,8 +139,9 @@ def test_the_values_are_those_of_analyze(tmp_path: Path) -> None:
         ({"check_val_every_n_epoch": 2}, True, [0, 1, 2, 3, 4, 5]),
         ({"val_check_interval": 0.34}, True, [0, 1, 2, 3, 4, 5]),
         ({"limit_val_batches": 0}, True, [0, 1, 2, 3, 4, 5]),
-        ({"every": 2}, True, [0, 2, 4]),
-        ({"every": 2, "check_val_every_n_epoch": 3}, True, [0, 2, 4]),
+        ({"every": 2}, True, [0, 2, 4, 5]),
+        ({"every": 2, "check_val_every_n_epoch": 3}, True, [0, 2, 4, 5]),
+        ({"max_steps": 7, "val_check_interval": 2}, True, [0, 1, 2, 2 + 1 / 3]),
         ({"fast_dev_run": True}, True, [0, 1]),
     ],
 )
@@ -352,3 +359,175 @@ def test_one_trainer_that_fits_on_continues(tmp_path: Path) -> None:
     run.fit_loop.max_epochs = 3
     run.fit(run.lightning_module, loader(), loader())
     assert callback.history.epochs == [0, 1, 2, 3]
+
+
+class Still(Tiny):
+    """Does not learn, so that nothing may drift; changes the batch and draws wherever a module can."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        inputs, labels = batch
+        return (inputs + torch.randn_like(inputs) if self.trainer.training else inputs * 2), labels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.mul_(0.5))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.layers[5:].parameters(), lr=0.0)
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_nothing_drifts_where_nothing_learns(tmp_path: Path, validate: bool) -> None:
+    callback = TopoLipCallback(probe_size=16, layers="layers.0")
+    run = trainer(tmp_path, callback)
+    run.fit(Still(), loader(), loader() if validate else None)
+    assert callback.history.epochs == [0, 1, 2, 3]
+    assert [moved["layers.0"] for moved in callback.history.drifts[1:]] == [0, 0, 0]
+
+
+def test_transfer_hooks_do_not_make_training_differ(tmp_path: Path) -> None:
+    def weights(*callbacks: Callback) -> Any:
+        seed_everything(0, verbose=False)
+
+        class Hooked(Tiny):
+            on_after_batch_transfer = Still.on_after_batch_transfer
+
+        model = Hooked()
+        trainer(tmp_path, *callbacks).fit(model, loader(shuffle=True), loader())
+        return model.state_dict(), torch.get_rng_state()
+
+    torch.testing.assert_close(weights(TopoLipCallback(probe_size=16)), weights(), rtol=0, atol=0)
+
+
+class OwnGenerator(Augmented):
+    """A data set with random generators of its own."""
+
+    def __init__(self) -> None:
+        self.torch = torch.Generator().manual_seed(0)
+        self.others = {"numpy": np.random.default_rng(0), "python": random.Random(0)}
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        inputs = torch.rand(6, generator=self.torch) + self.others["numpy"].normal() + self.others["python"].random()
+        return inputs.float(), index % 2
+
+
+def test_data_with_generators_of_their_own_do_not_make_training_differ(tmp_path: Path) -> None:
+    def weights(*callbacks: Callback) -> Any:
+        seed_everything(0, verbose=False)
+        model = Tiny()
+        trainer(tmp_path, *callbacks).fit(model, DataLoader(OwnGenerator(), batch_size=8, shuffle=True))
+        return model.state_dict()
+
+    torch.testing.assert_close(weights(TopoLipCallback(probe_size=16)), weights(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layers", ["layers.0", ["layers.0", "layers.3"]])
+def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    callback = TopoLipCallback(layers=layers, probe_size=12)
+    fit(tmp_path, callback, logger=logger)
+    assert set(events(logger).Tags()["images"]) == {f"topolip/{n}" for n in ("smoothness", "diagrams", "epoch_map")}
+    assert math.isfinite(callback.history.drifts[-1]["layers.0"])
+
+
+def test_a_layer_that_fails_at_one_epoch_is_an_empty_panel(tmp_path: Path) -> None:
+    callback = TopoLipCallback(probe_size=12, diagram_layers=["layers.3"], on_error="raise")
+    with pytest.warns(UserWarning, match="cannot measure layer"):
+        trainer(tmp_path, callback, logger=TensorBoardLogger(tmp_path)).fit(Tiny(break_at_epoch=1), loader(), loader())
+    assert callback.history.epochs == [0, 1, 2, 3]
+
+
+def test_after_a_failure_no_old_number_stays(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def sometimes(module: Any, batch: Any) -> Any:
+        calls.append(1)
+        return explode(module, batch) if len(calls) == 3 else module(batch[0])
+
+    callback = TopoLipCallback(probe_size=12, forward_fn=sometimes)
+    with pytest.warns(UserWarning, match="A TopoLip analysis failed"):
+        run = fit(tmp_path, callback, max_epochs=2)
+    values = {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("topolip")}
+    assert values.pop("topolip/seconds") > 0
+    assert all(map(math.isnan, values.values()))
+    assert {"topolip/input_drift", "topolip_depth/layers.0", "topolip_epoch/layers.0"} <= set(values)
+
+
+@pytest.mark.parametrize("options", [{"val_check_interval": 0.34}, {"check_val_every_n_epoch": 1}])
+def test_monitors_find_the_score_at_every_validation(tmp_path: Path, options: dict[str, Any]) -> None:
+    callback = TopoLipCallback(probe_size=12, figures=False, every_n_epochs=2)
+    stop = EarlyStopping(monitor="topolip/score", patience=100)
+    keep = ModelCheckpoint(tmp_path, monitor="topolip/score", save_on_train_epoch_end=False)
+    run = trainer(tmp_path, stop, keep, callback, **options)
+    run.fit(Tiny(), loader(), loader())
+    assert run.current_epoch == 3
+    assert math.isfinite(float(run.callback_metrics["topolip/score"]))
+
+
+def test_an_endless_stream_is_analysed_at_its_validations(tmp_path: Path) -> None:
+    class Stream(IterableDataset[Any]):
+        def __iter__(self) -> Any:
+            while True:
+                yield from loader().dataset
+
+    callback = TopoLipCallback(probe_size=12, figures=False)
+    run = trainer(tmp_path, callback, max_epochs=-1, max_steps=6, val_check_interval=2, check_val_every_n_epoch=None)
+    run.fit(Tiny(), DataLoader(Stream(), batch_size=8), loader())
+    assert callback.history.epochs == [0, 1, 2, 3]
+
+
+def test_two_callbacks_need_two_prefixes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`prefix` must differ .* got 'topolip' twice"):
+        trainer(tmp_path, TopoLipCallback(), TopoLipCallback(view="raw")).fit(Tiny(), loader(), loader())
+    both = TopoLipCallback(probe_size=12), TopoLipCallback(probe_size=12, view="raw", prefix="gain")
+    run = trainer(tmp_path, *both)
+    run.fit(Tiny(), loader(), loader())
+    for callback, prefix in zip(both, ("topolip", "gain"), strict=True):
+        assert callback.history.last is not None
+        assert float(run.callback_metrics[f"{prefix}/score"]) == pytest.approx(callback.history.last.score)
+
+
+def test_a_probe_of_another_size_begins_new_curves(tmp_path: Path) -> None:
+    first = TopoLipCallback(probe_size=12, figures=False)
+    run = fit(tmp_path, first, max_epochs=2)
+    first.probe_size = 20
+    run.fit_loop.max_epochs = 4
+    with pytest.warns(UserWarning, match="the probe now has 20 samples.*begin anew"):
+        run.fit(run.lightning_module, loader(), loader())
+    assert first.history.epochs == [3, 4]
+
+
+@pytest.mark.slow
+def test_every_process_logs_what_one_process_logs(tmp_path: Path) -> None:
+    script = tmp_path / "ddp.py"
+    script.write_text(DDP)
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, **ENV})
+    assert done.returncode == 0, done.stderr[-3000:]
+    numbers = [json.loads((tmp_path / name).read_text()) for name in ("one.json", "rank0.json", "rank1.json")]
+    assert numbers[1] == numbers[2]
+    assert numbers[1]["probe"] == pytest.approx(numbers[0]["probe"])
+    assert numbers[1]["start"] == pytest.approx(numbers[0]["start"])
+
+
+ENV = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+DDP = """
+import json, sys, warnings
+from pathlib import Path
+from test_callback import Tiny, TopoLipCallback, loader, seed_everything, trainer
+
+def main(name, **options):
+    seed_everything(0, verbose=False)
+    callback = TopoLipCallback(probe_size=12, figures=False, on_error="raise")
+    run = trainer(Path(sys.argv[1]), callback, max_epochs=1, **options)
+    run.fit(Tiny(), loader(), loader())
+    numbers = {"start": callback.history.curves[0], "end": callback.history.curves[1]}
+    numbers["probe"] = callback._probe[0].flatten().tolist()
+    (Path(sys.argv[1]) / name.format(run.global_rank)).write_text(json.dumps(numbers))
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    import os
+    if "LOCAL_RANK" not in os.environ:
+        main("one.json")
+    main("rank{}.json", devices=2, strategy="ddp")
+"""

@@ -95,3 +95,10 @@ def test_values_that_are_not_finite_raise(bad: float, rows: int) -> None:
 def test_wrong_shape_raises(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"`cloud` must have shape \(n, d\)"):
         distance_matrix(torch.zeros(shape))
+
+
+def test_distances_beyond_float32_raise() -> None:
+    with pytest.raises(ValueError, match="got distances beyond float32"):
+        distance_matrix(torch.tensor([[0.0], [3e38], [-3e38]]))
+    with pytest.raises(ValueError, match="got distances beyond float32"):
+        distance_matrix(torch.tensor([[0.0], [1e200]], dtype=torch.float64))

@@ -1,5 +1,7 @@
 """What "auto" finds in the families of networks that people train, and what a wrong name says."""
 
+from typing import Any
+
 import pytest
 import timm
 import torchvision
@@ -97,3 +99,13 @@ def test_unknown_name_lists_close_matches() -> None:
 def test_what_is_no_name_raises(layers: list[object]) -> None:
     with pytest.raises(ValueError, match="Argument `layers` must"):
         resolve_layers(nn.Sequential(nn.Linear(2, 2)), layers)
+
+
+@pytest.mark.parametrize(
+    "parametrize", [nn.utils.parametrizations.spectral_norm, nn.utils.parametrizations.weight_norm]
+)
+def test_auto_sees_a_parametrized_layer_as_the_layer(parametrize: Any) -> None:
+    model = nn.Sequential(parametrize(nn.Linear(6, 6)), nn.ReLU(), parametrize(nn.Linear(6, 6)), nn.ReLU())
+    assert resolve_layers(model) == ["0", "2"]
+    blocks = nn.ModuleList(nn.ModuleDict({"a": parametrize(nn.Linear(4, 4)), "b": nn.Linear(4, 4)}) for _ in range(2))
+    assert not any("parametrizations" in name for name in resolve_layers(blocks))

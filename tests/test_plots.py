@@ -12,7 +12,7 @@ from lightning_topolip.plots import diagrams_figure, epoch_map_figure, smoothnes
 from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import SmoothnessReport, smoothness_report
 
-NAMES = ("input", "network.blocks.0", "network.blocks.1", "network.blocks.2")
+NAMES = ("<input>", "network.blocks.0", "network.blocks.1", "network.blocks.2")
 
 
 def report(seed: int, missing: str = "", **settings: object) -> SmoothnessReport:
@@ -75,7 +75,7 @@ def test_diagrams_of_chosen_layers() -> None:
 def test_what_cannot_be_drawn_raises() -> None:
     with pytest.raises(ValueError, match="at least one analysis, got none"):
         smoothness_figure(History())
-    with pytest.raises(ValueError, match="must name measured layers"):
+    with pytest.raises(ValueError, match="must name analysed layers"):
         diagrams_figure(report(0), ["elsewhere"])
 
 

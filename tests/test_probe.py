@@ -121,3 +121,25 @@ def test_a_batch_moves_whole_to_another_device() -> None:
     moved = move_batch({"pixels": IMAGES, "extra": [LABELS, "name"]}, torch.device("meta"))
     assert moved["pixels"].device.type == moved["extra"][0].device.type == "meta"
     assert moved["extra"][1] == "name"
+
+
+def test_a_forward_that_takes_any_name_gets_the_whole_mapping() -> None:
+    class AnyName(nn.Module):
+        def forward(self, **inputs: Tensor) -> Tensor:
+            return inputs["pixels"] + inputs["offset"]
+
+    assert torch.equal(run_model(AnyName(), {"pixels": IMAGES, "offset": IMAGES}), 2 * IMAGES)
+
+
+def test_a_loader_with_its_own_iteration_is_read_through_it() -> None:
+    class Doubling(DataLoader[Any]):
+        def __iter__(self) -> Any:
+            return (2 * batch[0] for batch in super().__iter__())
+
+    assert torch.equal(take_probe(Doubling(TensorDataset(IMAGES), batch_size=8), 12), 2 * IMAGES[:12])
+
+
+def test_a_list_of_batches_is_read_in_order() -> None:
+    images, labels = take_probe(list(DataLoader(TensorDataset(IMAGES, LABELS), batch_size=8)), 20)
+    assert torch.equal(images, IMAGES[:20])
+    assert torch.equal(labels, LABELS[:20])

@@ -1,5 +1,6 @@
 """Drift, speed and TopoLip from hand-made paths; reports from clouds whose topology is known."""
 
+import itertools
 import json
 import math
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_topolip import activation_drift, analyze
+from lightning_topolip import activation_drift, analyze, wasserstein_distance
 from lightning_topolip.distances import distance_matrix
 from lightning_topolip.scores import drift, speed_max, speed_mean, topolip
 from lightning_topolip.settings import Settings
@@ -92,9 +93,9 @@ def test_the_scaled_view_knows_neither_gain_nor_isometry_and_the_raw_view_is_hom
 
 
 def test_the_input_is_in_the_curve_and_not_in_the_score() -> None:
-    layers = dict(zip(("input", "a", "b", "c"), map(matrix, clouds(4)), strict=True))
+    layers = dict(zip(("<input>", "a", "b", "c"), map(matrix, clouds(4)), strict=True))
     report = smoothness_report(layers)
-    assert report.steps == (("input", "a"), ("a", "b"), ("b", "c"))
+    assert report.steps == (("<input>", "a"), ("a", "b"), ("b", "c"))
     assert report.input_drift == report.curve[0]
     assert report.speed_mean == pytest.approx(report.curve[1:].mean())
     assert report.score == pytest.approx(abs(report.curve[2] - report.curve[1]))
@@ -142,8 +143,8 @@ def test_stability_bottleneck_at_most_twice_the_activation_drift() -> None:
 
 
 def test_epoch_drift_is_per_epoch_and_leaves_the_input_out() -> None:
-    before = smoothness_report(dict(zip(("input", "a", "b"), map(matrix, clouds(3)), strict=True)))
-    after = smoothness_report(dict(zip(("input", "a", "b"), map(matrix, clouds(6)[3:]), strict=True)))
+    before = smoothness_report(dict(zip(("<input>", "a", "b"), map(matrix, clouds(3)), strict=True)))
+    after = smoothness_report(dict(zip(("<input>", "a", "b"), map(matrix, clouds(6)[3:]), strict=True)))
     one, two = epoch_drifts(before, after), epoch_drifts(before, after, interval=2.0)
     assert list(one) == ["a", "b"]
     assert one["a"] == pytest.approx(2 * two["a"])
@@ -198,7 +199,7 @@ def test_analyze_equals_the_steps_by_hand(generator: torch.Generator) -> None:
     for layer in model:
         states.append(layer(states[-1]).detach())
     by_hand = smoothness_report(
-        {name: distance_matrix(state).numpy() for name, state in zip(("input", *"0123"), states, strict=True)},
+        {name: distance_matrix(state).numpy() for name, state in zip(("<input>", *"0123"), states, strict=True)},
         Settings(noise_splits=0),
     )
     assert report.layers == by_hand.layers
@@ -209,7 +210,7 @@ def test_a_report_becomes_json(generator: torch.Generator) -> None:
     report = analyze(network(), torch.randn(20, 6, generator=generator))
     values = json.loads(json.dumps(report.to_dict()))
     assert values["score"] == report.score
-    assert values["layers"] == ["input", "0", "1", "2", "3"]
+    assert values["layers"] == ["<input>", "0", "1", "2", "3"]
     assert values["drifts"]["scaled"]["all"] == report.curve.tolist()
 
 
@@ -232,7 +233,7 @@ class Faulty(nn.Module):
 def test_what_is_said_of_every_faulty_layer(generator: torch.Generator) -> None:
     names = ["first", "nan", "pooled", "never", "indices", "last"]
     report = analyze(Faulty(), torch.randn(10, 4, generator=generator), names)
-    assert report.layers == ("input", "first", "nan", "last")
+    assert report.layers == ("<input>", "first", "nan", "last")
     assert np.isnan(report.curve).tolist() == [False, True, True]
     assert math.isnan(report.score)
     assert math.isfinite(report.input_drift)
@@ -275,5 +276,53 @@ def test_a_model_that_takes_a_dictionary_and_token_ids() -> None:
 def test_another_forward_can_be_analysed(generator: torch.Generator) -> None:
     model, batch = network(), torch.randn(20, 6, generator=generator)
     report = analyze(model, batch, forward_fn=lambda model, batch: model[:3](batch))
-    assert report.layers == ("input", "0", "1", "2")
+    assert report.layers == ("<input>", "0", "1", "2")
     assert "did not run" in report.failures["3"]
+
+
+def test_a_layer_may_be_called_input(generator: torch.Generator) -> None:
+    named, numbered = nn.Sequential(), nn.Sequential()
+    torch.manual_seed(0)
+    for index, name in enumerate(("input", "middle", "output")):
+        layer = nn.Linear(6, 6)
+        named.add_module(name, layer)
+        numbered.add_module(str(index), layer)
+    batch = torch.randn(20, 6, generator=generator)
+    first, second = analyze(named, batch), analyze(numbered, batch)
+    assert first.layers == ("<input>", "input", "middle", "output")
+    assert (first.score, first.input_drift) == (second.score, second.input_drift)
+
+
+@pytest.mark.parametrize(("n", "has_band"), [(3, False), (5, False), (6, True), (7, True)])
+def test_the_noise_band_needs_halves_of_three(n: int, has_band: bool) -> None:
+    report = smoothness_report({name: matrix(c) for name, c in zip("abc", clouds(3, n=n), strict=True)})
+    assert math.isfinite(report.noise.level) == has_band
+    assert math.isfinite(report.score)
+
+
+def test_a_score_from_independent_solvers(generator: torch.Generator) -> None:
+    """From activations to TopoLip by scikit-learn, giotto-tda and POT."""
+    homology, metrics = pytest.importorskip("gtda.homology"), pytest.importorskip("sklearn.metrics")
+    model, batch = network(), torch.randn(25, 6, generator=generator)
+    states, distances = batch, []
+    for layer in model:
+        states = layer(states).detach()
+        distances.append(metrics.pairwise_distances(states.double().numpy()))
+    distances = [matrix / matrix[~np.eye(25, dtype=bool)].mean() for matrix in distances]
+    rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
+    diagrams = [found[found[:, 0] < found[:, 1]] for found in rips.fit_transform(distances)]
+    drifts = [
+        sum(wasserstein_distance(a[a[:, 2] == k][:, :2], b[b[:, 2] == k][:, :2], engine="pot") ** 2 for k in (0, 1))
+        ** 0.5
+        for a, b in itertools.pairwise(diagrams)
+    ]
+    report = analyze(model, batch)
+    assert report.curve[1:] == pytest.approx(drifts, rel=1e-4)
+    assert report.score == pytest.approx(np.abs(np.diff(drifts)).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, math.nan])
+def test_epoch_drift_needs_a_positive_interval(interval: float) -> None:
+    report = smoothness_report({"a": matrix(clouds(1)[0])})
+    with pytest.raises(ValueError, match="`interval` must be positive"):
+        epoch_drifts(report, report, interval)

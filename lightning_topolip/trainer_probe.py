@@ -1,0 +1,57 @@
+"""The probe as a validation step of a trainer would see it, the same on every process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import RunningStage
+
+from lightning_topolip.activations import observe
+from lightning_topolip.probe import move_batch, take_probe
+
+
+def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any, size: int, seed: int) -> Any:
+    """Take the probe once, on the first process, and share it with the others.
+
+    The module's batch-transfer hooks run here, as in a validation step, and never again: a hook that augments cannot
+    make the probe differ from analysis to analysis.
+
+    Args:
+        trainer: The trainer, within a fit.
+        pl_module: The module whose hooks prepare a batch.
+        source: Where to take it from; None for the validation data, else the training data.
+        size: Number of samples.
+        seed: Seed of what the hooks draw; every random state is put back.
+
+    Returns:
+        One batch, on the CPU.
+
+    Raises:
+        ValueError: If there is no source, or it holds fewer than 3 samples; the same on every process.
+    """
+    probe: Any = None
+    problem: Exception | None = None
+    if trainer.is_global_zero:
+        try:
+            probe = take_probe(_source(trainer, source), size)
+        except Exception as error:
+            problem = error
+    probe, problem = trainer.strategy.broadcast((probe, problem))
+    if problem is not None:
+        raise problem
+    stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
+    try:
+        with observe(pl_module, [], lambda *_: None, seed):
+            probe = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(probe))
+    finally:
+        trainer.state.stage = stage
+    return move_batch(probe, torch.device("cpu"))
+
+
+def _source(trainer: Trainer, source: Any) -> Any:
+    for candidate in (source, trainer.val_dataloaders, trainer.train_dataloader):
+        if candidate is not None:
+            return candidate
+    raise ValueError("Argument `probe` must be given where the trainer has no data loader; got None.")
