@@ -311,10 +311,10 @@ def test_a_score_from_independent_solvers(generator: torch.Generator) -> None:
     distances = [matrix / matrix[~np.eye(25, dtype=bool)].mean() for matrix in distances]
     rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
     diagrams = [found[found[:, 0] < found[:, 1]] for found in rips.fit_transform(distances)]
+    by_dimension = [[found[found[:, 2] == k][:, :2] for k in (0, 1)] for found in diagrams]
     drifts = [
-        sum(wasserstein_distance(a[a[:, 2] == k][:, :2], b[b[:, 2] == k][:, :2], engine="pot") ** 2 for k in (0, 1))
-        ** 0.5
-        for a, b in itertools.pairwise(diagrams)
+        math.hypot(*(wasserstein_distance(a, b, engine="pot") for a, b in zip(first, second, strict=True)))
+        for first, second in itertools.pairwise(by_dimension)
     ]
     report = analyze(model, batch)
     assert report.curve[1:] == pytest.approx(drifts, rel=1e-4)
