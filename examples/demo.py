@@ -60,7 +60,12 @@ def main() -> None:
         console.print(f"Training {name} for {options.epochs or epochs} epochs ...")
         rows.append(train(name, build(), options.epochs or epochs, options.folder))
     write_json(options.folder / "demo.json", rows)
-    table = Table(title="Digits after the last epoch (TopoLip: lower is smoother)", box=SIMPLE_HEAD)
+    table = Table(
+        title="Digits after the last epoch (TopoLip: lower is smoother)",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in ("model", "accuracy", "TopoLip", "speed", "max", "epoch drift", "noise", "time", "analysis"):
         table.add_column(column, justify="right")
     for row in rows:
