@@ -63,7 +63,7 @@ def smoothness_figure(history: History) -> Figure:
     if report.layers[0] == INPUT and not report.settings.include_input:
         upper.axvspan(-0.5, 0.5, color="0.92", zorder=0)
         upper.text(
-            0, 0.98, "from the input,\nnot in TopoLip", ha="center", va="top", fontsize=8, transform=_above(upper)
+            0, 0.02, "from the input,\nnot in TopoLip", ha="center", va="bottom", fontsize=8, transform=_above(upper)
         )
     _draw_noise(lower, report, names)
     lower.set_xlabel("to layer")
