@@ -1,5 +1,6 @@
 """What the documentation shows works: code blocks run, examples and recipes run in a short form."""
 
+import json
 import re
 import subprocess
 import sys
@@ -51,7 +52,11 @@ def test_quickstart_runs(tmp_path: Path) -> None:
 def test_demo_runs_and_ends_with_the_command_to_type(tmp_path: Path) -> None:
     printed = run([sys.executable, str(ROOT / "examples" / "demo.py"), "--epochs", "1", "--folder", "demo"], tmp_path)
     assert "tensorboard --logdir demo" in printed
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"ViT", "ResNet"}
+    names = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert names == {"ViT", "ResNet", "ViT.png", "ResNet.png", "demo.json"}
+    rows = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    assert [row["model"] for row in rows] == ["ViT", "ResNet"]
+    assert all(0 < row["score"] < row["speed_max"] for row in rows)
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
