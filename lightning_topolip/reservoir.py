@@ -1,0 +1,342 @@
+"""A uniform sample of an epoch, the same rows of every layer, held in tensors that can be joined and thinned again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Layers = tuple[tuple[str, str, tuple[int, ...]], ...]
+DTYPES = {str(dtype): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)}
+LISTS = {"points": torch.uint8, "places": torch.int64, "layout": torch.uint8}
+COUNTS = {"seen": "sum", "end": "max"}
+
+# The constants of SplitMix64 (Steele, Lea, Flood 2014), as the signed numbers that torch multiplies modulo 2^64.
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_ROUNDS = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which samples of a batch are kept.
+
+    Attributes:
+        places: Places in the epoch of those that are kept.
+        chosen: Their rows in the batch, of the same length.
+        count: How many samples came.
+        end: One more than the last place given away.
+    """
+
+    places: Tensor
+    chosen: Tensor
+    count: int
+    end: int
+
+    def rows(self, output: Tensor) -> Tensor:
+        """Copy the rows that are kept of a layer's output of shape ``(count, ...)``."""
+        return output.detach()[self.chosen.to(output.device)]
+
+
+@dataclass(frozen=True)
+class Reservoir:
+    """At most ``size`` samples of all that came, each with the same probability.
+
+    Attributes:
+        size: How many samples are kept.
+        seed: Seed of the choice.
+        layers: Name, dtype and shape of one sample of every layer, in the order of the path; None where unknown.
+        places: Place in the epoch of every row, shape ``(n,)``, int64, on the CPU.
+        points: The rows, all layers side by side, bytes, flat.
+        seen: How many samples came.
+        end: One more than the last place given away.
+    """
+
+    size: int
+    seed: int
+    layers: Layers | None
+    places: Tensor
+    points: Tensor
+    seen: int
+    end: int
+
+    @classmethod
+    def read(cls, states: Mapping[str, Any], size: int, seed: int) -> Reservoir:
+        """Read the states of a metric: lists of tensors, or tensors where processes were joined.
+
+        Args:
+            states: What `states` gave, lists of several metrics or processes concatenated.
+            size: How many samples are to be kept.
+            seed: Seed of the choice.
+
+        Returns:
+            The reservoir, thinned to ``size``.
+
+        Raises:
+            ValueError: If the states hold different layers, or were chosen with another size or seed.
+        """
+        points, places, layout = (_joined(states[name], dtype) for name, dtype in LISTS.items())
+        lines = dict.fromkeys(bytes(layout.tolist()).splitlines())
+        found = [json.loads(line) for line in lines]
+        if any(sampling != [size, seed] for _, sampling in found):
+            raise ValueError(
+                "Arguments `max_points` and `seed` must be the same in all processes and in a loaded state, got "
+                f"{[size, seed]} here and {[sampling for _, sampling in found]} there; make them equal, or `reset`."
+            )
+        known = [tuple((name, dtype, tuple(shape)) for name, dtype, shape in layers) for layers, _ in found]
+        if len(known) > 1:
+            raise ValueError(
+                "All processes must hold the same layers, dtypes and shapes of a sample, "
+                f"{_difference(known[0], known[1])}; pad batches to one length, and name the layers."
+            )
+        seen, end = (int(states[name]) for name in COUNTS)
+        return cls(size, seed, known[0] if known else None, places.cpu(), points, seen, end)._thinned()
+
+    @classmethod
+    def read_any(cls, states: Mapping[str, Any]) -> Reservoir:
+        """Read the states of a metric with any size and seed."""
+        layout = _joined(states["layout"], torch.uint8)
+        lines = bytes(layout.tolist()).splitlines()
+        size, seed = json.loads(lines[0])[1] if lines else (0, 0)
+        return cls.read(states, size, seed)
+
+    def states(self) -> dict[str, list[Tensor] | Tensor]:
+        """Write all but the points' device as the states of a metric, the layout as a line of JSON in bytes."""
+        line = json.dumps([self.layers, [self.size, self.seed]]) + "\n"
+        layout = torch.tensor(list(line.encode()), dtype=torch.uint8)
+        lists = {"points": [self.points], "places": [self.places], "layout": [layout]} if self.layers else {}
+        return {**lists, "seen": torch.tensor(self.seen), "end": torch.tensor(self.end)}
+
+    def draw(self, count: int, rank: int = 0, world: int = 1) -> Draw:
+        """Decide which of the samples that come next are kept.
+
+        Args:
+            count: How many come.
+            rank: This process.
+            world: Number of processes.
+
+        Returns:
+            The choice; what is kept already may have to go.
+        """
+        new = next_places(self.end, count, rank, world)
+        kept = lowest(torch.cat([self.places, new]), self.size, self.seed)
+        chosen = kept[kept >= len(self.places)] - len(self.places)
+        return Draw(new[chosen], chosen, count, int(new[-1]) + 1 if count else self.end)
+
+    def ordered(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Bring rows in the order of the layers.
+
+        Args:
+            rows: By layer, each of shape ``(k, ...)``.
+
+        Returns:
+            The same rows.
+
+        Raises:
+            ValueError: If layers, dtypes or shapes of a sample are not those of the rows before.
+        """
+        came: Layers = tuple((name, str(output.dtype), tuple(output.shape[1:])) for name, output in rows.items())
+        if self.layers and sorted(self.layers) != sorted(came):
+            raise ValueError(
+                "Argument `activations` must hold the same layers, dtypes and shapes of a sample in every update, "
+                f"{_difference(self.layers, came)}; pad batches to one length, or call `reset` first."
+            )
+        return {name: rows[name] for name, _, _ in self.layers or came}
+
+    def added(self, rows: Mapping[str, Tensor], draw: Draw) -> Reservoir:
+        """Add the samples of a draw.
+
+        Args:
+            rows: What is kept of them, by layer, each of shape ``(len(draw.chosen), ...)``.
+            draw: What `draw` decided.
+
+        Returns:
+            The new reservoir.
+
+        Raises:
+            ValueError: If layers, dtypes or shapes of a sample are not those of the rows before.
+        """
+        rows = self.ordered(rows)
+        flat = [output.flatten(1) if output.ndim > 1 else output[:, None] for output in rows.values()]
+        new = torch.cat([output.contiguous().view(torch.uint8) for output in flat], dim=1)
+        n, places = len(self.places), torch.cat([self.places, draw.places])
+        kept = lowest(places, self.size, self.seed)
+        old, new = kept[kept < n], new[(kept[kept >= n] - n).to(new.device)]
+        points = self.points
+        if len(new):  # one copy of the table, since another metric or a loaded state may hold the one before
+            points = new.new_empty(len(kept), new.shape[1])
+            table = self.points.to(new.device).view(-1, new.shape[1])
+            torch.index_select(table, 0, old.to(new.device), out=points[: len(old)])
+            points[len(old) :] = new
+        return replace(
+            self,
+            layers=tuple((name, str(output.dtype), tuple(output.shape[1:])) for name, output in rows.items()),
+            places=places[kept],
+            points=points.flatten(),
+            seen=self.seen + draw.count,
+            end=max(self.end, draw.end),
+        )
+
+    def merged(self, other: Reservoir) -> Reservoir:
+        """Join the samples of another reservoir as if they had come after those of this one.
+
+        Two reservoirs of one seed have chosen by the same keys, and a choice must not depend on an earlier one. So all
+        get places that neither has given away, and with them the keys that as many new samples would have got.
+
+        Args:
+            other: The other one, of any seed.
+
+        Returns:
+            The new reservoir.
+
+        Raises:
+            ValueError: If the layers differ or the other one has kept too few of its samples for a fair choice.
+        """
+        if other.layers is None:
+            return self
+        if self.layers not in (None, other.layers):
+            raise ValueError(
+                "Argument `incoming_state` must hold the same layers, dtypes and shapes of a sample, "
+                f"{_difference(self.layers, other.layers)}."
+            )
+        kept = len(other.places)
+        if kept < min(other.seen, self.size):
+            raise ValueError(
+                f"Argument `incoming_state` must hold {min(other.seen, self.size)} of its {other.seen} samples, got "
+                f"{kept}; give both metrics the same `max_points`."
+            )
+        start = max(self.end, other.end)
+        return replace(
+            self,
+            layers=other.layers,
+            places=torch.cat([self._moved_to(start, self.seed), other._moved_to(start + self.seen, self.seed)]),
+            points=torch.cat([self.points, other.points.to(self.points.device)]),
+            seen=self.seen + other.seen,
+            end=start + self.seen + other.seen,
+        )._thinned()
+
+    def rows(self) -> dict[str, Tensor]:
+        """Give copies of what is kept, by layer, each of shape ``(n, ...)``, bit for bit as it came; else nothing."""
+        layers = self.layers if self.layers and len(self.places) else ()
+        sizes = (DTYPES[dtype].itemsize * math.prod(shape) for _, dtype, shape in layers)
+        table, found, start = self.points.view(len(self.places) or 1, -1), {}, 0
+        for (name, dtype, shape), stop in zip(layers, accumulate(sizes), strict=True):
+            block = table[:, start:stop].clone(memory_format=torch.contiguous_format)
+            found[name] = block.view(DTYPES[dtype]).view(len(table), *shape)
+            start = stop
+        return found
+
+    def _moved_to(self, start: int, seed: int) -> Tensor:
+        """The places that would be kept if all samples came again, from a place and with keys of their own."""
+        fresh = start + torch.arange(self.seen)
+        return fresh[lowest(fresh, len(self.places), seed)]
+
+    def _thinned(self) -> Reservoir:
+        n = len(self.places)
+        chosen = lowest(self.places, self.size, self.seed)
+        if n == 0 or torch.equal(chosen, torch.arange(n)):
+            return self
+        points = self.points.view(n, -1)[chosen.to(self.points.device)].flatten()
+        return replace(self, places=self.places[chosen], points=points)
+
+
+def next_places(end: int, count: int, rank: int = 0, world: int = 1) -> Tensor:
+    """Give samples their places in the epoch, which no other process gives away.
+
+    Args:
+        end: One more than the last place that this process has given away, 0 at first.
+        count: Number of samples that came.
+        rank: This process.
+        world: Number of processes.
+
+    Returns:
+        Places, shape ``(count,)``, int64. Rank r takes r, r + world, r + 2 world, ... as torch's `DistributedSampler`
+        deals samples out, so that a data set that is not shuffled has the same places in any number of processes.
+
+    Example:
+        >>> next_places(0, 3, rank=1, world=2), next_places(6, 2, rank=1, world=2)
+        (tensor([1, 3, 5]), tensor([7, 9]))
+    """
+    turn = max(0, -((rank - end) // world))
+    return (turn + torch.arange(count)) * world + rank
+
+
+def lowest(places: Tensor, size: int, seed: int) -> Tensor:
+    """Choose the samples with the smallest of seeded random keys, one key a place.
+
+    Each sample has the same probability to be chosen, and the choice from a union is the choice from the choices
+    of its parts, whatever the parts were.
+
+    Args:
+        places: Different places in the epoch, shape ``(n,)``, int64.
+        size: How many samples are to be kept at most.
+        seed: Seed of the keys.
+
+    Returns:
+        Indices into ``places``, shape ``(min(n, size),)``, int64, in the order of the places.
+
+    Example:
+        >>> lowest(torch.tensor([4, 1, 3]), size=8, seed=0)
+        tensor([1, 2, 0])
+    """
+    chosen = sampling_keys(places, seed).argsort()[:size]
+    return chosen[places[chosen].argsort()]
+
+
+def sampling_keys(places: Tensor, seed: int) -> Tensor:
+    """Compute the random key of every place: the outputs of SplitMix64 from a seeded start, at any place at once.
+
+    Args:
+        places: Shape ``(n,)``, int64.
+        seed: A whole number >= 0.
+
+    Returns:
+        Keys, shape ``(n,)``, int64, uniform over all its values, different for different places.
+    """
+    start = np.random.SeedSequence(seed).generate_state(1, np.uint64).view(np.int64)
+    return splitmix64(places, int(start[0]))
+
+
+def splitmix64(places: Tensor, start: int = 0) -> Tensor:
+    """Compute outputs of the generator SplitMix64.
+
+    Args:
+        places: Which outputs, 0 the first, int64 of any shape.
+        start: The seed of the generator.
+
+    Returns:
+        The outputs, as signed numbers, of the same shape.
+
+    Example:
+        >>> [output % 2**64 for output in splitmix64(torch.arange(3), 1234567).tolist()]
+        [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    """
+    mixed = start + (places + 1) * _GAMMA
+    for shift, factor in _ROUNDS:
+        mixed = (mixed ^ _shifted(mixed, shift)) * factor
+    return mixed ^ _shifted(mixed, 31)
+
+
+def _shifted(values: Tensor, by: int) -> Tensor:
+    """Shift right as if unsigned."""
+    return (values >> by) & ((1 << (64 - by)) - 1)
+
+
+def _joined(state: list[Tensor] | Tensor, dtype: torch.dtype) -> Tensor:
+    if isinstance(state, Tensor) or len(state) == 1:
+        return state if isinstance(state, Tensor) else state[0]
+    return torch.cat(state) if state else torch.empty(0, dtype=dtype)
+
+
+def _difference(first: Layers, second: Layers) -> str:
+    came = {name: (dtype, shape) for name, dtype, shape in second}
+    for name, dtype, shape in first:
+        if name in came and came[name] != (dtype, shape):
+            return f"got {shape} in {dtype} and then {came[name][1]} in {came[name][0]} for {name!r}"
+    return f"got {[name for name, _, _ in first]} and then {list(came)}"
