@@ -36,6 +36,20 @@ class Measurement:
     distances: dict[str, npt.NDArray[np.float32] | None]
     failures: dict[str, str]
 
+    def add(self, name: str, output: Tensor, reduction: Reduction) -> None:
+        """Measure a layer; one without distances is None, with the reason.
+
+        Args:
+            name: The layer.
+            output: Its output, shape ``(n, ...)``.
+            reduction: How it becomes a cloud.
+        """
+        try:
+            self.distances[name] = distance_matrix(point_cloud(output, reduction)).cpu().numpy()
+        except ValueError as error:
+            self.distances[name] = None
+            self.failures[name] = str(error)
+
 
 def analyze(
     model: nn.Module,
@@ -148,8 +162,4 @@ def _record(found: Measurement, name: str, output: Tensor, n: int, reduction: An
             f"its output has shape {tuple(output.shape)}, not one row for each of {n} samples; it is left out"
         )
         return
-    try:
-        found.distances[name] = distance_matrix(point_cloud(output, reduction)).cpu().numpy()
-    except ValueError as error:
-        found.distances[name] = None
-        found.failures[name] = str(error)
+    found.add(name, output, reduction)

@@ -38,9 +38,9 @@ class TopoLipCallback(Callback):
     and once more where training ends in between. Training is bit-identical with and without it, as far as loader, data
     set and model keep their random state where `take_probe` and `observe` put it back.
 
-    **Logged keys**, through ``log_dict``, so that ``EarlyStopping(monitor="topolip/score")`` works; the analysis
-    before training goes to the loggers directly. Drifts are W_p distances between persistence diagrams: in units of a
-    layer's mean distance under ``view="scaled"``, of its activations under ``"raw"``.
+    **Logged keys**, written to every logger, and given to ``log_dict`` at every validation so that
+    ``EarlyStopping(monitor="topolip/score")`` works. Drifts are W_p distances between persistence diagrams: in units of
+    a layer's mean distance under ``view="scaled"``, of its activations under ``"raw"``.
 
     - ``topolip/score``: TopoLip, mean absolute change of the drift from step to step; lower is smoother
     - ``topolip/speed_mean``, ``topolip/speed_max``: mean and largest drift from layer to layer; how far features travel
@@ -252,16 +252,16 @@ class TopoLipCallback(Callback):
             source, size = self._source, self.probe_size
             self._probe = take_trainer_probe(trainer, pl_module, source, size, self.settings.seed)
         probe = move_batch(self._probe, pl_module.device)
-        with trainer.precision_plugin.forward_context():
-            measured = measure(pl_module, probe, self._names, self.settings, self.forward_fn)
         shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
         with tqdm(
-            total=len(measured.distances) * (1 + 2 * self.settings.noise_splits),
             desc=f"TopoLip, {samples_in(probe)} samples",
             delay=_SECONDS_BEFORE_PROGRESS,
             leave=False,
             disable=not shown,
         ) as bar:
+            with trainer.precision_plugin.forward_context():
+                measured = measure(pl_module, probe, self._names, self.settings, self.forward_fn)
+            bar.total = len(measured.distances) * (1 + 2 * self.settings.noise_splits)
             return smoothness_report(
                 measured.distances, self.settings, measured.failures, samples_in(probe), bar.update
             )

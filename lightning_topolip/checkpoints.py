@@ -28,7 +28,7 @@ def load_model(source: str, weights: str | None = None, pretrained: bool = False
             the weights are random, from a fixed seed.
 
     Returns:
-        The network; a timm model is followed by nothing and preceded by its own normalisation.
+        The network; a timm model behind its own normalisation.
 
     Raises:
         ValueError: If ``source`` is neither a file nor a timm model, or the checkpoint is of another kind.

@@ -9,18 +9,16 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities import rank_zero_warn
 from torchmetrics.utilities.plot import plot_single_or_multi_val
 
+from lightning_topolip.analysis import Measurement
 from lightning_topolip.attachment import Attachment, Batch
-from lightning_topolip.clouds import Reduction, point_cloud
+from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine
-from lightning_topolip.distances import distance_matrix
 from lightning_topolip.layers import resolve_layers
 from lightning_topolip.probe import FEWEST_SAMPLES, samples_in
 from lightning_topolip.reservoir import COUNTS, DTYPES, LISTS, Draw, Layers, Reservoir
@@ -476,16 +474,10 @@ class TopoLipMetric(Metric):
             self.update(batch)
 
     def _report(self, rows: Mapping[str, Tensor], settings: Settings) -> SmoothnessReport:
-        distances: dict[str, npt.NDArray[np.float32] | None] = {}
-        failures = dict(self._failures)
+        measured = Measurement({}, dict(self._failures))
         for name, output in rows.items():
-            try:
-                cloud = point_cloud(output, "flatten" if name == INPUT else settings.reduction)
-                distances[name] = distance_matrix(cloud).cpu().numpy()
-            except ValueError as error:
-                distances[name] = None
-                failures[name] = str(error)
-        return smoothness_report(distances, settings, failures, samples_in(rows))
+            measured.add(name, output, "flatten" if name == INPUT else settings.reduction)
+        return smoothness_report(measured.distances, settings, measured.failures, samples_in(rows))
 
     def _say(self, message: str) -> None:
         if message not in self._said:

@@ -189,18 +189,15 @@ def test_training_is_bit_identical_with_and_without_it(tmp_path: Path, kind: Any
     def run(*callbacks: Callback) -> list[Any]:
         seed_everything(7, verbose=False)
         model = kind(size="micro", num_classes=4, drop_path=0.2, warmup_fraction=0.0)
+        model.network = nn.Sequential(model.network, nn.BatchNorm1d(4), nn.Dropout(0.2))
         order = Order()
         fitted = trainer(tmp_path, order, *callbacks, max_epochs=2)
         training = DataLoader(Augmented(), batch_size=8, shuffle=True)
         fitted.fit(model, training, DataLoader(Augmented(), batch_size=8) if validate else None)
         states = [optimizer.state_dict() for optimizer in fitted.optimizers]
-        return [
-            model.state_dict(),
-            states,
-            order.seen,
-            torch.get_rng_state(),
-            [m.training for m in model.modules()],
-        ]
+        gradients = [parameter.grad for parameter in model.parameters()]
+        modes = [module.training for module in model.modules()]
+        return [model.state_dict(), gradients, states, order.seen, torch.get_rng_state(), modes]
 
     callback = TopoLipCallback(probe_size=16, noise_splits=1)
     torch.testing.assert_close(run(callback), run(), rtol=0, atol=0)
@@ -531,3 +528,14 @@ if __name__ == "__main__":
         main("one.json")
     main("rank{}.json", devices=2, strategy="ddp")
 """
+
+
+def test_a_bar_shows_while_an_analysis_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = {}
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr("lightning_topolip.callback._SECONDS_BEFORE_PROGRESS", seconds)
+        fit(tmp_path, TopoLipCallback(probe_size=12, figures=False), max_epochs=1, enable_progress_bar=True)
+        shown[seconds] = "TopoLip, 12 samples" in capsys.readouterr().err
+    assert shown == {0.0: True, 1e9: False}
