@@ -1,0 +1,34 @@
+"""How a classifier fares off the clean data: the corruptions of CIFAR-10-C, attacks, and accuracies under both."""
+
+from lightning_topolip.robustness.accuracy import Accuracy, wilson_interval
+from lightning_topolip.robustness.attacks import ATTACKS, fgsm, pgd
+from lightning_topolip.robustness.cifar10_c import read_cifar10_c
+from lightning_topolip.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corrupt_tensor
+from lightning_topolip.robustness.ensemble import autoattack
+from lightning_topolip.robustness.evaluate import RobustnessReport, evaluate_robustness
+from lightning_topolip.robustness.path import PerturbationPath, perturbation_drifts
+from lightning_topolip.robustness.perturbations import attack_family, corruption_family, noise_family, perturbed
+from lightning_topolip.robustness.prediction import predictor
+
+__all__ = [
+    "ATTACKS",
+    "Accuracy",
+    "CORRUPTIONS",
+    "PerturbationPath",
+    "RobustnessReport",
+    "SEVERITIES",
+    "attack_family",
+    "autoattack",
+    "corrupt",
+    "corrupt_tensor",
+    "corruption_family",
+    "evaluate_robustness",
+    "fgsm",
+    "noise_family",
+    "perturbation_drifts",
+    "perturbed",
+    "pgd",
+    "predictor",
+    "read_cifar10_c",
+    "wilson_interval",
+]

@@ -1,0 +1,62 @@
+"""AutoAttack, the reference ensemble of attacks, where its package is installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from torch import Tensor
+
+from lightning_topolip.randomness import kept_random_numbers
+from lightning_topolip.robustness.attacks import checked
+from lightning_topolip.robustness.prediction import Predict
+
+
+def autoattack(
+    predict: Predict,
+    images: Tensor,
+    labels: Tensor,
+    epsilon: float,
+    *,
+    version: Literal["standard", "plus", "rand"] = "standard",
+    seed: int = 0,
+) -> Tensor:
+    """Attack with AutoAttack: parameter-free APGD on two losses, FAB and the black-box Square attack.
+
+    Needs the package ``pyautoattack`` (the authors' code), which comes with
+    ``pip install 'lightning_topolip[autoattack]'``. Two orders of magnitude slower than `pgd`.
+
+    Args:
+        predict: Maps pixels to logits, shape ``(n, K)`` with K >= 4; see `predictor` for a module.
+        images: Pixels in [0, 1], shape ``(n, C, H, W)``, float32 or float64, before normalisation.
+        labels: True classes, shape ``(n,)``, whole numbers.
+        epsilon: Radius in pixel units, such as ``8 / 255``.
+        version: ``"standard"``, ``"plus"``, or ``"rand"`` for models that draw random numbers.
+        seed: Seed of the attacks; global generators are put back.
+
+    Returns:
+        Pixels in [0, 1], the same shape: an adversarial image where one was found, else the image itself.
+
+    Raises:
+        ModuleNotFoundError: If ``pyautoattack`` is not installed.
+        ValueError: If an argument is not allowed.
+
+    Source:
+        Croce and Hein, arXiv 2003.01690.
+    """
+    try:
+        from pyautoattack import AutoAttack
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "`autoattack` needs the package pyautoattack; install it with "
+            "pip install 'lightning_topolip[autoattack]', or use `pgd` with more steps and restarts."
+        ) from error
+    images, labels = checked(images, labels, epsilon)
+    tracing = sys.gettrace()
+    try:
+        with kept_random_numbers(seed):
+            attack = AutoAttack(predict, eps=epsilon, norm="Linf", version=version, seed=seed, device=images.device)
+            found: Tensor = attack.run_standard_evaluation(images, labels, batch_size=len(images))[0]
+    finally:
+        sys.settrace(tracing)  # its check for dynamic defences ends all tracing
+    return found.detach()

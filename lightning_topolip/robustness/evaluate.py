@@ -1,0 +1,239 @@
+"""How accurate a classifier stays: clean, under corruptions and under attacks."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_topolip.robustness.accuracy import Accuracy, Kind
+from lightning_topolip.robustness.attacks import ATTACKS, Attack
+from lightning_topolip.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, levels, unit_tensor
+from lightning_topolip.robustness.pixels import Pixels
+from lightning_topolip.robustness.prediction import Predict, finite, predictor
+
+Progress = Callable[[Accuracy, int, int], object]
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """Accuracies of one classifier on one set of images.
+
+    Attributes:
+        accuracies: The clean one first, then corruptions by severity, then attacks by epsilon.
+    """
+
+    accuracies: tuple[Accuracy, ...]
+
+    @property
+    def clean(self) -> Accuracy:
+        """The accuracy on the images as they are."""
+        return self.accuracies[0]
+
+    def drop(self, accuracy: Accuracy) -> float:
+        """Give the robust accuracy drop, clean - perturbed; NaN where one of them could not be measured."""
+        return self.clean.value - accuracy.value
+
+    def mean_drop(self, kind: Kind, name: str | None = None) -> float:
+        """Average the drop over conditions.
+
+        Args:
+            kind: ``"corruption"`` or ``"attack"``.
+            name: One corruption or attack; all of the kind by default.
+
+        Returns:
+            The mean over all severities or epsilons; NaN where there is none or one could not be measured.
+        """
+        drops = [self.drop(found) for found in self.accuracies if found.kind == kind and name in (None, found.name)]
+        return sum(drops) / len(drops) if drops else math.nan
+
+    def to_rows(self, confidence: float = 0.95, **labels: Any) -> list[dict[str, Any]]:
+        """Give one row a condition, the same columns in each, as for `csv.DictWriter`.
+
+        Args:
+            confidence: Level of the Wilson interval in ``low`` and ``high``.
+            **labels: Columns that say what was evaluated, such as ``model="vit", seed=0``; they come first.
+
+        Returns:
+            The rows: labels, kind, name, strength, total, correct, accuracy, low, high, drop.
+        """
+        rows = []
+        for found in self.accuracies:
+            low, high = found.interval(confidence)
+            rows.append(
+                {
+                    **labels,
+                    "kind": found.kind,
+                    "name": found.name,
+                    "strength": found.strength,
+                    "total": found.total,
+                    "correct": found.correct,
+                    "accuracy": found.value,
+                    "low": low,
+                    "high": high,
+                    "drop": self.drop(found),
+                }
+            )
+        return rows
+
+
+def evaluate_robustness(
+    model: nn.Module | Callable[[Tensor], Any],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    corruptions: Sequence[str] = CORRUPTIONS,
+    severities: Sequence[int] = SEVERITIES,
+    attacks: Mapping[str, Attack] | None = None,
+    epsilons: Sequence[float] = (1, 2, 4, 8),
+    corrupted: Callable[[str, int], Pixels] | None = None,
+    batch_size: int = 256,
+    seed: int = 0,
+    progress: Progress = lambda accuracy, done, total: None,
+) -> RobustnessReport:
+    """Measure the accuracy of a classifier clean, under corruptions and under attacks.
+
+    The model is borrowed: it runs in evaluation mode and comes back exactly as it was, gradients and random generators
+    included. The same arguments give the same report. A condition under which a logit is not finite is NaN there, with
+    a warning.
+
+    Args:
+        model: Takes pixels in [0, 1] before normalisation and gives logits, see `predictor`: a module that normalises
+            by itself, as those of this package do, or any function.
+        images: Pixels in [0, 1], shape ``(n, 3, H, W)`` or ``(n, 1, H, W)``, floating point. Corruptions round them to
+            256 levels.
+        labels: True classes, shape ``(n,)``, whole numbers.
+        corruptions: Names out of `CORRUPTIONS`; empty for none.
+        severities: Out of 1 to 5.
+        attacks: By name, called as ``attack(predict, images, labels, epsilon)``; `ATTACKS` (FGSM and PGD of 10 steps)
+            by default, empty for none. Set an attack up with `functools.partial`, such as
+            ``{"pgd-50": partial(pgd, steps=50, restarts=5)}``.
+        epsilons: Radii of the attacks in 255ths of the pixel range.
+        corrupted: Where corrupted images come from, called as ``corrupted(name, severity)`` and giving uint8 of shape
+            ``(n, H, W, C)`` in the order of ``labels``: for official files
+            ``lambda *which: read_cifar10_c(folder, *which)[0]``. By default `corrupt` makes them from ``images``.
+        batch_size: Images that the model sees at once.
+        seed: Seed of the corruptions and of what the model itself draws; attacks bring their own.
+        progress: Called after every condition with its accuracy, the number of conditions done and of all.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
+        >>> images, labels = torch.rand(8, 3, 32, 32), torch.arange(8)
+        >>> report = evaluate_robustness(model, images, labels, corruptions=["fog"], severities=[1, 5], epsilons=[8])
+        >>> [(found.name, found.strength) for found in report.accuracies]
+        [('clean', 0), ('fog', 1), ('fog', 5), ('fgsm', 8), ('pgd', 8)]
+    """
+    _check_images(images, labels, batch_size)
+    if corrupted is None:
+        _check_corruptions(corruptions, severities)
+    source = corrupted or (lambda name, severity: corrupt(levels(images), name, severity, seed=seed))
+    attacks = ATTACKS if attacks is None else attacks
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    images, labels = images.detach(), labels.detach().long()
+    data = _Data(images, labels, images.device if weight is None else weight.device, batch_size)
+    total = 1 + len(corruptions) * len(severities) + len(attacks) * len(epsilons)
+    accuracies: list[Accuracy] = []
+
+    def add(kind: Kind, name: str, strength: float, batches: Iterator[Tensor]) -> None:
+        correct = _correct(predict, batches, data, f"{name} at strength {strength:g}")
+        accuracies.append(Accuracy(kind, name, strength, correct, len(labels)))
+        progress(accuracies[-1], len(accuracies), total)
+
+    with predictor(model, seed) as predict:
+        add("clean", "clean", 0, data.clean())
+        for name, severity in product(corruptions, severities):
+            add("corruption", name, severity, data.corrupted(source, name, severity))
+        for (name, attack), epsilon in product(attacks.items(), epsilons):
+            add("attack", name, epsilon, data.attacked(attack, predict, epsilon))
+    return RobustnessReport(tuple(accuracies))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Images and labels, given out in batches on the model's device."""
+
+    images: Tensor
+    labels: Tensor
+    device: torch.device
+    batch_size: int
+
+    def parts(self) -> Iterator[slice]:
+        """Cut the images into batches."""
+        for first in range(0, len(self.labels), self.batch_size):
+            yield slice(first, first + self.batch_size)
+
+    def clean(self) -> Iterator[Tensor]:
+        """Give the images as they are."""
+        for part in self.parts():
+            yield self.images[part].to(self.device, torch.float32)
+
+    def targets(self) -> Iterator[Tensor]:
+        """Give the labels."""
+        for part in self.parts():
+            yield self.labels[part].to(self.device)
+
+    def corrupted(self, source: Callable[[str, int], Pixels], name: str, severity: int) -> Iterator[Tensor]:
+        """Give the images of one corruption and severity."""
+        images = source(name, severity)
+        if len(images) != len(self.labels):
+            raise ValueError(
+                f"Argument `corrupted` must give one image for each of {len(self.labels)} labels, "
+                f"got {len(images)} for {name} at severity {severity}."
+            )
+        for part in self.parts():
+            yield unit_tensor(images[part]).to(self.device)
+
+    def attacked(self, attack: Attack, predict: Predict, epsilon: float) -> Iterator[Tensor]:
+        """Give the images under one attack, epsilon in 255ths."""
+        for images, labels in zip(self.clean(), self.targets(), strict=True):
+            yield attack(predict, images, labels, epsilon / 255)
+
+
+def _correct(predict: Predict, batches: Iterator[Tensor], data: _Data, condition: str) -> int | None:
+    """Count the images classified correctly; None, with a warning, where a logit is not finite."""
+    correct = 0
+    try:
+        for images, labels in zip(batches, data.targets(), strict=True):
+            answers = finite(predict(images)).argmax(1)
+            correct += int((answers == labels.to(answers.device)).sum())
+    except FloatingPointError:
+        warnings.warn(f"{condition} is NaN: the model gave logits that are not finite.", stacklevel=4)
+        return None
+    return correct
+
+
+def _check_images(images: Tensor, labels: Tensor, batch_size: int) -> None:
+    if not images.is_floating_point() or not len(images) or not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            "Argument `images` must hold floating-point pixels in [0, 1] of at least one image, before normalisation, "
+            f"got {images.dtype} of shape {tuple(images.shape)}"
+            + (f" from {images.min():g} to {images.max():g}." if images.numel() else ".")
+        )
+    if labels.shape != images.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"Argument `labels` must hold one whole number for each of {len(images)} images, got {labels.dtype} of "
+            f"shape {tuple(labels.shape)}."
+        )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"Argument `batch_size` must be a whole number >= 1, got {batch_size!r}.")
+
+
+def _check_corruptions(corruptions: Sequence[str], severities: Sequence[int]) -> None:
+    unknown = [name for name in corruptions if name not in CORRUPTIONS]
+    if unknown:
+        raise ValueError(f"Argument `corruptions` must hold names out of {CORRUPTIONS}, got {unknown}.")
+    if not set(severities) <= set(SEVERITIES):
+        raise ValueError(f"Argument `severities` must hold whole numbers from 1 to 5, got {list(severities)}.")

@@ -1,0 +1,106 @@
+"""Families of perturbations with a strength: noise, corruptions and attacks, and a probe along one of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_topolip.robustness.attacks import Attack
+from lightning_topolip.robustness.corruptions import SEVERITIES, corrupt_tensor
+from lightning_topolip.robustness.prediction import Predict
+
+Perturbation = Callable[[Tensor, float], Tensor]
+
+
+def perturbed(images: Tensor, perturbation: Perturbation, strengths: Sequence[float]) -> Iterator[tuple[float, Tensor]]:
+    """Give a probe along a perturbation: clean first, then at every strength.
+
+    Args:
+        images: The probe, pixels in [0, 1], shape ``(n, C, H, W)``.
+        perturbation: Maps the probe and a strength to the perturbed probe: from `noise_family`, `corruption_family` or
+            `attack_family`, or any function.
+        strengths: Positive and rising. Strength 0, the probe as it is, comes first by itself.
+
+    Yields:
+        Strength and probe.
+
+    Raises:
+        ValueError: If ``strengths`` is not positive and rising.
+
+    Example:
+        >>> import torch
+        >>> path = perturbed(torch.rand(4, 3, 32, 32), corruption_family("fog"), strengths=[1, 3, 5])
+        >>> [(strength, tuple(probe.shape)) for strength, probe in path]
+        [(0.0, (4, 3, 32, 32)), (1, (4, 3, 32, 32)), (3, (4, 3, 32, 32)), (5, (4, 3, 32, 32))]
+    """
+    if not strengths or not all(low < high for low, high in itertools.pairwise([0, *strengths])):
+        raise ValueError(
+            f"Argument `strengths` must hold positive, rising numbers, got {list(strengths)}; the clean probe, "
+            "strength 0, comes first by itself."
+        )
+    return itertools.chain([(0.0, images)], ((strength, perturbation(images, strength)) for strength in strengths))
+
+
+def noise_family(seed: int = 0) -> Perturbation:
+    """Add normal noise, clipped to [0, 1]; the strength is its standard deviation in pixel units.
+
+    An image keeps its noise over all strengths, which only scale it, so that the path is continuous.
+
+    Args:
+        seed: Seed of the noise. No global generator is used.
+
+    Returns:
+        The perturbation.
+
+    Example:
+        >>> import torch
+        >>> noise_family()(torch.full((50, 3, 8, 8), 0.5), 0.1).std().round(decimals=2)
+        tensor(0.1000)
+    """
+
+    def perturb(images: Tensor, strength: float) -> Tensor:
+        drawn = torch.from_numpy(np.random.default_rng(seed).normal(size=tuple(images.shape))).to(images)
+        return (images + strength * drawn).clamp(0, 1)
+
+    return perturb
+
+
+def corruption_family(name: str, seed: int = 0) -> Perturbation:
+    """Corrupt as CIFAR-10-C does; the strength is the severity, a whole number from 1 to 5.
+
+    Args:
+        name: Out of `CORRUPTIONS`.
+        seed: Seed of what is drawn.
+
+    Returns:
+        The perturbation; as in CIFAR-10-C itself every severity draws anew.
+    """
+
+    def perturb(images: Tensor, strength: float) -> Tensor:
+        if strength not in SEVERITIES:
+            raise ValueError(f"Argument `strengths` must hold severities out of {SEVERITIES}, got {strength!r}.")
+        return corrupt_tensor(images, name, int(strength), seed=seed)
+
+    return perturb
+
+
+def attack_family(method: Attack, predict: Predict, labels: Tensor) -> Perturbation:
+    """Attack a model; the strength is epsilon in 255ths of the pixel range.
+
+    Args:
+        method: `fgsm`, `pgd` or any function of the same form.
+        predict: Maps pixels to logits; see `predictor`.
+        labels: True classes of the probe, shape ``(n,)``.
+
+    Returns:
+        The perturbation.
+    """
+
+    def perturb(images: Tensor, strength: float) -> Tensor:
+        return method(predict, images, labels, strength / 255)
+
+    return perturb
