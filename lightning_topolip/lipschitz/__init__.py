@@ -1,0 +1,33 @@
+"""Lipschitz constants of layers and networks, each labelled as the bound that it is.
+
+| function | bound | of |
+| --- | --- | --- |
+| `pairwise_lipschitz` | lower | the map between two layers, from the pairs of the probe |
+| `local_lipschitz`, `layer_lipschitz` | lower, at each sample | any module; every step of a network |
+| `operator_norm` | upper, exact for dense layers and small convolutions | linear layers |
+| `attention_bound`, `self_attention_bound` | upper on balls | dot-product attention |
+| `lipschitz_bound`, `layer_bounds` | upper | any module of known functions; every step of a network |
+"""
+
+from lightning_topolip.lipschitz.attention import Operand, attention_bound, self_attention_bound
+from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound, operator_norm
+from lightning_topolip.lipschitz.local import LocalLipschitz, local_lipschitz
+from lightning_topolip.lipschitz.network import OUTPUT, LayerConstants, layer_bounds, layer_lipschitz
+from lightning_topolip.lipschitz.pairwise import PairwiseLipschitz, pairwise_lipschitz
+
+__all__ = [
+    "OUTPUT",
+    "LayerConstants",
+    "LipschitzBound",
+    "LocalLipschitz",
+    "Operand",
+    "PairwiseLipschitz",
+    "attention_bound",
+    "layer_bounds",
+    "layer_lipschitz",
+    "lipschitz_bound",
+    "local_lipschitz",
+    "operator_norm",
+    "pairwise_lipschitz",
+    "self_attention_bound",
+]

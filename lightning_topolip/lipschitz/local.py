@@ -1,0 +1,221 @@
+"""The local Lipschitz constant at each sample: the largest singular value of the Jacobian, approached from below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lightning_topolip.activations import observe
+from lightning_topolip.randomness import kept_random_numbers
+
+Array = npt.NDArray[np.float64]
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class LocalLipschitz:
+    """Local Lipschitz constants at the samples of a probe. Each one is a lower bound on the map's constant.
+
+    Attributes:
+        values: ``|J v|`` for the best unit vector v found, by sample, shape ``(n,)``; not finite where the
+            Jacobian is not.
+        residuals: ``|J^T J v - s^2 v| / s^2`` with s the value, by sample, shape ``(n,)``: a squared singular value of
+            J lies within ``residual * s^2`` of ``s^2``.
+        iterations: Iterations of the slowest sample.
+        tolerance: The residual asked for.
+    """
+
+    values: Array
+    residuals: Array
+    iterations: int
+    tolerance: float
+
+    @property
+    def max(self) -> float:
+        """The largest over the probe: a lower bound on the Lipschitz constant."""
+        return float(self.values.max())
+
+    @property
+    def mean(self) -> float:
+        """The mean over the probe."""
+        return float(self.values.mean())
+
+    @property
+    def converged(self) -> bool:
+        """Whether every sample reached the tolerance."""
+        return bool((self.residuals <= self.tolerance).all())
+
+
+def local_lipschitz(
+    function: Function | nn.Module,
+    inputs: Tensor,
+    *,
+    tolerance: float = 1e-2,
+    max_iterations: int = 200,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> LocalLipschitz:
+    """Compute the largest singular value of the Jacobian at each sample by power iteration on ``J^T J``.
+
+    One forward serves all iterations: ``J^T w`` is a backward pass, and ``J v`` the derivative of a backward pass with
+    respect to its cotangent. So every module works whose backward can be differentiated; attention runs in the plain
+    implementation, since the fused ones cannot. A module is borrowed as by `observe`: evaluation mode, then modes,
+    buffers, gradients and random generators as before.
+
+    Power iteration comes from below: whenever it ends, the value is ``|J v|`` for a unit vector v, hence at most the
+    true norm (up to the rounding of the dtype of ``inputs``).
+
+    Args:
+        function: Module or function from ``(n, ...)`` to ``(n, ...)`` that acts on each sample alone.
+        inputs: Samples x, shape ``(n, ...)``, floating point.
+        tolerance: Largest residual, relative to the squared value, at which a sample counts as converged. The error of
+            the value itself is of the order of the residual squared over the relative gap of the spectrum.
+        max_iterations: After so many the values are returned as they are; see `LocalLipschitz.converged`.
+        batch_size: Samples at a time; the graph of one forward for so many is held.
+        seed: Seed of the first vectors and of what a module draws.
+
+    Returns:
+        Values and residuals by sample.
+
+    Raises:
+        ValueError: If an argument is not allowed or samples influence each other.
+
+    Example:
+        >>> import torch
+        >>> stretch = torch.nn.Linear(2, 2, bias=False)
+        >>> _ = stretch.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+        >>> round(local_lipschitz(stretch, torch.zeros(4, 2)).max, 3)
+        3.0
+    """
+    if inputs.ndim < 1 or len(inputs) == 0 or not inputs.is_floating_point():
+        raise ValueError(
+            "Argument `inputs` must be floating point of shape (n, ...) with n >= 1, "
+            f"got {inputs.dtype} of shape {tuple(inputs.shape)}; give samples, or start behind the embedding."
+        )
+    if not tolerance > 0 or max_iterations < 1 or batch_size < 1:
+        raise ValueError(
+            "Arguments `tolerance`, `max_iterations` and `batch_size` must be positive, "
+            f"got {tolerance}, {max_iterations} and {batch_size}; give for example 1e-2, 200 and 64."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    with ExitStack() as stack:
+        if isinstance(function, nn.Module):
+            stack.enter_context(observe(function, (), lambda name, output: None, seed))
+        else:
+            stack.enter_context(kept_random_numbers(seed))
+        stack.enter_context(_differentiable_twice())
+        parts = [
+            _power_iteration(function, samples, tolerance, max_iterations, generator)
+            for samples in torch.split(inputs.detach(), batch_size)
+        ]
+    return joined(parts)
+
+
+def joined(parts: list[LocalLipschitz]) -> LocalLipschitz:
+    """Put the samples of several parts of a probe in a row.
+
+    Args:
+        parts: One or more, of one tolerance.
+
+    Returns:
+        All of their samples.
+    """
+    return LocalLipschitz(
+        values=np.concatenate([part.values for part in parts]),
+        residuals=np.concatenate([part.residuals for part in parts]),
+        iterations=max(part.iterations for part in parts),
+        tolerance=parts[0].tolerance,
+    )
+
+
+@contextmanager
+def _differentiable_twice() -> Iterator[None]:
+    """Gradients on, and attention in the implementation whose backward has a derivative."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _power_iteration(
+    function: Function, samples: Tensor, tolerance: float, max_iterations: int, generator: torch.Generator
+) -> LocalLipschitz:
+    n = len(samples)
+    forward, backward = _jacobian_products(function, samples)
+    vector = torch.randn(samples.shape, generator=generator, dtype=samples.dtype).to(samples.device)
+    vector, _ = _normalised(vector)
+    values = torch.zeros(n, dtype=torch.float64)
+    residuals = torch.zeros(n, dtype=torch.float64)
+    iterations = 0
+    while iterations < max_iterations:
+        iterations += 1
+        image, value = _normalised(forward(vector))
+        product = backward(image)
+        following, growth = _normalised(product)
+        residual = _norms(product - _rows(value, vector) * vector) / value.clamp_min(torch.finfo(value.dtype).tiny)
+        values, residuals = value.double().cpu(), residual.double().cpu()
+        if bool(((residuals <= tolerance) | ~torch.isfinite(values)).all()):
+            break
+        vector = torch.where(_rows(growth, vector) > 0, following, vector)
+    return LocalLipschitz(values.numpy(), residuals.numpy(), iterations, tolerance)
+
+
+def _jacobian_products(function: Function, samples: Tensor) -> tuple[Function, Function]:
+    """The products v -> J v and w -> J^T w of the Jacobians of all samples, from one forward."""
+    point = samples.clone().requires_grad_()
+    output = function(point.clone())
+    if not isinstance(output, Tensor) or output.ndim < 1 or len(output) != len(samples):
+        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"Argument `function` must give a tensor with one row for each of {len(samples)} samples, got {found}; "
+            "wrap it so that it does."
+        )
+    if not output.requires_grad:
+        return lambda vector: torch.zeros_like(output), lambda covector: torch.zeros_like(samples)
+    cotangent = torch.zeros_like(output, requires_grad=True)
+    pulled = _gradient(output, point, cotangent, create_graph=True)
+    _check_samples_apart(output, point)
+    return (
+        lambda vector: _gradient(pulled, cotangent, vector) if pulled.requires_grad else torch.zeros_like(output),
+        lambda covector: _gradient(output, point, covector),
+    )
+
+
+def _check_samples_apart(output: Tensor, point: Tensor) -> None:
+    first = torch.zeros_like(output)
+    first[0] = torch.linspace(1, 2, first[0].numel(), dtype=first.dtype).reshape(first[0].shape).to(first.device)
+    others = _gradient(output, point, first)[1:]
+    if bool((others.isfinite() & (others != 0)).any()):
+        raise ValueError(
+            "Argument `function` must act on each sample alone, got outputs that depend on other samples of the batch; "
+            "give batch normalisation running statistics."
+        )
+
+
+def _gradient(output: Tensor, at: Tensor, cotangent: Tensor, **options: Any) -> Tensor:
+    (gradient,) = torch.autograd.grad(output, at, cotangent, retain_graph=True, allow_unused=True, **options)
+    return torch.zeros_like(at) if gradient is None else gradient
+
+
+def _norms(batch: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(batch.flatten(1), dim=1) if batch.ndim > 1 else batch.abs()
+
+
+def _rows(numbers: Tensor, like: Tensor) -> Tensor:
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _normalised(batch: Tensor) -> tuple[Tensor, Tensor]:
+    norms = _norms(batch)
+    return batch / _rows(norms.clamp_min(torch.finfo(norms.dtype).tiny), batch), norms

@@ -1,0 +1,290 @@
+"""A network cut at its layers, and the Lipschitz constants of the pieces."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor, nn
+
+from lightning_topolip.activations import first_floating_tensor, observe
+from lightning_topolip.layers import resolve_layers
+from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound
+from lightning_topolip.lipschitz.local import Function, LocalLipschitz, joined, local_lipschitz
+from lightning_topolip.probe import model_inputs, move_batch, run_model, samples_in
+from lightning_topolip.smoothness import INPUT
+
+OUTPUT = "<output>"
+_WITNESSES = 2
+
+Forward = Callable[[Any, Any], Any]
+Step = tuple[str, str]
+Constant = TypeVar("Constant")
+
+
+@dataclass(frozen=True)
+class LayerConstants(Generic[Constant]):
+    """Lipschitz constants of the steps of a network, from layer to layer and end to end.
+
+    Attributes:
+        steps: By step, a pair of names: from ``"<input>"`` to the first layer, from each layer to the next, from the
+            last to ``"<output>"``, and the whole network.
+        failures: By step why it has no constant.
+    """
+
+    steps: dict[Step, Constant]
+    failures: dict[Step, str]
+
+
+def layer_lipschitz(
+    model: nn.Module,
+    batch: Any,
+    layers: str | Sequence[str] = "auto",
+    *,
+    forward_fn: Forward | None = None,
+    tolerance: float = 1e-2,
+    max_iterations: int = 200,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> LayerConstants[LocalLipschitz]:
+    """Compute the local Lipschitz constant of every step from layer to layer, and of the whole network.
+
+    A step has one where the later layer depends on the samples through the earlier one alone; where a skip connection
+    passes it by, the reason is in ``failures``. Layers count in the order of execution. The model is borrowed.
+
+    Args:
+        model: Any module whose samples do not influence each other.
+        batch: The probe, n samples first, as for `analyze`. Without a floating-point input the first layer is the
+            start.
+        layers: See `resolve_layers`.
+        forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
+        tolerance: See `local_lipschitz`.
+        max_iterations: See `local_lipschitz`.
+        batch_size: Samples at a time.
+        seed: Seed of the first vectors and of what the model draws.
+
+    Returns:
+        Constants by step, lower bounds all.
+
+    Raises:
+        ValueError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+        >>> found = layer_lipschitz(model, torch.randn(5, 3))
+        >>> list(found.steps)
+        [('<input>', '0'), ('0', '1'), ('1', '<output>'), ('<input>', '<output>')]
+        >>> round(found.steps["1", "<output>"].max, 6)
+        1.0
+    """
+
+    def measure(function: Function, inputs: Tensor) -> LocalLipschitz:
+        return local_lipschitz(
+            function, inputs, tolerance=tolerance, max_iterations=max_iterations, batch_size=len(inputs), seed=seed
+        )
+
+    n = samples_in(batch)
+    parts = [
+        _measure_steps(model, _samples(batch, n, start, batch_size), layers, forward_fn or run_model, seed, measure)
+        for start in range(0, max(n, 1), batch_size)
+    ]
+    failures = {step: reason for part in parts for step, reason in part.failures.items()}
+    whole = [step for step in parts[0].steps if step not in failures]
+    return LayerConstants({step: joined([part.steps[step] for part in parts]) for step in whole}, failures)
+
+
+def layer_bounds(
+    model: nn.Module,
+    batch: Any,
+    layers: str | Sequence[str] = "auto",
+    *,
+    forward_fn: Forward | None = None,
+    everywhere: bool = False,
+    seed: int = 0,
+) -> LayerConstants[LipschitzBound]:
+    """Bound the Lipschitz constant of every step from layer to layer, and of the whole network, from above.
+
+    Args:
+        model: Any module whose samples do not influence each other. It is borrowed.
+        batch: The probe, n samples first, as for `analyze`.
+        layers: See `resolve_layers`.
+        forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
+        everywhere: Whether the bounds have to hold on the whole space, see `lipschitz_bound`.
+        seed: Seed of what the model draws.
+
+    Returns:
+        Bounds by step; the same steps as those of `layer_lipschitz`, none below its values.
+
+    Raises:
+        ValueError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.GELU(), torch.nn.Linear(3, 2))
+        >>> batch = torch.randn(5, 3)
+        >>> upper, lower = layer_bounds(model, batch).steps, layer_lipschitz(model, batch).steps
+        >>> all(lower[step].max <= upper[step].value * 1.000001 for step in lower)
+        True
+    """
+    return _measure_steps(
+        model,
+        batch,
+        layers,
+        forward_fn or run_model,
+        seed,
+        lambda function, inputs: lipschitz_bound(function, inputs, everywhere=everywhere, seed=seed),
+        _chained,
+    )
+
+
+def _chained(bounds: list[LipschitzBound]) -> LipschitzBound:
+    return LipschitzBound(math.prod(bound.value for bound in bounds), all(bound.everywhere for bound in bounds))
+
+
+class _Reached(Exception):
+    """Ends a forward at the layer that was wanted."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A borrowed model with one batch: all that a forward needs."""
+
+    model: nn.Module
+    batch: Any
+    forward: Forward
+
+    def input(self) -> Tensor | None:
+        """The first floating-point tensor that the forward takes."""
+        return first_floating_tensor(model_inputs(self.model, self.batch))
+
+    def run(self, given: dict[str, Tensor], end: str) -> Tensor | None:
+        """The output of one layer, with these outputs of earlier layers in place of their own."""
+        reached: list[Tensor | None] = []
+
+        def stop(module: nn.Module, inputs: Any, output: Any) -> None:
+            reached.append(first_floating_tensor(output))
+            raise _Reached
+
+        with ExitStack() as hooks:
+            for name, tensor in given.items():
+                if name != INPUT:
+                    module = self.model.get_submodule(name)
+                    hooks.callback(module.register_forward_hook(_substitution(tensor)).remove)
+            if end != OUTPUT:
+                hooks.callback(self.model.get_submodule(end).register_forward_hook(stop).remove)
+            try:
+                output = self.forward(self.model, _replaced(self.batch, self.input(), given.get(INPUT)))
+            except _Reached:
+                return reached[0]
+        return first_floating_tensor(output)
+
+    def outputs(self, layers: Sequence[str], seed: int) -> dict[str, Tensor]:
+        """The input, then every execution of a layer under its name as of `observe`, then the model's output."""
+        given = self.input()
+        found = {} if given is None else {INPUT: given}
+        with observe(self.model, layers, lambda name, output: found.__setitem__(name, output.clone()), seed):
+            result = self.run({}, OUTPUT)
+        return found if result is None else {**found, OUTPUT: result}
+
+
+def _measure_steps(
+    model: nn.Module,
+    batch: Any,
+    layers: str | Sequence[str],
+    forward: Forward,
+    seed: int,
+    measure: Callable[[Function, Tensor], Constant],
+    chained: Callable[[list[Constant]], Constant] | None = None,
+) -> LayerConstants[Constant]:
+    """Measure each step as a function of its first layer's output; the whole too, unless it follows from the steps."""
+    names = resolve_layers(model, layers)
+    parameter = next(model.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    network = _Network(model, move_batch(batch, device), forward)
+    constants: LayerConstants[Constant] = LayerConstants({}, {})
+    with observe(model, (), lambda name, output: None, seed):
+        outputs = network.outputs(names, seed)
+        chain = [name for name in outputs if name in (INPUT, *names, OUTPUT)]
+        if len(chain) < 2:
+            raise ValueError(
+                "Arguments `model` and `batch` must give floating-point tensors at two places or more, "
+                f"got {chain or 'none'}; look at what the model puts out."
+            )
+        pieces = list(itertools.pairwise(chain))
+        for start, end in [*pieces, (chain[0], chain[-1])]:
+            if (start, end) in constants.steps:
+                continue
+            reason = _obstacle(network, outputs, chain[0], start, end)
+            if reason:
+                constants.failures[start, end] = reason
+            elif chained and constants.steps.keys() == set(pieces):
+                constants.steps[start, end] = chained([*constants.steps.values()])
+            else:
+                _measure_step(constants, network, outputs[start], start, end, measure)
+    for name in set(names) - set(chain):
+        constants.failures[name, name] = "did not run, or its output holds no floating-point tensor"
+    return constants
+
+
+def _measure_step(
+    constants: LayerConstants[Constant],
+    network: _Network,
+    inputs: Tensor,
+    start: str,
+    end: str,
+    measure: Callable[[Function, Tensor], Constant],
+) -> None:
+    def function(hidden: Tensor) -> Tensor:
+        return cast(Tensor, network.run({start: hidden}, end))
+
+    try:
+        constants.steps[start, end] = measure(function, inputs)
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        constants.failures[start, end] = str(error)
+
+
+def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: str, end: str) -> str | None:
+    """Why there is no function from the one layer's output to the other's; None where there is."""
+    n = samples_in(network.batch)
+    for name in (start, end):
+        if f"{name}#2" in outputs:
+            return f"`{name}` runs more than once"
+        if outputs[name].ndim < 1 or len(outputs[name]) != n:
+            return f"`{name}` has shape {tuple(outputs[name].shape)}, not one row for each of {n} samples"
+    if start == first:
+        return None
+    few = _Network(network.model, _samples(network.batch, n, 0, _WITNESSES), network.forward)
+    leaf = outputs[first][:_WITNESSES].detach().clone().requires_grad_()
+    with torch.enable_grad():
+        output = few.run({first: leaf.clone(), start: outputs[start][:_WITNESSES].detach().clone()}, end)
+        if output is None or not output.requires_grad:
+            return None
+        (passed,) = torch.autograd.grad(output.sum(), leaf, allow_unused=True)
+    return None if passed is None else f"`{end}` does not depend on the samples through `{start}` alone"
+
+
+def _substitution(tensor: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
+    return lambda module, inputs, output: _replaced(output, first_floating_tensor(output), tensor)
+
+
+def _replaced(values: Any, old: Tensor | None, new: Tensor | None) -> Any:
+    """A copy with another tensor in the place of one; what it holds is not shared."""
+
+    def copy(tensor: Tensor) -> Tensor:
+        return new if new is not None and tensor is old else tensor.clone()
+
+    return apply_to_collection(values, Tensor, copy)
+
+
+def _samples(batch: Any, n: int, start: int, size: int) -> Any:
+    def rows(tensor: Tensor) -> Tensor:
+        return tensor[start : start + size] if tensor.ndim and len(tensor) == n else tensor
+
+    return apply_to_collection(batch, Tensor, rows)

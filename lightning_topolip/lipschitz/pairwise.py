@@ -1,0 +1,84 @@
+"""A lower bound on the Lipschitz constant between two layers, from the pairs of the probe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# What `distance_matrix` promises, relative to the diameter.
+_RESOLUTION = 1e-5
+
+
+@dataclass(frozen=True)
+class PairwiseLipschitz:
+    """The pair of samples that a map stretches the most.
+
+    Attributes:
+        value: Its quotient of distances, a lower bound on the Lipschitz constant; infinite if a pair that coincides
+            before the map differs after it; NaN if no pair counts.
+        pair: The two samples, the lower index first; None if no pair counts.
+    """
+
+    value: float
+    pair: tuple[int, int] | None
+
+
+def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseLipschitz:
+    """Take the largest quotient of distances over all pairs: ``max_ij after_ij / before_ij``.
+
+    No Lipschitz constant of a map from the one layer to the other can be smaller. A distance below 1e-5 of its
+    cloud's diameter is below what `distance_matrix` resolves, so
+
+    - a pair at distance 0 before and at a resolved distance after has no finite quotient: the value is infinite, for
+      no function takes one point to two;
+    - any other pair at an unresolved distance before is left out: its quotient, 0/0 included, is noise. A maximum over
+      fewer pairs is a lower bound still.
+
+    Args:
+        before: Distance matrix of the earlier layer, shape ``(n, n)``.
+        after: Distance matrix of the later layer for the same samples, shape ``(n, n)``.
+
+    Returns:
+        The bound and the pair that attains it.
+
+    Raises:
+        ValueError: If the matrices are not square, of one shape with n >= 2, finite and not negative.
+
+    Example:
+        >>> before = [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
+        >>> after = [[0.0, 3.0, 4.0], [3.0, 0.0, 1.0], [4.0, 1.0, 0.0]]
+        >>> pairwise_lipschitz(before, after)
+        PairwiseLipschitz(value=3.0, pair=(0, 1))
+    """
+    sources, targets = _checked("before", before), _checked("after", after)
+    if sources.shape != targets.shape:
+        raise ValueError(
+            "Arguments `before` and `after` must have the same shape, "
+            f"got {sources.shape} and {targets.shape}; measure both layers on one probe."
+        )
+    rows, columns = np.triu_indices(len(sources), k=1)
+    source, target = sources[rows, columns], targets[rows, columns]
+    torn = (source == 0) & (target > _RESOLUTION * target.max())
+    counted = torn | (source > _RESOLUTION * source.max())
+    if not counted.any():
+        return PairwiseLipschitz(math.nan, None)
+    quotients = np.full(len(source), -math.inf)
+    np.divide(target, source, out=quotients, where=counted & ~torn)
+    quotients[torn] = math.inf
+    best = int(quotients.argmax())
+    return PairwiseLipschitz(float(quotients[best]), (int(rows[best]), int(columns[best])))
+
+
+def _checked(name: str, distances: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    matrix = np.asarray(distances, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
+        raise ValueError(f"Argument `{name}` must have shape (n, n) with n >= 2, got {matrix.shape}; give distances.")
+    if not np.all(np.isfinite(matrix) & (matrix >= 0)):
+        raise ValueError(
+            f"Argument `{name}` must hold finite distances >= 0, "
+            f"got values from {matrix.min()} to {matrix.max()}; leave the layer out."
+        )
+    return matrix
