@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_topolip.history import History
 from lightning_topolip.loggers import log_figure, shows_figures
+from lightning_topolip.smoothness import SmoothnessReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@rank_zero_only
 def log_figures(
     loggers: Sequence[Logger],
     history: History,
@@ -22,7 +25,7 @@ def log_figures(
     layers: Sequence[str] | None,
     tell: Callable[[str], None],
 ) -> None:
-    """Draw what the run has shown so far, where a logger can show it.
+    """Draw what the run has shown so far, where a logger can show it, in the first process.
 
     Args:
         loggers: The trainer's loggers.
@@ -34,17 +37,20 @@ def log_figures(
     """
     if not any(map(shows_figures, loggers)) or history.last is None:
         return
-    from lightning_topolip import plots
-
-    last = history.last
-    draw: dict[str, Callable[[], Figure]] = {
-        "smoothness": lambda: plots.smoothness_figure(history),
-        "diagrams": lambda: plots.diagrams_figure(last, layers),
-    }
-    if len(history.epochs) > 1:
-        draw["epoch_map"] = lambda: plots.epoch_map_figure(history)
-    for name, figure in draw.items():
+    names = ["smoothness", "diagrams"] + ["epoch_map"] * (len(history.epochs) > 1)
+    for name in names:
         try:
-            log_figure(loggers, f"{prefix}/{name}", figure(), step)
+            log_figure(loggers, f"{prefix}/{name}", _draw(name, history, history.last, layers), step)
         except Exception as error:
             tell(f"TopoLip could not draw the figure {name!r}: {error!r}. Training goes on.")
+
+
+def _draw(name: str, history: History, last: SmoothnessReport, layers: Sequence[str] | None) -> Figure:
+    """Draw one figure; also that matplotlib cannot be imported must not end a training."""
+    from lightning_topolip import plots
+
+    if name == "smoothness":
+        return plots.smoothness_figure(history)
+    if name == "epoch_map":
+        return plots.epoch_map_figure(history)
+    return plots.diagrams_figure(last, layers)

@@ -1,20 +1,34 @@
-"""Scalars to every logger of a trainer, figures to those that can show them."""
+"""Scalars to every logger of a trainer, figures to those that can show them; one adapter a kind of logger."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import os
+import re
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import singledispatch
+from io import BytesIO
+from typing import TYPE_CHECKING
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_warn
+import numpy as np
+from lightning.fabric.utilities.cloud_io import get_filesystem
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+_log = logging.getLogger(__name__)
+_REFUSED_BY_MLFLOW = re.compile(r"[^a-zA-Z0-9_/. -]")
+_told: dict[int, set[type[Exception]]] = {}
 
 
 def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: int) -> None:
-    """Write numbers to every logger.
+    """Write numbers to every logger, and on to its disk.
 
     Args:
         loggers: The trainer's loggers.
@@ -22,26 +36,27 @@ def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: in
         step: The trainer's step.
     """
     for logger in loggers:
-        _guarded(logger, lambda logger=logger: logger.log_metrics(dict(values), step=step))
+        with _guarded(logger):
+            _write_numbers(logger, values, step)
+            logger.save()
 
 
-def shows_figures(logger: Logger) -> bool:
-    """Tell whether `log_figure` can show a figure there."""
-    return isinstance(logger, TensorBoardLogger)
-
-
+@rank_zero_only
 def log_figure(loggers: Sequence[Logger], tag: str, figure: Figure, step: int) -> None:
-    """Show a figure in every logger that can.
+    """Show a figure in every logger that can, from the first process; it is rendered once for all.
 
     Args:
         loggers: The trainer's loggers.
         tag: Name of the figure.
-        figure: What to show.
+        figure: What to show; it stays open and as it is.
         step: The trainer's step.
     """
+    if not any(map(shows_figures, loggers)):
+        return
+    picture = _render(figure)
     for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            _guarded(logger, lambda logger=logger: logger.experiment.add_figure(tag, figure, step, close=False))
+        with _guarded(logger):
+            show_picture(logger, tag, picture, step)
 
 
 def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
@@ -51,14 +66,21 @@ def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
         loggers: The trainer's loggers.
         prefix: What the keys begin with.
     """
+    begin = re.escape(prefix)
     charts = {
-        "drift from layer to layer": ["Multiline", [f"{prefix}_depth/.*"]],
-        "epoch drift of each layer": ["Multiline", [f"{prefix}_epoch/.*"]],
-        "speed and score": ["Multiline", [f"{prefix}/(score|speed_mean|speed_max)"]],
+        "drift from layer to layer": ["Multiline", [f"{begin}_depth/.*"]],
+        "epoch drift of each layer": ["Multiline", [f"{begin}_epoch/.*"]],
+        "speed and score": ["Multiline", [f"{begin}/(score|speed_mean|speed_max)"]],
     }
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            _guarded(logger, lambda logger=logger: logger.experiment.add_custom_scalars({prefix: charts}))
+            with _guarded(logger):
+                logger.experiment.add_custom_scalars({prefix: charts})
+
+
+def shows_figures(logger: Logger) -> bool:
+    """Tell whether `show_picture` has an adapter for a logger."""
+    return show_picture.dispatch(type(logger)) is not show_picture.dispatch(object)
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:
@@ -66,9 +88,108 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
     return {key: value for key, value in values.items() if not math.isnan(value)}
 
 
-def _guarded(logger: Logger, write: Any) -> None:
-    """A full disk or a lost server must not end a training."""
+@singledispatch
+def show_picture(logger: Logger, tag: str, picture: Image, step: int) -> None:
+    """Show a picture in one logger; nothing where there is no adapter for its class.
+
+    A logger of another kind is taught with ``show_picture.register(ItsClass)``, a function of the same arguments.
+
+    Args:
+        logger: Where to.
+        tag: Name of the picture.
+        picture: What to show, in RGB; the next logger gets the same, so it must not be changed.
+        step: The trainer's step.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import PIL.Image
+        >>> with TemporaryDirectory() as folder:
+        ...     logger = CSVLogger(folder)
+        ...     show_picture(logger, "topolip/smoothness", PIL.Image.new("RGB", (8, 8)), step=12)
+        ...     os.listdir(f"{logger.log_dir}/figures/topolip/smoothness")
+        ['step=000012.png']
+    """
+
+
+@show_picture.register(TensorBoardLogger)
+def _show_in_tensorboard(logger: TensorBoardLogger, tag: str, picture: Image, step: int) -> None:
+    logger.experiment.add_image(tag, np.asarray(picture), step, dataformats="HWC")
+
+
+@show_picture.register(WandbLogger)
+def _show_in_wandb(logger: WandbLogger, tag: str, picture: Image, step: int) -> None:
+    """Log through Lightning, which leaves W&B's own step alone and adds the trainer's."""
+    logger.log_image(tag, [picture], step)
+
+
+@show_picture.register(MLFlowLogger)
+def _show_in_mlflow(logger: MLFlowLogger, tag: str, picture: Image, step: int) -> None:
+    if logger.run_id is not None:
+        logger.experiment.log_image(logger.run_id, picture, key=_REFUSED_BY_MLFLOW.sub("_", tag), step=step)
+
+
+@show_picture.register(CSVLogger)
+def _show_beside_csv(logger: CSVLogger, tag: str, picture: Image, step: int) -> None:
+    content = BytesIO()
+    picture.save(content, format="png")
+    _write_whole(f"{logger.experiment.log_dir}/figures/{tag}/step={step:06d}.png", content.getvalue())
+
+
+@singledispatch
+def _write_numbers(logger: Logger, values: Mapping[str, float], step: int) -> None:
+    logger.log_metrics(dict(values), step=step)
+
+
+@_write_numbers.register(MLFlowLogger)
+def _numbers_to_mlflow(logger: MLFlowLogger, values: Mapping[str, float], step: int) -> None:
+    logger.log_metrics(_mlflow_names(values), step=step)
+
+
+def _mlflow_names(values: Mapping[str, float]) -> dict[str, float]:
+    """Put underscores where MLflow refuses a character; names that become the same are told apart by more of them."""
+    named: dict[str, float] = {}
+    for key in sorted(values, key=lambda key: _REFUSED_BY_MLFLOW.search(key) is not None):
+        name = _REFUSED_BY_MLFLOW.sub("_", key)
+        while name in named:
+            name += "_"
+        named[name] = values[key]
+    return named
+
+
+def _render(figure: Figure) -> Image:
+    import PIL.Image
+
+    content = BytesIO()
+    figure.savefig(content, format="png")
+    return PIL.Image.open(content).convert("RGB")
+
+
+def _write_whole(path: str, content: bytes) -> None:
+    """Write a file of any file system whole or not at all."""
+    files = get_filesystem(path)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    files.makedirs(os.path.dirname(path), exist_ok=True)
     try:
-        write()
+        files.pipe_file(temporary, content)
+        files.mv(temporary, path)
+    finally:
+        if files.exists(temporary):
+            files.rm_file(temporary)
+
+
+@contextmanager
+def _guarded(logger: Logger) -> Iterator[None]:
+    """A full disk or a lost server must not end a training; each kind of error of a logger is said once."""
+    try:
+        yield
     except Exception as error:
-        rank_zero_warn(f"TopoLip could not write to {type(logger).__name__}: {error!r}. Training goes on.")
+        _log.debug("A logger failed.", exc_info=True)
+        if id(logger) not in _told:
+            _told[id(logger)] = set()
+            weakref.finalize(logger, _told.pop, id(logger), None)
+        if type(error) not in _told[id(logger)]:
+            _told[id(logger)].add(type(error))
+            rank_zero_warn(
+                f"TopoLip could not write to {type(logger).__name__}: {error!r}. Training goes on, what comes next is "
+                "tried again, and this is not said again."
+            )
