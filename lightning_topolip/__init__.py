@@ -1,13 +1,17 @@
 """See, while a network trains, how smoothly it carries its data from layer to layer and from epoch to epoch."""
 
-from lightning_topolip.analysis import analyze
-from lightning_topolip.callback import TopoLipCallback
-from lightning_topolip.diagrams import persistence_diagrams
-from lightning_topolip.distances import distance_matrix
-from lightning_topolip.layers import resolve_layers
-from lightning_topolip.metric import TopoLipMetric
-from lightning_topolip.smoothness import SmoothnessReport
-from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_topolip.analysis import analyze
+    from lightning_topolip.callback import TopoLipCallback
+    from lightning_topolip.diagrams import persistence_diagrams
+    from lightning_topolip.distances import distance_matrix
+    from lightning_topolip.layers import resolve_layers
+    from lightning_topolip.metric import TopoLipMetric
+    from lightning_topolip.smoothness import SmoothnessReport
+    from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
 
 __version__ = "0.1.0"
 
@@ -23,3 +27,26 @@ __all__ = [
     "resolve_layers",
     "wasserstein_distance",
 ]
+
+# Each name is imported when it is first used: a worker process needs neither torch nor Lightning.
+_HOMES = {
+    "SmoothnessReport": "smoothness",
+    "TopoLipCallback": "callback",
+    "TopoLipMetric": "metric",
+    "activation_drift": "wasserstein",
+    "analyze": "analysis",
+    "distance_matrix": "distances",
+    "persistence_diagrams": "diagrams",
+    "resolve_layers": "layers",
+    "wasserstein_distance": "wasserstein",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

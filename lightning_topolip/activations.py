@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_topolip.layers import named_layers
 from lightning_topolip.randomness import kept_random_numbers
 
 Visit = Callable[[str, Tensor], None]
@@ -25,14 +26,14 @@ def observe(model: nn.Module, layers: Sequence[str], visit: Visit, seed: int = 0
 
     Args:
         model: The module to borrow.
-        layers: Names of its submodules, as in ``model.named_modules()``.
+        layers: Names of its submodules, as in `named_layers`.
         visit: Called with the name and the output's first floating-point tensor, shape ``(n, ...)``. The k-th
             execution of the same module within the block has the name ``"<layer>#k"`` from k = 2 on. A layer whose
             output holds no such tensor is not visited.
         seed: Seed of the random numbers that the model itself draws.
 
     Raises:
-        AttributeError: If the model has no submodule of a name.
+        KeyError: If the model has no submodule of a name.
 
     Example:
         >>> import torch
@@ -44,7 +45,8 @@ def observe(model: nn.Module, layers: Sequence[str], visit: Visit, seed: int = 0
         >>> model.training
         True
     """
-    modules = {name: model.get_submodule(name) for name in layers}
+    known = named_layers(model)
+    modules = {name: known[name] for name in layers}
     calls: Counter[str] = Counter()
 
     def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lightning_topolip.activations import first_floating_tensor
+from lightning_topolip.layers import named_layers
 from lightning_topolip.probe import samples_in
 from lightning_topolip.reservoir import DTYPES, Draw
 from lightning_topolip.smoothness import INPUT
@@ -68,9 +69,9 @@ class Attachment(AbstractContextManager[Any]):
         """
         self._names = names
         self._handles.append(model.register_forward_pre_hook(self._begin, with_kwargs=True))
+        known = named_layers(model)
         for name in names:
-            module = model.get_submodule(name)
-            self._handles.append(module.register_forward_hook(partial(self._visit, name)))
+            self._handles.append(known[name].register_forward_hook(partial(self._visit, name)))
         self._handles.append(model.register_forward_hook(self._finish))
         self._handles.append(model.register_forward_hook(self._drop, always_call=True))
 

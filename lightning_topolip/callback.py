@@ -1,33 +1,25 @@
-"""The callback: when to ask for an analysis, and where the answer goes."""
+"""The callback: when to ask for an analysis."""
 
 from __future__ import annotations
 
-import logging
-import math
-import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from tqdm.auto import tqdm
 
-from lightning_topolip.analysis import Forward, measure
+from lightning_topolip.analysis import Forward
+from lightning_topolip.analyst import Analyst
+from lightning_topolip.budget import Ledger, read_share
 from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine, require_engine
-from lightning_topolip.figures import log_figures
-from lightning_topolip.history import History, scalars
-from lightning_topolip.layers import resolve_layers
-from lightning_topolip.loggers import finite, log_layout, log_scalars
-from lightning_topolip.probe import FEWEST_SAMPLES, move_batch, run_model, samples_in
+from lightning_topolip.history import History
+from lightning_topolip.loggers import log_layout
+from lightning_topolip.probe import FEWEST_SAMPLES, run_model
+from lightning_topolip.recorder import Recorder
+from lightning_topolip.schedule import Moment, Schedule
 from lightning_topolip.settings import Settings, View
-from lightning_topolip.smoothness import SmoothnessReport, smoothness_report
 from lightning_topolip.state import history_from_state, history_state
-from lightning_topolip.trainer_probe import take_trainer_probe
-
-_log = logging.getLogger(__name__)
-_HEADLINE = ("score", "speed_mean", "speed_max", "epoch_drift", "noise", "signal", "input_drift")
-_SECONDS_BEFORE_PROGRESS = 1.0
 
 
 class TopoLipCallback(Callback):
@@ -36,7 +28,8 @@ class TopoLipCallback(Callback):
     On a fixed probe it analyses the network once before training and then at the end of every n-th epoch: after
     validation, or after the training epoch where no validation ran; of an endless stream after every n-th validation;
     and once more where training ends in between. Training is bit-identical with and without it, as far as loader, data
-    set and model keep their random state where `take_probe` and `observe` put it back.
+    set and model keep their random state where `take_probe` and `observe` put it back. `trainer.validate` and
+    `trainer.test` alone analyse once; a test's keys begin with ``topolip_test``.
 
     **Logged keys**, written to every logger, and given to ``log_dict`` at every validation so that
     ``EarlyStopping(monitor="topolip/score")`` works. Drifts are W_p distances between persistence diagrams: in units of
@@ -48,7 +41,10 @@ class TopoLipCallback(Callback):
     - ``topolip/epoch_drift``: drift an epoch since the last analysis, mean over layers; NaN for the first
     - ``topolip/noise``: drift between random halves of the probe, median; sampling alone explains what is below
     - ``topolip/signal``: drift from layer to layer over that noise, both at half the probe; 1 or less is noise
-    - ``topolip/seconds``: what the analysis took
+    - ``topolip/seconds``: what the analysis took, without its figures
+    - ``topolip/overhead``: share of the training time so far for which training waited for analyses, figures included;
+      not there before training
+    - ``topolip/skipped``: analyses left out so far under ``when_full="skip"``
     - ``topolip_depth/<layer>``: drift from the layer before to this layer
     - ``topolip_epoch/<layer>``: epoch drift of this layer
 
@@ -59,6 +55,11 @@ class TopoLipCallback(Callback):
         probe: A `DataLoader` or a batch to take the probe from. By default the validation data, else the training data.
         probe_size: Number of samples n. Time grows faster than n^2; drifts of different n are not comparable.
         every_n_epochs: Analyse when another n epochs are complete.
+        every_n_steps: Analyse when another n optimizer steps are complete, instead of at epochs; in the middle of an
+            epoch the drift is still an epoch's.
+        budget: Share of training time that analyses may take, such as ``"5%"`` or 0.05. From a small pilot it chooses
+            the probe, at most ``probe_size`` and at least 64, and it leaves out analyses that would go above the share;
+            the first one is always made. Which ones are left out depends on the clock.
         order: Order p of the Wasserstein distance, from 1 to ``math.inf``.
         dimensions: Homology dimensions.
         reduction: ``"flatten"``, ``"mean"`` over positions, or ``"cls"``, token 0.
@@ -66,17 +67,21 @@ class TopoLipCallback(Callback):
         view: ``"scaled"`` or ``"raw"``: which of the two views the keys carry.
         include_input: Whether the step from the input joins score and speed.
         noise_splits: Random halvings of the probe for the noise band; 0 leaves it out.
+        subset_size: A probe of at least twice this size is cut into random subsets of it, and drifts are means over
+            them; None takes every probe as a whole.
         seed: Seed of the halvings and of what the model draws during an analysis.
         forward_fn: Called as ``forward_fn(pl_module, batch)`` where ``forward`` with the batch's inputs is not what
             is to be analysed.
+        workers: Processes that compute persistence, several layers at once, while training waits; 0 for none.
+        background: Whether a process of its own computes persistence and distances while training goes on. Results are
+            logged at the step they belong to. Callbacks that monitor a key would see it one analysis late; where there
+            is such a callback or scheduler, training waits at each validation.
+        queue_size: Most analyses under way in the background; they hold up to queue_size x layers x n x n x 4 bytes.
+        when_full: ``"wait"`` for room in the queue, or ``"skip"`` the analysis.
         figures: Whether to draw figures.
         diagram_layers: Layers whose diagrams are drawn; first, middle and last by default.
         on_error: ``"warn"``: an analysis that fails is NaN with a warning and training goes on. ``"raise"``.
         prefix: What the logged keys begin with; different for each of several callbacks in one trainer.
-
-    Attributes:
-        history: Curves and drifts of all analyses so far.
-        analysis_seconds: Seconds spent in all analyses, figures included.
 
     Raises:
         ValueError: If an argument is not allowed, or, when the fit starts, a layer does not exist.
@@ -99,6 +104,8 @@ class TopoLipCallback(Callback):
         probe: Any = None,
         probe_size: int = 256,
         every_n_epochs: int = 1,
+        every_n_steps: int | None = None,
+        budget: str | float | None = None,
         order: float = 2.0,
         dimensions: Sequence[int] = (0, 1),
         reduction: Reduction = "flatten",
@@ -106,8 +113,13 @@ class TopoLipCallback(Callback):
         view: View = "scaled",
         include_input: bool = False,
         noise_splits: int = 4,
+        subset_size: int | None = 512,
         seed: int = 0,
         forward_fn: Forward | None = None,
+        workers: int = 0,
+        background: bool = False,
+        queue_size: int = 2,
+        when_full: Literal["wait", "skip"] = "wait",
         figures: bool = True,
         diagram_layers: Sequence[str] | None = None,
         on_error: Literal["warn", "raise"] = "warn",
@@ -121,31 +133,53 @@ class TopoLipCallback(Callback):
             view=view,
             include_input=include_input,
             noise_splits=noise_splits,
+            subset_size=subset_size,
             seed=seed,
         )
         require_engine(engine)
         _require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
         _require_whole_number("every_n_epochs", every_n_epochs, 1)
-        if on_error not in ("warn", "raise"):
-            raise ValueError(f"Argument `on_error` must be 'warn' or 'raise', got {on_error!r}.")
+        _require_whole_number("workers", workers, 0)
+        _require_whole_number("queue_size", queue_size, 1)
+        _require_one_of("on_error", on_error, ("warn", "raise"))
+        _require_one_of("when_full", when_full, ("wait", "skip"))
+        if every_n_steps is not None:
+            _require_whole_number("every_n_steps", every_n_steps, 1)
+            if every_n_epochs != 1:
+                raise ValueError(
+                    f"Argument `every_n_steps` must be given without `every_n_epochs`, got {every_n_steps} and "
+                    f"{every_n_epochs}; leave one of them out."
+                )
         self.layers = layers
         self.probe_size = probe_size
-        self.every_n_epochs = every_n_epochs
         self.forward_fn: Forward = forward_fn or run_model
-        self.figures = figures
-        self.diagram_layers = diagram_layers
-        self.on_error = on_error
-        self.prefix = prefix
-        self.history = History()
-        self.analysis_seconds = 0.0
+        self.workers = workers
+        self.background = background
+        self.queue_size = queue_size
+        self.when_full = when_full
         self._source = probe
-        self._probe: Any = None
-        self._names: list[str] = []
-        self._told: set[str] = set()
-        self._latest: dict[str, float] = {}
-        self._validations = 0
-        self._asked = -1.0
+        self._share = read_share(budget)
+        self._schedule = Schedule(every_n_epochs, every_n_steps)
+        self._recorder = Recorder(prefix, figures, diagram_layers, on_error)
+        self._ledger = Ledger()
+        self._analyst: Analyst | None = None
+        self._waited_for = False
         self._resumed = False
+
+    @property
+    def history(self) -> History:
+        """Curves and drifts of all analyses so far."""
+        return self._recorder.history
+
+    @property
+    def analysis_seconds(self) -> float:
+        """Seconds that training has waited for analyses in the latest fit, figures included."""
+        return self._ledger.spent
+
+    @property
+    def prefix(self) -> str:
+        """What the logged keys begin with."""
+        return self._recorder.prefix
 
     @property
     def state_key(self) -> str:
@@ -153,150 +187,159 @@ class TopoLipCallback(Callback):
         return f"TopoLipCallback(prefix={self.prefix!r}, layers={self.layers!r}, {self.settings})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the run so far as plain values and tensors, for a checkpoint."""
+        """Give the run so far as plain values and tensors, for a checkpoint; what is under way is waited for."""
+        if self._analyst:
+            self._analyst.collect(drain=True)
         return history_state(self.history)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the curves of a checkpoint; a state that does not fit is said, and the curves begin anew."""
         try:
-            self.history = history_from_state(state_dict, self.settings)
+            self._recorder.begin(history_from_state(state_dict, self.settings))
         except (ValueError, KeyError, TypeError) as error:
             rank_zero_warn(f"TopoLip cannot continue the curves of the checkpoint, they begin anew: {error}.")
-            self.history = History()
+            self._recorder.begin(History())
         self._resumed = True
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Resolve the layers, so that a wrong name is said before anything runs, and begin anew or resume."""
-        self._names = resolve_layers(pl_module, self.layers)
-        _require_known("diagram_layers", self.diagram_layers, self._names)
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
-        others = [c for c in callbacks if isinstance(c, TopoLipCallback) and c is not self]
-        if any(other.prefix == self.prefix for other in others):
-            raise ValueError(
-                f"Argument `prefix` must differ between the TopoLipCallbacks of a trainer, got {self.prefix!r} twice; "
-                "give one of them another, such as prefix='topolip_raw'."
-            )
-        self._probe = None
-        if trainer.global_step == 0 and not self._resumed:
-            self.history, self.analysis_seconds, self._validations = History(), 0.0, 0
-        self._asked = -1.0
+        self._ledger = Ledger()
+        self._analyst = self._analyst_of(trainer, pl_module, self._recorder)
+        if self.background:
+            self._analyst.go_to_background(self.queue_size, self.when_full)
+        if not self._resumed:
+            self._recorder.begin(self.history if trainer.global_step else History())
         self._resumed = False
+        self._schedule.begin(self.history)
+        self._waited_for = is_monitored(trainer, self.prefix)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse the network as it is before training."""
-        epoch = float(trainer.current_epoch)
-        if self.history.due(epoch, self.every_n_epochs):
+        """Say what an analysis costs, and analyse the network as it is before training."""
+        assert self._analyst is not None
+        self._analyst.prepare(self._share, self._schedule.epochs_apart(trainer))
+        if self._schedule.due(self._schedule.now(trainer)):
             log_layout(trainer.loggers, self.prefix)
-            self._analyze_outside_of_loops(trainer, pl_module, epoch)
+        self._analyze_when_due(trainer)
+        self._ledger.start()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Analyse where a number of steps is complete; record what came back from the background."""
+        if self._schedule.every_n_steps and self._schedule.due(self._schedule.now(trainer)):
+            self._analyze_when_due(trainer)
+        if self._analyst:
+            self._analyst.collect()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse at the end of a validation within a fit."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._validations += 1
-            self._analyze_when_due(trainer, pl_module)
+        """Analyse at the end of a validation, within a fit or alone."""
+        if trainer.state.fn == "validate":
+            self._analyze_alone(trainer, pl_module, self.prefix)
+        elif trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._schedule.count_validation()
+            self._at_boundary(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse at the end of an epoch that had no validation."""
-        self._analyze_when_due(trainer, pl_module)
+        self._at_boundary(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse once more where training ended between two analyses."""
-        epoch = self._epochs_trained(trainer)
-        if epoch > max([self._asked, *self.history.epochs]):
-            self._analyze_outside_of_loops(trainer, pl_module, epoch)
+        """Analyse once more where training ended between two analyses, and wait for what is under way."""
+        self._analyze_when(trainer, self._schedule.newer(self._schedule.now(trainer)))
+        if self._analyst:
+            self._analyst.collect(drain=True)
 
-    def _analyze_outside_of_loops(self, trainer: Trainer, pl_module: LightningModule, epoch: float) -> None:
-        values = self._analyze(trainer, pl_module, epoch)
-        log_scalars(trainer.loggers, finite(values), _step(trainer))
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Analyse on the test data."""
+        self._analyze_alone(trainer, pl_module, f"{self.prefix}_test")
 
-    def _analyze_when_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log a new analysis; give callbacks that monitor it at every validation the latest values in between."""
-        epoch = self._epochs_trained(trainer)
-        if epoch > self._asked and self.history.due(epoch, self.every_n_epochs):
-            values = self._analyze(trainer, pl_module, epoch)
-            log_scalars(trainer.loggers, {**values, "epoch": trainer.current_epoch}, _step(trainer))
-        pl_module.log_dict(self._latest, logger=False)
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """End the worker."""
+        self.teardown(trainer, pl_module, "fit")
 
-    def _analyze(self, trainer: Trainer, pl_module: LightningModule, epoch: float) -> dict[str, float]:
-        """One analysis, from the probe to the figures; a failed one is all NaN."""
-        start = time.perf_counter()
-        self._asked = epoch
-        try:
-            report = self._report(trainer, pl_module)
-            self._continue_history(report)
-            values = scalars(report, self.history.add(epoch, report), self.prefix)
-        except Exception as error:
-            if self.on_error == "raise":
-                raise
-            _log.debug("The analysis failed.", exc_info=True)
-            self._tell_once(
-                f"A TopoLip analysis failed: {error!r}. Its values are NaN; training goes on. Where the model's "
-                "forward does not take the batch's inputs, give TopoLipCallback(forward_fn=lambda module, batch: ...); "
-                "on_error='raise' stops instead."
-            )
-            names = self._latest or [f"{self.prefix}/{name}" for name in _HEADLINE]
-            values = dict.fromkeys(names, math.nan)
-        else:
-            for layer, reason in report.failures.items():
-                self._tell_once(f"TopoLip cannot measure layer {layer!r}: {reason}")
-            if self.figures and trainer.is_global_zero:
-                arguments = (_step(trainer), self.prefix, self.diagram_layers, self._tell_once)
-                log_figures(trainer.loggers, self.history, *arguments)
-        seconds = time.perf_counter() - start
-        self.analysis_seconds += seconds
-        self._latest = values | {f"{self.prefix}/seconds": seconds}
-        return self._latest
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """End the worker, and let go of trainer and module."""
+        if self._analyst:
+            self._analyst.stop()
+        self._analyst = None
 
-    def _report(self, trainer: Trainer, pl_module: LightningModule) -> SmoothnessReport:
-        if self._probe is None:
-            source, size = self._source, self.probe_size
-            self._probe = take_trainer_probe(trainer, pl_module, source, size, self.settings.seed)
-        probe = move_batch(self._probe, pl_module.device)
-        shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
-        with tqdm(
-            desc=f"TopoLip, {samples_in(probe)} samples",
-            delay=_SECONDS_BEFORE_PROGRESS,
-            leave=False,
-            disable=not shown,
-        ) as bar:
-            with trainer.precision_plugin.forward_context():
-                measured = measure(pl_module, probe, self._names, self.settings, self.forward_fn)
-            bar.total = len(measured.distances) * (1 + 2 * self.settings.noise_splits)
-            return smoothness_report(
-                measured.distances, self.settings, measured.failures, samples_in(probe), bar.update
-            )
+    def _at_boundary(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Analyse where it is due, and give callbacks that monitor the numbers the latest ones."""
+        self._analyze_when_due(trainer)
+        if self._analyst:
+            self._analyst.collect(drain=self._waited_for)
+            pl_module.log_dict(self._analyst.latest(), logger=False)
 
-    def _continue_history(self, report: SmoothnessReport) -> None:
-        if not self.history.continued_by(report):
-            self._tell_once(
-                f"TopoLip cannot continue the curves: the probe now has {report.points} samples, and drifts of "
-                "different probe sizes are not comparable. The curves begin anew."
-            )
-            self.history = History()
+    def _analyze_when_due(self, trainer: Trainer) -> None:
+        self._analyze_when(trainer, self._schedule.due(self._schedule.now(trainer)))
 
-    def _epochs_trained(self, trainer: Trainer) -> float:
-        """Epochs and parts of one; of an endless stream the validations."""
-        if math.isinf(trainer.num_training_batches):
-            return float(self._validations)
-        begun, batches = trainer.fit_loop.epoch_progress.current.ready, trainer.fit_loop.epoch_loop.batch_progress
-        if batches.is_last_batch:
-            return float(begun)
-        return begun - 1 + batches.current.ready / max(trainer.num_training_batches, 1)
+    def _analyze_when(self, trainer: Trainer, wanted: bool) -> None:
+        """The first process decides for all: their loaders and clocks may differ."""
+        wanted = wanted and (self._share is None or self._ledger.allows(self._share))
+        moment, wanted = trainer.strategy.broadcast((self._schedule.now(trainer), wanted))
+        if wanted and self._analyst:
+            self._schedule.mark(moment)
+            self._analyst.analyze(moment)
 
-    def _tell_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
-            rank_zero_warn(message)
+    def _analyze_alone(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        recorder = Recorder(prefix, self._recorder.figures, self._recorder.diagram_layers, self._recorder.on_error)
+        found = self._analyst_of(trainer, pl_module, recorder).report()
+        moment = Moment(0.0, trainer.global_step, trainer.current_epoch)
+        pl_module.log_dict(recorder.take(moment, found), sync_dist=trainer.world_size > 1)
+        recorder.draw(trainer, moment)
+
+    def _analyst_of(self, trainer: Trainer, pl_module: LightningModule, recorder: Recorder) -> Analyst:
+        analyst = Analyst(
+            trainer,
+            pl_module,
+            layers=self.layers,
+            source=self._source,
+            probe_size=self.probe_size,
+            settings=self.settings,
+            forward_fn=self.forward_fn,
+            recorder=recorder,
+            ledger=self._ledger,
+            workers=0 if self.background else self.workers,
+        )
+        _require_known("diagram_layers", recorder.diagram_layers, analyst.names)
+        _require_own_prefix(trainer, self)
+        return analyst
 
 
-def _step(trainer: Trainer) -> int:
-    """Where Lightning puts what is logged at the end of an epoch."""
-    return max(trainer.global_step - 1, 0)
+def is_monitored(trainer: Trainer, prefix: str) -> bool:
+    """Tell whether a callback or a scheduler of a trainer monitors a key that begins with a prefix.
+
+    Args:
+        trainer: The trainer, within a fit.
+        prefix: What the keys begin with.
+
+    Returns:
+        Whether one does.
+    """
+    monitors = [getattr(callback, "monitor", None) for callback in _callbacks(trainer)]
+    monitors += [config.monitor for config in trainer.lr_scheduler_configs]
+    return any(str(monitor).startswith((f"{prefix}/", f"{prefix}_")) for monitor in monitors)
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined, no-any-return]  # set by a connector
+
+
+def _require_own_prefix(trainer: Trainer, callback: TopoLipCallback) -> None:
+    others = [other for other in _callbacks(trainer) if isinstance(other, TopoLipCallback) and other is not callback]
+    if any(other.prefix == callback.prefix for other in others):
+        raise ValueError(
+            f"Argument `prefix` must differ between the TopoLipCallbacks of a trainer, got {callback.prefix!r} twice; "
+            "give one of them another, such as prefix='topolip_raw'."
+        )
 
 
 def _require_whole_number(name: str, value: Any, smallest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
         raise ValueError(f"Argument `{name}` must be a whole number >= {smallest}, got {value!r}.")
+
+
+def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"Argument `{name}` must be one of {allowed}, got {value!r}.")
 
 
 def _require_known(name: str, layers: Sequence[str] | None, known: Sequence[str]) -> None:

@@ -85,6 +85,7 @@ def analyze_command(
     engine: Engine = "giotto",
     view: View = "scaled",
     noise_splits: int = 4,
+    subset_size: int | None = 512,
     output: Path = Path("topolip.json"),
 ) -> None:
     """Print how smoothly a network carries data from layer to layer, and write the numbers to a file.
@@ -103,6 +104,7 @@ def analyze_command(
         engine: "giotto", "ripser" or "gudhi".
         view: "scaled" or "raw".
         noise_splits: Random halvings of the probe for the noise band.
+        subset_size: Probes of at least twice this size are cut into random subsets of it; None for never.
         output: The JSON file.
     """
     network = load_model(model, weights, pretrained)
@@ -118,6 +120,7 @@ def analyze_command(
         engine=engine,
         view=view,
         noise_splits=noise_splits,
+        subset_size=subset_size,
     )
     origin = "trained" if Path(model).is_file() or weights or pretrained else "random weights"
     write_json(

@@ -1,8 +1,11 @@
 """From the output of a layer to a point cloud: one row a sample."""
 
-from typing import Literal, get_args
+from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Reduction = Literal["flatten", "mean", "cls"]
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)

@@ -17,6 +17,7 @@ class History:
 
     Attributes:
         epochs: Position of every analysis: epochs trained by then, 0 before training.
+        steps: Optimizer steps taken by every analysis.
         curves: Smoothness curve of every analysis, by the step's later layer.
         drifts: Epoch drift from the analysis before, by layer; empty for the first analysis.
         last: The latest report, with its diagrams.
@@ -26,31 +27,49 @@ class History:
     curves: list[dict[str, float]] = field(default_factory=list)
     drifts: list[dict[str, float]] = field(default_factory=list)
     last: SmoothnessReport | None = None
+    steps: list[int] = field(default_factory=list)
 
-    def add(self, epoch: float, report: SmoothnessReport) -> dict[str, float]:
+    def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, float]:
         """Add an analysis.
 
         Args:
-            epoch: Epochs trained by now, later than all before.
+            epoch: Epochs trained by then, later than all before.
             report: What was found.
+            step: Optimizer steps taken by then.
 
         Returns:
             The epoch drift of every layer since the analysis before; empty for the first.
         """
         moved = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
         self.epochs.append(epoch)
+        self.steps.append(step)
         self.curves.append(dict(zip(report.layers[1:], report.curve.tolist(), strict=True)))
         self.drifts.append(moved)
         self.last = report
         return moved
 
-    def continued_by(self, report: SmoothnessReport) -> bool:
-        """Tell whether a report can be compared with the last one: same settings, same size of the probe."""
-        return self.last is None or (self.last.settings, self.last.points) == (report.settings, report.points)
+    def difference(self, report: SmoothnessReport) -> str:
+        """Say why a report cannot be compared with the last one; empty where it can.
 
-    def due(self, epoch: float, every_n_epochs: int) -> bool:
-        """Tell whether a multiple of ``every_n_epochs`` was reached since the last analysis, or there was none."""
-        return not self.epochs or epoch // every_n_epochs > self.epochs[-1] // every_n_epochs
+        Args:
+            report: A later analysis.
+
+        Returns:
+            What differs: the settings, the size of the probe, or every layer.
+        """
+        last = self.last
+        if last is None:
+            return ""
+        if last.settings != report.settings:
+            return f"the settings were {last.settings} and are {report.settings}"
+        if last.points != report.points:
+            return (
+                f"the probe had {last.points} samples and has {report.points}, and drifts of different probe sizes are "
+                "not comparable"
+            )
+        if not set(last.layers) & set(report.layers) - {INPUT}:
+            return f"the layers were {list(last.layers)} and are {list(report.layers)}"
+        return ""
 
 
 def scalars(report: SmoothnessReport, moved: dict[str, float], prefix: str = "topolip") -> dict[str, float]:
@@ -68,10 +87,11 @@ def scalars(report: SmoothnessReport, moved: dict[str, float], prefix: str = "to
         "score": report.score,
         "speed_mean": report.speed_mean,
         "speed_max": report.speed_max,
-        "epoch_drift": float(np.mean(list(moved.values()))) if moved else math.nan,
         "noise": report.noise.level,
         "signal": report.noise.signal,
     }
+    if moved:
+        headline["epoch_drift"] = float(np.mean(list(moved.values())))
     if INPUT in report.layers:
         headline["input_drift"] = report.input_drift
     depth = {f"{prefix}_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_BLOCK_SHARE = 0.5
+from lightning_topolip.blocks import FEWEST_LAYERS, WRAPPERS, content, levels
+
 _FEWEST = 2
-_PARAMETRIZATIONS = "parametrizations"
 
 
 def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[str]:
@@ -24,13 +23,13 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
         layers: One of
 
             - ``"auto"``: the repeated blocks of the network, such as ``blocks.*`` of a ViT, ``layerN.M`` of a ResNet,
-              ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; where there are none,
-              the layers with weights, and where there are none of those either all layers
+              ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; where there are fewer
+              than three, their parts, the layers with weights, or all layers, see `levels`
             - a pattern such as ``"blocks.*"``: a star stands for one name between dots, ``**`` for any number of them
             - a list of names and patterns
 
     Returns:
-        Names as in ``model.named_modules()``, without repetition, in the order in which the model registers them,
+        Names as in `named_layers`, without repetition, in the order in which the model registers them,
         which is the order of execution for all but exotic models. An analysis sorts them by their first execution.
 
     Raises:
@@ -45,14 +44,64 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
         >>> resolve_layers(model, ["1", "3"])
         ['1', '3']
     """
+    candidates = candidate_layers(model, layers)
+    found = next((names for names in candidates if len(names) >= FEWEST_LAYERS), max(candidates, key=len))
+    if layers == "auto" and len(found) < _FEWEST:
+        raise ValueError(_no_layers(model))
+    return found
+
+
+def candidate_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[list[str]]:
+    """Find the sets of layers among which a run of the network decides.
+
+    Args:
+        model: Any module.
+        layers: As `resolve_layers` takes them.
+
+    Returns:
+        For ``"auto"`` what `levels` finds, the best first; otherwise the one set that is meant.
+
+    Raises:
+        ValueError: As `resolve_layers`.
+    """
+    _require_initialised(model)
     if isinstance(layers, str) and layers == "auto":
-        return _repeated_blocks(model)
+        found = levels(model)
+        if not found:
+            raise ValueError(_no_layers(model))
+        return found
     patterns = [layers] if isinstance(layers, str) else list(layers)
-    names = [name for name, _ in model.named_modules() if name]
+    names = list(named_layers(model))
     chosen = {name for pattern in patterns for name in _matching(pattern, names)}
     if not chosen:
         raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
-    return [name for name in names if name in chosen]
+    return [[name for name in names if name in chosen]]
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Give every submodule its name, the same whether or not parts of the model are wrapped.
+
+    Compiled, sharded and checkpointed modules sit in wrappers, which occur in ``model.named_modules()`` as names of
+    their own, such as ``_orig_mod``. Here a wrapper and what it wraps are one, called by the wrapper.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        Submodules by name, in the order in which the model registers them, each once.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.compile(torch.nn.Sequential(torch.nn.Linear(2, 2))))
+        >>> list(dict(model.named_modules())), list(named_layers(model))
+        (['', '0', '0._orig_mod', '0._orig_mod.0'], ['0', '0.0'])
+    """
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        plain = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+        if plain:
+            found.setdefault(plain, module)
+    return found
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -95,80 +144,17 @@ def _fits(name: list[str], pattern: list[str]) -> bool:
     return bool(name) and fnmatchcase(name[0], pattern[0]) and _fits(name[1:], pattern[1:])
 
 
-def _repeated_blocks(model: nn.Module) -> list[str]:
-    for search in (_blocks_in_containers, _alike_siblings, _layers_with_weights, _layers):
-        found = list(dict.fromkeys(search(model)))
-        if len(found) >= _FEWEST:
-            return found
-    raise ValueError(
+def _no_layers(model: nn.Module) -> str:
+    return (
         "Argument `layers='auto'` needs a model with at least two layers in a row, found none in "
-        f"{type(model).__name__}; name the layers, for example layers=['encoder', 'decoder']."
+        f"{type(content(model)).__name__}; name the layers, for example layers=['encoder', 'decoder']."
     )
 
 
-def _blocks_in_containers(module: nn.Module, prefix: str = "") -> list[str]:
-    """The members of containers, or what is inside those members that are stages of alike blocks themselves."""
-    found: list[str] = []
-    for name, child in _named_children(module, prefix):
-        if isinstance(module, _CONTAINERS) and not _is_unit(child):
-            found += _blocks_of_stage(child, name) or ([name] if not isinstance(child, _CONTAINERS) else [])
-        elif not _is_unit(child):
-            found += _blocks_in_containers(child, name)
-    return found
-
-
-def _blocks_of_stage(module: nn.Module, name: str) -> list[str]:
-    if isinstance(module, _CONTAINERS):
-        return _blocks_in_containers(module, name)
-    inner = _blocks_in_containers(module, name)
-    relative = [module.get_submodule(block[len(name) + 1 :]) for block in inner]
-    alike = len({type(block) for block in relative}) == 1 and not isinstance(relative[0], _CONTAINERS)
-    return inner if alike and sum(map(_weight, relative)) > _BLOCK_SHARE * _weight(module) else []
-
-
-def _alike_siblings(model: nn.Module) -> list[str]:
-    """Composite modules of the kinds that occur more than once, without those inside another such."""
-    composite = [
-        (name, module)
-        for name, module in _submodules(model)
-        if not _is_leaf(module) and _weight(module) and type(module) not in _CONTAINERS
-    ]
-    kinds = Counter(type(module) for _, module in composite)
-    alike = [name for name, module in composite if kinds[type(module)] >= _FEWEST]
-    return [name for name in alike if not any(name.startswith(f"{other}.") for other in alike)]
-
-
-def _layers_with_weights(model: nn.Module) -> list[str]:
-    leaves = ((name, module) for name, module in _submodules(model) if _is_leaf(module))
-    return [name for name, module in leaves if any(parameter.ndim > 1 for parameter in module.parameters())]
-
-
-def _layers(model: nn.Module) -> list[str]:
-    return [name for name, module in _submodules(model) if _is_leaf(module)]
-
-
-def _submodules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_modules():
-        if name and _PARAMETRIZATIONS not in name.split("."):
-            yield name, module
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return not any(_named_children(module, ""))
-
-
-def _named_children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
-    for name, child in module.named_children():
-        if name != _PARAMETRIZATIONS:
-            yield (f"{prefix}.{name}" if prefix else name), child
-
-
-def _is_unit(module: nn.Module) -> bool:
-    """One layer with its normalisation and activation, or a plain sequence of such."""
-    children = [child for _, child in _named_children(module, "")]
-    matrices = sum(parameter.ndim > 1 for parameter in module.parameters())
-    return matrices <= 1 or not children or (isinstance(module, _CONTAINERS) and all(map(_is_unit, children)))
-
-
-def _weight(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _require_initialised(model: nn.Module) -> None:
+    lazy = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        raise ValueError(
+            f"Argument `model` must have initialised parameters, got {', '.join(lazy[:3])} without a shape; run a "
+            "batch through it before, as for its optimizer."
+        )

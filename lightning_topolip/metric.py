@@ -82,6 +82,7 @@ class TopoLipMetric(Metric):
         view: ``"scaled"`` or ``"raw"``.
         include_input: Whether the step from the input joins score and speed.
         noise_splits: Random halvings for the noise band.
+        subset_size: Probes of at least twice this size are cut into random subsets of it; None for never.
         seed: Seed of the sample and of the halvings.
         **kwargs: Those of every metric, such as ``compute_on_cpu``, ``process_group``, ``sync_on_compute``.
 
@@ -126,6 +127,7 @@ class TopoLipMetric(Metric):
         view: View = "scaled",
         include_input: bool = False,
         noise_splits: int = 4,
+        subset_size: int | None = 512,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -153,6 +155,7 @@ class TopoLipMetric(Metric):
             view=view,
             include_input=include_input,
             noise_splits=noise_splits,
+            subset_size=subset_size,
             seed=seed,
         )
         for state in LISTS:

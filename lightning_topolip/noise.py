@@ -1,26 +1,22 @@
-"""How large a drift is by sampling alone: the drift between disjoint halves of the probe."""
+"""How large a drift is by sampling alone: the drift between disjoint halves or subsets of the probe."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lightning_topolip.settings import Settings
-from lightning_topolip.topology import Array, LayerTopology, layer_topology, path_drifts, step_drift
-
-Distances = npt.NDArray[np.float32]
+from lightning_topolip.topology import Array, Path, disjoint_subsets, path_drifts, step_drift
 
 
 @dataclass(frozen=True)
 class NoiseBand:
-    """Drifts between and along disjoint random halves of the probe, all at half its size, in the headline's view.
+    """Drifts between and along disjoint random halves of the probe, or pairs of subsets, in the headline's view.
 
     Attributes:
-        points: Size of a half.
+        points: Size of a half or subset.
         noise: Drift between the two halves at one layer, shape ``(splits, layers)``.
         drifts: Drift of the first half from layer to layer, shape ``(splits, layers - 1)``.
     """
@@ -40,46 +36,23 @@ class NoiseBand:
         return float(np.median(self.drifts)) / self.level if self.drifts.size and self.level > 0 else math.nan
 
 
-def noise_band(
-    distances: Sequence[Distances | None],
-    points: int,
-    settings: Settings,
-    on_layer: Callable[[], object] = lambda: None,
-) -> NoiseBand:
+def noise_band(topology: Path, points: int, settings: Settings) -> NoiseBand:
     """Measure drifts on random halvings of the probe.
 
     Args:
-        distances: Distance matrices of the network's own layers, each of shape ``(points, points)``; None for a layer
-            that could not be measured.
-        points: Size of the probe; with fewer than 6 there are no halves to compare, since two points always have the
-            same scaled diagram.
-        settings: Number of splits, seed, view, order and dimensions.
-        on_layer: Called whenever the persistence of a layer is done on one half.
+        topology: The network's own layers in the order of execution; None for one that could not be measured.
+        points: Size of the probe.
+        settings: Number of splits, view, order and dimensions.
 
     Returns:
         The band, with NaN for layers that could not be measured.
     """
-    half, splits = points // 2, settings.noise_splits if points >= 6 else 0
-    noise, drifts = np.empty((splits, len(distances))), np.empty((splits, max(len(distances) - 1, 0)))
-    generator = np.random.default_rng(settings.seed)
+    splits = max((len(found.halves) for found in topology if found), default=0)
     scale = (settings.view, settings.dimensions, settings.order)
+    noise, drifts = np.empty((splits, len(topology))), np.empty((splits, max(len(topology) - 1, 0)))
     for split in range(splits):
-        permutation = generator.permutation(points)
-        first = _restricted(distances, permutation[:half], settings, on_layer)
-        second = _restricted(distances, permutation[half : 2 * half], settings, on_layer)
+        first, second = ([found and found.halves[split][side] for found in topology] for side in (0, 1))
         noise[split] = [step_drift(here, there, *scale) for here, there in zip(first, second, strict=True)]
-        drifts[split] = path_drifts(first, *scale)
-    return NoiseBand(half, noise, drifts)
-
-
-def _restricted(
-    distances: Sequence[Distances | None],
-    chosen: npt.NDArray[np.int64],
-    settings: Settings,
-    on_layer: Callable[[], object],
-) -> list[LayerTopology | None]:
-    found: list[LayerTopology | None] = []
-    for matrix in distances:
-        found.append(None if matrix is None else layer_topology(matrix[np.ix_(chosen, chosen)], settings))
-        on_layer()
-    return found
+        drifts[split] = path_drifts(first, *scale)[:, 0]
+    size = len(disjoint_subsets(points, settings)[0]) if disjoint_subsets(points, settings) else points // 2
+    return NoiseBand(size, noise, drifts)

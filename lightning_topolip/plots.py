@@ -52,13 +52,17 @@ def smoothness_figure(history: History) -> Figure:
     norm = Normalize(history.epochs[0], max(*history.epochs, history.epochs[0] + 1))
     for epoch, curve in zip(history.epochs, table(history.curves, names), strict=True):
         upper.plot(curve, color=colours(norm(epoch)), marker="o", markersize=3, linewidth=1.5)
+    if np.isfinite(report.errors).any():
+        errors = table([dict(zip(report.layers[1:], report.errors.tolist(), strict=True))], names)[0]
+        latest = table([history.curves[-1]], names)[0]
+        upper.errorbar(range(len(names)), latest, errors, fmt="none", ecolor="0.3", capsize=2, linewidth=1)
     figure.colorbar(
         ScalarMappable(norm, _EPOCH_COLOURS),
         cax=figure.add_axes((0.9, 0.52, 0.02, 0.43)),
         label="epochs trained",
         ticks=MaxNLocator(integer=True),
     )
-    upper.set_ylabel(f"drift, {describe_order(report.settings.order)}, {report.points} samples")
+    upper.set_ylabel(f"drift, {describe_order(report.settings.order)}, {report.sample}")
     upper.set_title(f"Smoothness over depth, {_view_unit(report)}: TopoLip {report.score:.3g} now")
     if report.layers[0] == INPUT and not report.settings.include_input:
         upper.axvspan(-0.5, 0.5, color="0.92", zorder=0)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection, apply_to_collections
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from lightning_topolip.randomness import kept_generators, kept_random_numbers
+from lightning_topolip.representations import tensors_in
 
 FEWEST_SAMPLES = 3
+_ANY_POSITIONAL, _ANY_KEYWORD = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
 def take_probe(source: Any, size: int) -> Any:
@@ -47,21 +52,30 @@ def take_probe(source: Any, size: int) -> Any:
         (torch.Size([20, 8]), torch.Size([20]))
     """
     parts: list[Any] = []
-    taken = 0
+    taken, fits = 0, True
     with kept_random_numbers(seed=0):
         for batch in _batches(source):
-            parts.append(move_batch(batch, torch.device("cpu")))
-            taken += samples_in(batch)
-            if taken >= size or (len(parts) > 1 and not _joinable(parts[0], parts[-1])):
+            require_padded(batch)
+            part = _with_columns(move_batch(batch, torch.device("cpu")))
+            fits = not parts or _shapes(parts[0]) == _shapes(part)
+            if not fits:
                 break
-    if len(parts) > 1 and not _joinable(parts[0], parts[-1]):
-        parts.pop()
+            parts.append(part)
+            taken += samples_in(batch)
+            if taken >= size:
+                break
     probe = _first(_joined(parts), size) if parts else None
     found = samples_in(probe) if parts else 0
     if found < FEWEST_SAMPLES:
         raise ValueError(
             f"Argument `probe` must hold at least {FEWEST_SAMPLES} samples, got {found}; "
             "give a loader or a batch with more, for example probe=train_loader."
+        )
+    if not fits:
+        warnings.warn(
+            f"The probe has {found} samples, not {size}: the next batch has other shapes, such as sequences padded to "
+            "another length. For more, give batches of one shape, for example padded to a fixed length.",
+            stacklevel=2,
         )
     return probe
 
@@ -80,9 +94,25 @@ def samples_in(batch: Any) -> int:
         >>> samples_in({"pixels": torch.zeros(5, 3), "labels": torch.zeros(5)})
         5
     """
-    sizes: list[int] = []
-    apply_to_collection(batch, Tensor, lambda tensor: sizes.append(len(tensor)) if tensor.ndim else None)
-    return sizes[0] if sizes else 0
+    return next((len(tensor) for tensor in tensors_in(batch) if tensor.ndim), 0)
+
+
+def require_padded(batch: Any) -> None:
+    """Refuse packed sequences, whose rows are not samples.
+
+    Args:
+        batch: A tensor or any nesting of tensors.
+
+    Raises:
+        ValueError: If it holds packed sequences.
+    """
+    packed: list[PackedSequence] = []
+    apply_to_collection(batch, PackedSequence, packed.append)
+    if packed:
+        raise ValueError(
+            "A probe must hold padded sequences, shape (n, T, ...), got packed ones; pack them in `forward`, or in "
+            "`forward_fn`."
+        )
 
 
 def move_batch(batch: Any, device: torch.device) -> Any:
@@ -96,6 +126,18 @@ def move_batch(batch: Any, device: torch.device) -> Any:
         The same structure with tensors of its own, so that a forward that works in place spoils nothing.
     """
     return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().to(device, copy=True))
+
+
+def copied(batch: Any) -> Any:
+    """Copy every tensor of a batch where it is.
+
+    Args:
+        batch: A tensor or any nesting of tensors.
+
+    Returns:
+        The same structure with tensors of its own.
+    """
+    return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().clone())
 
 
 def run_model(model: nn.Module, batch: Any) -> Any:
@@ -129,15 +171,24 @@ def model_inputs(model: nn.Module, batch: Any) -> tuple[Any, ...] | dict[str, An
         them for a ``forward(**inputs)``, else the mapping as the only argument. Of a tuple or list the first elements,
         as many as ``forward`` requires, so of ``(images, labels)`` the images. Anything else as the only argument.
     """
-    parameters = inspect.signature(model.forward).parameters
+    parameters = _parameters(model)
     if isinstance(batch, Mapping):
-        known = {name: value for name, value in batch.items() if name in parameters}
+        known = {name: batch[name] for name in parameters if name in batch}
         takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
         return known or (dict(batch) if takes_any else (batch,))
     if isinstance(batch, (tuple, list)):
         required = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
         return tuple(batch[: max(len(required), 1)])
     return (batch,)
+
+
+def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
+    """What ``forward`` takes; of a wrapper that hands everything on, what the wrapped module takes."""
+    parameters = inspect.signature(model.forward).parameters
+    children = list(model.children())
+    if len(children) == 1 and {p.kind for p in parameters.values()} == {_ANY_POSITIONAL, _ANY_KEYWORD}:
+        return _parameters(children[0])
+    return parameters
 
 
 def _batches(source: Any) -> Iterator[Any]:
@@ -181,23 +232,62 @@ def _order(loader: DataLoader[Any]) -> dict[str, Any]:
     return {"sampler": loader.sampler, "batch_size": None}
 
 
-def _joinable(first: Any, second: Any) -> bool:
-    shapes: list[list[torch.Size]] = [[], []]
-    for batch, found in zip((first, second), shapes, strict=True):
-        apply_to_collection(batch, Tensor, lambda tensor, found=found: found.append(tensor.shape[1:]))
-    return shapes[0] == shapes[1]
+class _Column(tuple[Any, ...]):
+    """Values that are no tensors, one a sample."""
+
+    __slots__ = ()
+
+
+def _with_columns(batch: Any) -> Any:
+    """Find the lists that hold one value a sample and no tensors, such as texts or names of files."""
+    n = samples_in(batch)
+
+    def column(values: Any) -> Any:
+        if isinstance(values, _Column) or (len(values) == n and not samples_in(values)):
+            return _Column(values)
+        parts = [apply_to_collection(value, (list, tuple), column) for value in values]
+        return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)
+
+    return apply_to_collection(batch, (list, tuple), column)
+
+
+def _rows(batch: Any) -> list[Tensor | _Column]:
+    found: list[Tensor | _Column] = []
+    apply_to_collection(batch, (Tensor, _Column), found.append)
+    return found
+
+
+def _length(rows: Tensor | _Column) -> int:
+    return len(rows) if isinstance(rows, _Column) or rows.ndim else -1
+
+
+def _shapes(batch: Any) -> list[torch.Size | None]:
+    return [rows.shape[1:] if isinstance(rows, Tensor) else None for rows in _rows(batch)]
 
 
 def _joined(parts: list[Any]) -> Any:
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = apply_to_collections(joined, part, Tensor, _concatenated)
-    return joined
+    """Join what has one row a sample; what has not is that of the first part."""
+    counts = [samples_in(part) for part in parts]
+    joined = [
+        _concatenated(rows) if [_length(row) for row in rows] == counts else rows[0]
+        for rows in zip(*map(_rows, parts), strict=True)
+    ]
+    following = iter(joined)
+    return apply_to_collection(parts[0], (Tensor, _Column), lambda _: next(following))
 
 
-def _concatenated(first: Tensor, second: Tensor) -> Tensor:
-    return torch.cat([first, second]) if first.ndim else first
+def _concatenated(rows: Sequence[Tensor | _Column]) -> Tensor | _Column:
+    tensors = [row for row in rows if isinstance(row, Tensor)]
+    return torch.cat(tensors) if tensors else _Column(itertools.chain.from_iterable(rows))
 
 
 def _first(batch: Any, size: int) -> Any:
-    return apply_to_collection(batch, Tensor, lambda tensor: tensor[:size].clone() if tensor.ndim else tensor)
+    """Cut what has one row a sample; columns become lists again."""
+    n = samples_in(batch)
+
+    def cut(rows: Tensor | _Column) -> Any:
+        if isinstance(rows, _Column):
+            return list(rows[:size])
+        return rows[:size].clone() if _length(rows) == n else rows
+
+    return apply_to_collection(batch, (Tensor, _Column), cut)

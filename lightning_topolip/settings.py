@@ -23,7 +23,9 @@ class Settings:
         view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone) or ``"raw"``.
         include_input: Whether the step from the input to the first layer joins speed and TopoLip.
         noise_splits: How many random halvings of the probe make the noise band; 0 leaves it out.
-        seed: Seed of the halvings and of the random numbers that the model draws during an analysis.
+        subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
+            over the subsets, so that time grows with n and not with its power; None takes every probe as a whole.
+        seed: Seed of halvings and subsets, and of the random numbers that the model draws during an analysis.
 
     Raises:
         ValueError: If a setting is not one of the allowed values.
@@ -36,6 +38,7 @@ class Settings:
     view: View = "scaled"
     include_input: bool = False
     noise_splits: int = 4
+    subset_size: int | None = 512
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,6 +54,11 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"Argument `{name}` must be a whole number >= 0, got {value!r}.")
+
+        if self.subset_size is not None and (
+            isinstance(self.subset_size, bool) or not isinstance(self.subset_size, int) or self.subset_size < 3
+        ):
+            raise ValueError(f"Argument `subset_size` must be a whole number >= 3 or None, got {self.subset_size!r}.")
 
     def _checked_dimensions(self) -> tuple[int, ...]:
         try:

@@ -14,10 +14,20 @@ from lightning_topolip.diagrams import Diagrams
 from lightning_topolip.noise import NoiseBand, noise_band
 from lightning_topolip.scores import speed_max, speed_mean, topolip
 from lightning_topolip.settings import VIEWS, Settings
-from lightning_topolip.topology import Array, LayerTopology, Path, layer_topology, path_drifts, step_drift
+from lightning_topolip.topology import (
+    Array,
+    LayerTopology,
+    Path,
+    disjoint_subsets,
+    path_drifts,
+    step_drift,
+    topology_of,
+)
 from lightning_topolip.wasserstein import combine_dimensions
 
 INPUT = "<input>"
+
+Distances = Mapping[str, npt.NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class SmoothnessReport:
         topology: Scale and raw diagrams of every layer; None where the layer could not be measured.
         drifts: By view (``"scaled"``, ``"raw"``) and part (``"all"``, ``"H0"``, ``"H1"``, ...) the drift of every
             step from one layer to the next, shape ``(len(layers) - 1,)``; NaN where a layer could not be measured.
+        errors: Standard error over subsets of every drift of the curve; NaN for a probe that is taken as a whole.
         noise: The noise band of the headline's view.
         points: Size n of the probe.
         settings: What was computed.
@@ -39,6 +50,7 @@ class SmoothnessReport:
     layers: tuple[str, ...]
     topology: tuple[LayerTopology | None, ...]
     drifts: dict[str, dict[str, Array]]
+    errors: Array
     noise: NoiseBand
     points: int
     settings: Settings
@@ -48,6 +60,12 @@ class SmoothnessReport:
     def curve(self) -> Array:
         """The smoothness curve: the headline's drift of every step, the step from the input included."""
         return self.drifts[self.settings.view]["all"]
+
+    @property
+    def sample(self) -> str:
+        """What the drifts were measured on, for people to read: ``"256 samples"``, ``"4 subsets of 512 samples"``."""
+        subsets = disjoint_subsets(self.points, self.settings)
+        return f"{len(subsets)} subsets of {len(subsets[0])} samples" if subsets else f"{self.points} samples"
 
     @property
     def steps(self) -> tuple[tuple[str, str], ...]:
@@ -102,7 +120,9 @@ class SmoothnessReport:
             "noise": self.noise.level,
             "noise_of_splits": self.noise.noise.tolist(),
             "signal": self.noise.signal,
+            "errors": self.errors.tolist(),
             "points": self.points,
+            "subset_size": self.settings.subset_size,
             "order": "inf" if math.isinf(self.settings.order) else self.settings.order,
             "view": self.settings.view,
             "dimensions": list(self.settings.dimensions),
@@ -133,7 +153,7 @@ class SmoothnessReport:
 
 
 def smoothness_report(
-    distances: Mapping[str, npt.NDArray[np.float32] | None],
+    distances: Distances,
     settings: Settings | None = None,
     failures: Mapping[str, str] | None = None,
     points: int | None = None,
@@ -147,7 +167,7 @@ def smoothness_report(
         settings: What to compute; the defaults of :class:`Settings` where left out.
         failures: Reasons already known, by layer.
         points: Size of the probe; that of the matrices by default.
-        on_layer: Called whenever the persistence of a layer is done, on the probe or a half of it, to show progress.
+        on_layer: Called whenever the persistence of a layer is done, to show progress.
 
     Returns:
         The report.
@@ -164,26 +184,40 @@ def smoothness_report(
         (('0', '1', '2'), (2,))
     """
     settings = settings or Settings()
-    known = dict(failures or {})
     sizes = {len(matrix) for matrix in distances.values() if matrix is not None}
     if len(sizes | ({points} - {None})) > 1:
         raise ValueError(f"Argument `distances` must hold matrices of one size, got sizes {sorted(sizes)}.")
-    n = points or next(iter(sizes), 0)
-    topology: list[LayerTopology | None] = []
-    for name, matrix in distances.items():
-        found = None if matrix is None else layer_topology(matrix, settings)
-        if found is not None and found.degenerate:
-            known[name] = "all points coincide, so the scaled view is not defined; its drifts are NaN"
-        topology.append(found)
-        on_layer()
+    topology = topology_of(distances, settings, on_layer)
+    return report_of_topology(topology, settings, failures or {}, points or next(iter(sizes), 0))
+
+
+def report_of_topology(
+    topology: Mapping[str, LayerTopology | None], settings: Settings, failures: Mapping[str, str], points: int
+) -> SmoothnessReport:
+    """Compute everything that depends on the diagrams alone.
+
+    Args:
+        topology: Every layer in the order of execution, as `smoothness_report` takes their distances.
+        settings: What to compute.
+        failures: Reasons already known, by layer.
+        points: Size of the probe.
+
+    Returns:
+        The report.
+    """
+    path = list(topology.values())
+    coincident = "all points coincide, so the scaled view is not defined; its drifts are NaN"
+    degenerate = {name: coincident for name, found in topology.items() if found and found.degenerate}
+    parts = {view: _parts(path, view, settings) for view in VIEWS}
     return SmoothnessReport(
-        layers=tuple(distances),
-        topology=tuple(topology),
-        drifts={view: _parts(topology, view, settings) for view in VIEWS},
-        noise=noise_band([matrix for name, matrix in distances.items() if name != INPUT], n, settings, on_layer),
-        points=n,
+        layers=tuple(topology),
+        topology=tuple(path),
+        drifts={view: {part: drifts.mean(axis=1) for part, drifts in found.items()} for view, found in parts.items()},
+        errors=_standard_errors(parts[settings.view]["all"]),
+        noise=noise_band([found for name, found in topology.items() if name != INPUT], points, settings),
+        points=points,
         settings=settings,
-        failures=known,
+        failures={**failures, **degenerate},
     )
 
 
@@ -218,5 +252,12 @@ def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval
 
 def _parts(topology: Path, view: str, settings: Settings) -> dict[str, Array]:
     single = {f"H{k}": path_drifts(topology, view, (k,), settings.order) for k in settings.dimensions}
-    joined = [combine_dimensions(step, settings.order) for step in zip(*single.values(), strict=True)]
-    return {"all": np.array(joined, dtype=np.float64), **single}
+    cells = zip(*(drifts.flat for drifts in single.values()), strict=True)
+    joined = np.array([combine_dimensions(cell, settings.order) for cell in cells], dtype=np.float64)
+    return {"all": joined.reshape(next(iter(single.values())).shape), **single}
+
+
+def _standard_errors(drifts: Array) -> Array:
+    steps, subsets = drifts.shape
+    errors: Array = drifts.std(axis=1, ddof=1) / math.sqrt(subsets) if subsets > 1 else np.full(steps, math.nan)
+    return errors

@@ -14,7 +14,7 @@ from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import SmoothnessReport
 from lightning_topolip.topology import LayerTopology
 
-VERSION = 1
+VERSION = 2
 
 
 def history_state(history: History) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def history_state(history: History) -> dict[str, Any]:
     return {
         "version": VERSION,
         "epochs": list(history.epochs),
+        "steps": list(history.steps),
         "curves": [dict(curve) for curve in history.curves],
         "drifts": [dict(moved) for moved in history.drifts],
         "last": _report_state(history.last) if history.last else None,
@@ -61,6 +62,7 @@ def history_from_state(state: dict[str, Any], settings: Settings) -> History:
         )
     return History(
         epochs=list(state["epochs"]),
+        steps=list(state["steps"]),
         curves=[dict(curve) for curve in state["curves"]],
         drifts=[dict(moved) for moved in state["drifts"]],
         last=_report_from_state(last, settings) if last is not None else None,
@@ -74,11 +76,9 @@ def _settings_state(settings: Settings) -> dict[str, Any]:
 def _report_state(report: SmoothnessReport) -> dict[str, Any]:
     return {
         "layers": list(report.layers),
-        "topology": [
-            found and {"scale": found.scale, "raw": {k: torch.from_numpy(points) for k, points in found.raw.items()}}
-            for found in report.topology
-        ],
+        "topology": [found and _topology_state(found) for found in report.topology],
         "drifts": {view: {part: w.tolist() for part, w in parts.items()} for view, parts in report.drifts.items()},
+        "errors": torch.from_numpy(report.errors),
         "noise": torch.from_numpy(report.noise.noise),
         "noise_drifts": torch.from_numpy(report.noise.drifts),
         "noise_points": report.noise.points,
@@ -91,13 +91,27 @@ def _report_state(report: SmoothnessReport) -> dict[str, Any]:
 def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessReport:
     return SmoothnessReport(
         layers=tuple(state["layers"]),
-        topology=tuple(
-            found and LayerTopology(found["scale"], {k: points.numpy() for k, points in found["raw"].items()})
-            for found in state["topology"]
-        ),
+        topology=tuple(found and _topology_from_state(found) for found in state["topology"]),
         drifts={view: {part: np.array(w) for part, w in parts.items()} for view, parts in state["drifts"].items()},
+        errors=state["errors"].numpy(),
         noise=NoiseBand(state["noise_points"], state["noise"].numpy(), state["noise_drifts"].numpy()),
         points=state["points"],
         settings=settings,
         failures=dict(state["failures"]),
+    )
+
+
+def _topology_state(found: LayerTopology) -> dict[str, Any]:
+    return {
+        "scale": found.scale,
+        "raw": {k: torch.from_numpy(points) for k, points in found.raw.items()},
+        "subsets": [_topology_state(subset) for subset in found.subsets],
+    }
+
+
+def _topology_from_state(state: dict[str, Any]) -> LayerTopology:
+    return LayerTopology(
+        state["scale"],
+        {k: points.numpy() for k, points in state["raw"].items()},
+        tuple(map(_topology_from_state, state["subsets"])),
     )

@@ -51,7 +51,7 @@ def summary(report: SmoothnessReport) -> str:
     lines = [
         f"TopoLip {report.score:.4g}, speed mean {report.speed_mean:.4g}, max {report.speed_max:.4g}; "
         f"input drift {report.input_drift:.4g}",
-        f"{describe_order(settings.order)}, {settings.view} view, {report.points} samples, "
+        f"{describe_order(settings.order)}, {settings.view} view, {report.sample}, "
         f"reduction {settings.reduction}, engine {settings.engine}",
         f"noise of half the probe {report.noise.level:.4g}; drift over noise {report.noise.signal:.3g}",
     ]

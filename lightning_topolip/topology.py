@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,10 @@ from lightning_topolip.scores import drift
 from lightning_topolip.settings import Settings
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Path = Sequence["LayerTopology | None"]
+
+FEWEST_TO_HALVE = 6
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class LayerTopology:
 
     Attributes:
         scale: Mean of the off-diagonal distances, in the unit of the activations.
-        raw: Diagrams of the distances, by dimension, each of shape ``(k, 2)``.
+        raw: Diagrams of the distances, by dimension, each of shape ``(k, 2)``; of the first subset where there are any.
+        subsets: The same of every disjoint subset of a large probe; drifts are means over them.
+        halves: Pairs of disjoint samples, for the noise band: the halves of every random split, or pairs of subsets.
     """
 
     scale: float
     raw: Diagrams
+    subsets: tuple[LayerTopology, ...] = ()
+    halves: tuple[tuple[LayerTopology, LayerTopology], ...] = ()
 
     def view(self, view: str) -> Diagrams:
         """Give the diagrams as they are (``"raw"``) or in units of the scale (``"scaled"``)."""
@@ -41,11 +48,11 @@ class LayerTopology:
 
 
 def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopology:
-    """Compute scale and diagrams of one layer.
+    """Compute scale and diagrams of one layer, on the probe and its halves, or on its subsets.
 
     Args:
         distances: Distance matrix of the layer, shape ``(n, n)``.
-        settings: Dimensions and engine.
+        settings: Dimensions, engine, number and seed of the halvings, size of the subsets.
 
     Returns:
         The layer's topology.
@@ -54,10 +61,78 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
         ValueError: If ``distances`` is not a distance matrix.
     """
     matrix = np.asarray(distances, dtype=np.float32)
-    diagrams = persistence_diagrams(matrix, settings.dimensions, settings.engine)
-    n = len(matrix)
-    scale = float(matrix.sum(dtype=np.float64)) / (n * (n - 1)) if n > 1 else 0.0
-    return LayerTopology(scale, diagrams)
+
+    def of(chosen: Indices) -> LayerTopology:
+        return _topology(matrix[np.ix_(chosen, chosen)], settings)
+
+    subsets = tuple(map(of, disjoint_subsets(len(matrix), settings)))
+    if subsets:
+        pairs = tuple(zip(subsets[::2], subsets[1::2], strict=False))[: settings.noise_splits]
+        return LayerTopology(_scale(matrix), subsets[0].raw, subsets, pairs)
+    halves = tuple((of(first), of(second)) for first, second in halvings(len(matrix), settings))
+    return replace(_topology(matrix, settings), halves=halves)
+
+
+def topology_of(
+    distances: Mapping[str, npt.NDArray[np.float32] | None],
+    settings: Settings,
+    on_layer: Callable[[], object] = lambda: None,
+) -> dict[str, LayerTopology | None]:
+    """Compute scale and diagrams of several layers.
+
+    Args:
+        distances: Distance matrix by layer, each of shape ``(n, n)``; None for a layer that could not be measured.
+        settings: As `layer_topology` takes them.
+        on_layer: Called whenever a layer is done, to show progress.
+
+    Returns:
+        The topology by layer, None where there is no matrix.
+
+    Raises:
+        ValueError: If a matrix is not a distance matrix; the text names the layer.
+    """
+    found: dict[str, LayerTopology | None] = {}
+    for name, matrix in distances.items():
+        try:
+            found[name] = None if matrix is None else layer_topology(matrix, settings)
+        except ValueError as error:
+            raise ValueError(f"Layer {name!r}: {error}") from error
+        on_layer()
+    return found
+
+
+def halvings(points: int, settings: Settings) -> list[tuple[Indices, Indices]]:
+    """Split the probe into two disjoint random halves, again and again; the same for every layer and process.
+
+    Args:
+        points: Size n of the probe; with fewer than 6 there are no halves to compare, since two points always have the
+            same scaled diagram.
+        settings: Number of splits and seed.
+
+    Returns:
+        Indices of the two halves of every split, each of shape ``(n // 2,)``.
+    """
+    half, splits = points // 2, settings.noise_splits if points >= FEWEST_TO_HALVE else 0
+    generator = np.random.default_rng(settings.seed)
+    orders = [generator.permutation(points) for _ in range(splits)]
+    return [(order[:half], order[half : 2 * half]) for order in orders]
+
+
+def disjoint_subsets(points: int, settings: Settings) -> list[Indices]:
+    """Cut a large probe into disjoint random subsets; the same for every layer and process.
+
+    Args:
+        points: Size n of the probe.
+        settings: Size of a subset and seed.
+
+    Returns:
+        Indices of every subset, each of shape ``(subset_size,)``; empty for a probe that is taken as a whole.
+    """
+    size = settings.subset_size
+    if size is None or points < 2 * size:
+        return []
+    order = np.random.default_rng(settings.seed).permutation(points)
+    return [order[start : start + size] for start in range(0, points - size + 1, size)]
 
 
 def path_drifts(topology: Path, view: str, dimensions: Sequence[int], order: float) -> Array:
@@ -70,10 +145,17 @@ def path_drifts(topology: Path, view: str, dimensions: Sequence[int], order: flo
         order: Order p of the Wasserstein distance.
 
     Returns:
-        Drifts, shape ``(len(topology) - 1,)``; NaN beside a layer that could not be measured.
+        Drifts, shape ``(len(topology) - 1, subsets)``, one column for a probe that is taken as a whole; NaN beside a
+        layer that could not be measured.
     """
-    steps = itertools.pairwise(topology)
-    return np.array([step_drift(first, second, view, dimensions, order) for first, second in steps], dtype=np.float64)
+    samples = [(found.subsets or (found,)) if found else None for found in topology]
+    count = max((len(found) for found in samples if found), default=1)
+    columns = [[found[index] if found else None for found in samples] for index in range(count)]
+    drifts = [
+        [step_drift(first, second, view, dimensions, order) for first, second in itertools.pairwise(column)]
+        for column in columns
+    ]
+    return np.array(drifts, dtype=np.float64).T
 
 
 def step_drift(
@@ -97,5 +179,17 @@ def step_drift(
     """
     if first is None or second is None or (view == "scaled" and (first.degenerate or second.degenerate)):
         return math.nan
+    if first.subsets:
+        pairs = zip(first.subsets, second.subsets, strict=True)
+        return float(np.mean([step_drift(here, there, view, dimensions, order) for here, there in pairs]))
     before, after = first.view(view), second.view(view)
     return drift({k: before[k] for k in dimensions}, {k: after[k] for k in dimensions}, order)
+
+
+def _topology(matrix: npt.NDArray[np.float32], settings: Settings) -> LayerTopology:
+    return LayerTopology(_scale(matrix), persistence_diagrams(matrix, settings.dimensions, settings.engine))
+
+
+def _scale(matrix: npt.NDArray[np.float32]) -> float:
+    n = len(matrix)
+    return float(matrix.sum(dtype=np.float64)) / (n * (n - 1)) if n > 1 else 0.0

@@ -21,7 +21,7 @@ def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any
     Args:
         trainer: The trainer, within a fit.
         pl_module: The module whose hooks prepare a batch.
-        source: Where to take it from; None for the validation data, else the training data.
+        source: Where to take it from; None for the validation data, else the training data; in a test its data.
         size: Number of samples.
         seed: Seed of what the hooks draw; every random state is put back.
 
@@ -51,7 +51,8 @@ def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any
 
 
 def _source(trainer: Trainer, source: Any) -> Any:
-    for candidate in (source, trainer.val_dataloaders, trainer.train_dataloader):
+    alone = trainer.test_dataloaders if trainer.state.fn == "test" else None
+    for candidate in (source, alone, trainer.val_dataloaders, trainer.train_dataloader):
         if candidate is not None:
             return candidate
     raise ValueError("Argument `probe` must be given where the trainer has no data loader; got None.")

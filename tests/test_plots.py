@@ -79,11 +79,9 @@ def test_what_cannot_be_drawn_raises() -> None:
         diagrams_figure(report(0), ["elsewhere"])
 
 
-def test_history_is_due_at_multiples_of_the_cadence() -> None:
+def test_drifts_are_an_epoch_however_many_epochs_apart() -> None:
     run = History()
-    assert run.due(0.0, 2)
     run.add(0.0, report(0))
-    assert [run.due(epoch, 2) for epoch in (0.0, 0.5, 1.0, 1.99, 2.0, 3.0)] == [False] * 4 + [True] * 2
     assert run.add(3.0, report(1))["network.blocks.0"] * 3 == pytest.approx(
         History([0.0], [{}], [{}], report(0)).add(1.0, report(1))["network.blocks.0"]
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
-from lightning_topolip.probe import move_batch, run_model, samples_in, take_probe
+from lightning_topolip.probe import model_inputs, move_batch, run_model, samples_in, take_probe
 
 IMAGES, LABELS = torch.arange(40.0).reshape(40, 1), torch.arange(40)
 
@@ -76,9 +76,37 @@ def test_a_batch_of_any_shape_is_copied() -> None:
     assert probe["extra"][1] == "name"
 
 
-def test_batches_that_do_not_fit_together_end_the_probe() -> None:
-    batches = [torch.zeros(4, 5), torch.zeros(4, 7), torch.zeros(4, 5)]
-    assert take_probe(iter(batches), 12).shape == (4, 5)
+@pytest.mark.parametrize("other", [torch.zeros(4, 7), [torch.zeros(4, 5), torch.zeros(4)]])
+def test_batches_that_do_not_fit_together_end_the_probe_and_say_so(other: Any) -> None:
+    batches = [torch.zeros(4, 5), torch.zeros(4, 5), other, torch.zeros(4, 5)]
+    with pytest.warns(UserWarning, match=r"probe has 8 samples, not 12: the next batch has other shapes, .* padded"):
+        assert take_probe(iter(batches), 12).shape == (8, 5)
+    assert take_probe(iter(batches), 8).shape == (8, 5)
+
+
+def test_texts_and_names_stay_with_their_samples() -> None:
+    samples = [{"image": IMAGES[index], "file": f"{index}.png", "size": (index, "px")} for index in range(10)]
+    probe = take_probe(DataLoader(samples, batch_size=4), 9)
+    assert list(probe) == ["image", "file", "size"]
+    assert torch.equal(probe["image"], IMAGES[:9])
+    assert probe["file"] == [f"{index}.png" for index in range(9)]
+    assert torch.equal(probe["size"][0], LABELS[:9])
+    assert probe["size"][1] == ["px"] * 9
+
+
+def test_what_has_not_one_row_a_sample_is_that_of_the_first_batch() -> None:
+    weights = torch.rand(7)
+    batches = [{"image": part, "weights": weights, "epoch": torch.tensor(3)} for part in IMAGES[:10].split(4)]
+    probe = take_probe(iter(batches), 9)
+    assert torch.equal(probe["image"], IMAGES[:9])
+    assert torch.equal(probe["weights"], weights)
+    assert probe["epoch"] == 3
+
+
+def test_packed_sequences_are_refused() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.zeros(3, 2), torch.zeros(2, 2), torch.zeros(1, 2)])
+    with pytest.raises(ValueError, match=r"must hold padded sequences, shape \(n, T, ...\), got packed ones; pack"):
+        take_probe([packed, packed], 4)
 
 
 @pytest.mark.parametrize("source", [[], DataLoader(TensorDataset(IMAGES[:2])), torch.zeros(2, 3)])
@@ -115,6 +143,26 @@ def test_run_model_gives_forward_what_it_asks_for() -> None:
     assert torch.equal(run_model(TwoInputs(), (one, two, labels)), one)
     assert run_model(Named(), {"pixels": one, "mask": two, "labels": labels}) == (one, two)
     assert run_model(WholeBatch(), {"pixels": one, "labels": labels}) is one
+
+
+def test_a_wrapper_takes_what_the_wrapped_model_takes() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return self.model(*args, **kwargs)
+
+    one, two, labels = torch.ones(3, 2), torch.zeros(3, 2), torch.arange(3)
+    wrapped = Wrapper(Wrapper(TwoInputs()))
+    assert torch.equal(run_model(wrapped, (one, two, labels)), one)
+    assert torch.equal(run_model(wrapped, {"labels": labels, "right": two, "left": one}), one)
+
+
+def test_inputs_are_in_the_order_of_forward() -> None:
+    batch = {"right": torch.zeros(3), "label": torch.zeros(3), "left": torch.ones(3)}
+    assert list(model_inputs(TwoInputs(), batch)) == ["left", "right"]
 
 
 def test_a_batch_moves_whole_to_another_device() -> None:

@@ -1,0 +1,132 @@
+"""Train with and without the callback, in turn, and say what the callback adds to an epoch.
+
+    python benchmarks/overhead.py                   a ResNet-18 on 32 x 32 pixels: about 20 minutes on two cores
+    python benchmarks/overhead.py --size micro --steps 20 --rounds 2            a short form
+
+Each round trains the same network on the same batches in every mode, a few epochs each, and times all of it: steps,
+analyses, and the wait for the background at the end. The share is of an epoch of CIFAR-10, 391 steps of 128 images; the
+analysis before training is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from rich.console import Console
+from rich.table import Table
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_topolip import TopoLipCallback
+from lightning_topolip.models import ResNetClassifier
+
+MODES: dict[str, dict[str, Any] | None] = {
+    "without": None,
+    "inline": {},
+    "inline, 2 processes": {"workers": 2},
+    "background": {"background": True},
+}
+BATCH, CIFAR10_STEPS = 128, 391
+
+
+class Stopwatch(Callback):
+    """Seconds from the first batch to the end of the fit."""
+
+    def __init__(self) -> None:
+        self.begun = self.seconds = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Begin at the first epoch."""
+        self.begun = self.begun or time.perf_counter()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """End after what is under way."""
+        self.seconds = time.perf_counter() - self.begun
+
+
+def seconds_an_epoch(mode: str, size: str, steps: int, epochs: int) -> float:
+    """Train once."""
+    seed_everything(0, verbose=False)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(steps * BATCH, 3, 32, 32, generator=generator)
+    loader = DataLoader(TensorDataset(images, torch.arange(len(images)) % 10), batch_size=BATCH, shuffle=True)
+    options, watch = MODES[mode], Stopwatch()
+    callbacks = [TopoLipCallback(on_error="raise", **options)] if options is not None else []
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=CSVLogger(folder),
+            callbacks=[*callbacks, watch],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        ).fit(ResNetClassifier(size=size), loader)
+    return watch.seconds / epochs
+
+
+def main() -> None:
+    """Train in turn, print the table, write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="small", help="of ResNetClassifier; small is a ResNet-18")
+    parser.add_argument("--steps", type=int, default=15, help="an epoch")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("overhead.json"))
+    options = parser.parse_args()
+    seconds_an_epoch("inline", "micro", 1, 1)
+    rounds = [
+        {mode: seconds_an_epoch(mode, options.size, options.steps, options.epochs) for mode in MODES}
+        for _ in range(options.rounds)
+    ]
+    rows = [row_of(mode, rounds, options.steps) for mode in MODES]
+    table = Table(title=f"ResNet {options.size}, {options.steps} steps an epoch, {options.rounds} rounds")
+    for column in rows[0]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))
+    Console().print(table)
+    found = {
+        "command": f"python benchmarks/overhead.py --size {options.size} --steps {options.steps} "
+        f"--epochs {options.epochs} --rounds {options.rounds}",
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in ("torch", "lightning", "giotto-ph", "loky", "numpy")},
+        "rounds": rounds,
+        "rows": rows,
+    }
+    options.output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def row_of(mode: str, rounds: list[dict[str, float]], steps: int) -> dict[str, Any]:
+    """What a mode adds, paired with the same round without the callback."""
+    added = [found[mode] - found["without"] for found in rounds]
+    step = statistics.median(found["without"] for found in rounds) / steps
+    share = [100 * seconds / (CIFAR10_STEPS * step) for seconds in added]
+    return {
+        "mode": mode,
+        "seconds an epoch": statistics.median(found[mode] for found in rounds),
+        "added seconds": statistics.median(added),
+        "lowest": min(added),
+        "highest": max(added),
+        "% of a CIFAR-10 epoch": statistics.median(share),
+        "lowest %": min(share),
+        "highest %": max(share),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Where the repeated blocks of a network are, by its structure alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+FEWEST_LAYERS = 3
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_SHARE = 0.5
+_WIDTHS = ("out_features", "out_channels", "embedding_dim", "hidden_size")  # a sharded weight is flat
+_PARAMETRIZATIONS = "parametrizations"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A module in the tree of a model; a module that is registered twice is there once.
+
+    Attributes:
+        name: As in ``model.named_modules()``.
+        module: The module.
+        children: The modules it holds; a parametrization is no module of its own.
+    """
+
+    name: str
+    module: nn.Module
+    children: tuple[Node, ...]
+
+    @cached_property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @cached_property
+    def matrices(self) -> int:
+        """Number of modules in it that own a weight with more than one axis."""
+        inner = {id(parameter) for child in self.children for parameter in child.module.parameters()}
+        own = [parameter for parameter in self.module.parameters() if id(parameter) not in inner]
+        by_name = bool(own) and any(hasattr(self.module, width) for width in _WIDTHS)
+        return (by_name or any(weight.ndim > 1 for weight in own)) + sum(c.matrices for c in self.children)
+
+    @cached_property
+    def is_list(self) -> bool:
+        """Whether it does no more than hold modules."""
+        return type(self.module) in _LISTS
+
+    @cached_property
+    def is_unit(self) -> bool:
+        """Whether it is one layer with its normalisation and activation, or a list of such."""
+        return self.matrices <= 1 or not self.children or (self.is_list and all(part.is_unit for part in self.children))
+
+    @cached_property
+    def kind(self) -> tuple[type, ...]:
+        """What makes two modules alike: the class, of a list the classes of its members."""
+        members = tuple(type(child.module) for child in self.children) if self.is_list else ()
+        return (type(self.module), *members)
+
+    def walk(self) -> Iterator[Node]:
+        """All modules below, in the order in which they are registered."""
+        for child in self.children:
+            yield child
+            yield from child.walk()
+
+
+def levels(model: nn.Module) -> list[list[str]]:
+    """Find the sets of layers that can stand for the depth of a network, the best first.
+
+    They are: the repeated blocks that lists hold, such as ``blocks.N`` of a ViT, with all modules of their classes
+    elsewhere; the modules that a parent holds beside others of their class; where these are fewer than three, the
+    parts of each; composite layers of classes that repeat; layers with weights; all layers.
+
+    A class whose modules hold repeated blocks that make up more than half of their weights is a stage, and it is the
+    blocks in it that count, in every module of the class.
+
+    Args:
+        model: Any module with initialised parameters.
+
+    Returns:
+        Lists of names as in ``model.named_modules()``, none empty, none twice.
+
+    Example:
+        >>> from torch import nn
+        >>> levels(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)))
+        [['0', '2'], ['0', '1', '2']]
+    """
+    root = _tree(model, "", set())
+    listed, beside = _listed_blocks(root), _blocks_beside_each_other(root)
+    found = [listed, beside] if _weight(listed) > _SHARE * _weight(beside) else [beside, listed]
+    found += [_parts(nodes) for nodes in found if 0 < len(nodes) < FEWEST_LAYERS]
+    layers = [node for node in root.walk() if not node.children and not node.is_list]
+    found += [_repeated_composites(root), [node for node in layers if node.matrices], layers]
+    names = [tuple(node.name for node in nodes) for nodes in found]
+    return [list(path) for path in dict.fromkeys(names) if path]
+
+
+def content(module: nn.Module) -> nn.Module:
+    """Give what is in the wrappers of a compiled, sharded or checkpointed module.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        The module itself where it is no wrapper.
+    """
+    children = dict(module.named_children())
+    wrapped = next((children[name] for name in WRAPPERS if name in children), None)
+    return module if wrapped is None else content(wrapped)
+
+
+def _tree(wrapped: nn.Module, name: str, seen: set[int]) -> Node:
+    module = content(wrapped)
+    seen.add(id(module))
+    children = [
+        _tree(child, f"{name}.{key}" if name else key, seen)
+        for key, child in module.named_children()
+        if key != _PARAMETRIZATIONS and id(content(child)) not in seen
+    ]
+    return Node(name, module, tuple(children))
+
+
+def _listed_blocks(root: Node) -> list[Node]:
+    """Members of lists; those of stages in place of the stages; and all others of their classes."""
+    stages = {kind for kind, nodes in _by_kind(root).items() if _are_stages(nodes)}
+    chosen = _opened(_members(root), _members, stages)
+    kinds = {node.kind for node in chosen if not node.is_list}
+    around = {node.name for node in root.walk() if any(block.name.startswith(f"{node.name}.") for block in chosen)}
+    names = {node.name for node in chosen}
+    return _outermost(
+        node for node in root.walk() if node.name in names or (node.kind in kinds and node.name not in around)
+    )
+
+
+def _members(node: Node) -> list[Node]:
+    """The outermost composite modules that a list holds."""
+    sequences = Counter(child.kind for child in node.children if child.is_list and child.matrices > 1)
+    found: list[Node] = []
+    for child in node.children:
+        held = isinstance(node.module, _LISTS)
+        if held and ((not child.is_unit and not child.is_list) or (child.is_unit and sequences[child.kind] > 1)):
+            found.append(child)
+        elif not child.is_unit:
+            found += _members(child)
+    return found
+
+
+def _are_stages(nodes: list[Node]) -> bool:
+    """Whether modules of a class hold numbered blocks of which some are alike, and little else."""
+    inner = [[member for member in _members(node) if _is_numbered(member.name[len(node.name) :])] for node in nodes]
+    repeated = any(_repeats(members) for members in inner)
+    return repeated and sum(map(_weight, inner)) > _SHARE * _weight(nodes)
+
+
+def _is_numbered(name: str) -> bool:
+    return any(letter.isdigit() for letter in name)
+
+
+def _blocks_beside_each_other(root: Node) -> list[Node]:
+    """Composite modules with a parent that holds several of a class; a module that holds nothing else is a stage."""
+    stages = {kind for kind, nodes in _by_kind(root).items() if all(_holds_one_kind(node) for node in nodes)}
+    return _opened(_beside(root), _composite_children, stages)
+
+
+def _beside(node: Node) -> list[Node]:
+    found = _composite_children(node)
+    if _repeats(found) and not node.is_list:
+        return found
+    return [block for child in node.children if not child.is_unit for block in _beside(child)]
+
+
+def _composite_children(node: Node) -> list[Node]:
+    return [child for child in node.children if not child.is_unit and not child.is_list]
+
+
+def _holds_one_kind(node: Node) -> bool:
+    return len({child.kind for child in node.children}) == 1 and len(_composite_children(node)) == len(node.children)
+
+
+def _opened(nodes: Iterable[Node], inside: Callable[[Node], list[Node]], stages: set[tuple[type, ...]]) -> list[Node]:
+    found: list[Node] = []
+    for node in nodes:
+        found += (node.kind in stages and _opened(inside(node), inside, stages)) or [node]
+    return found
+
+
+def _parts(nodes: Iterable[Node]) -> list[Node]:
+    """What is inside of blocks and has weights."""
+    parts = [child for node in nodes for child in node.children if child.matrices]
+    return [child for part in parts for child in (_parts([part]) if part.is_list else [part])]
+
+
+def _repeated_composites(root: Node) -> list[Node]:
+    composite = [node for node in root.walk() if node.children and node.size and not node.is_list]
+    kinds = Counter(node.kind for node in composite)
+    return _outermost(node for node in composite if kinds[node.kind] > 1)
+
+
+def _outermost(nodes: Iterable[Node]) -> list[Node]:
+    found: list[Node] = []
+    for node in nodes:
+        if not any(node.name.startswith(f"{other.name}.") for other in found):
+            found.append(node)
+    return found
+
+
+def _by_kind(root: Node) -> dict[tuple[type, ...], list[Node]]:
+    kinds: dict[tuple[type, ...], list[Node]] = {}
+    for node in root.walk():
+        if not node.is_list:
+            kinds.setdefault(node.kind, []).append(node)
+    return kinds
+
+
+def _repeats(nodes: list[Node]) -> bool:
+    return len({node.kind for node in nodes}) < len(nodes)
+
+
+def _weight(nodes: Iterable[Node]) -> int:
+    return sum(node.size for node in nodes)

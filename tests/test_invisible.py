@@ -1,0 +1,99 @@
+"""Training does not feel the callback: every bit is as it is without."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import seed_everything
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from trainings import Augmented, Order, Tiny, loader, trainer
+
+from lightning_topolip import TopoLipCallback
+from lightning_topolip.models import ResNetClassifier, ViTClassifier
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize("kind", [ViTClassifier, ResNetClassifier])
+def test_training_is_bit_identical_with_and_without_it(tmp_path: Path, kind: Any, validate: bool) -> None:
+    def run(*callbacks: Callback) -> list[Any]:
+        seed_everything(7, verbose=False)
+        model = kind(size="micro", num_classes=4, drop_path=0.2, warmup_fraction=0.0)
+        model.network = nn.Sequential(model.network, nn.BatchNorm1d(4), nn.Dropout(0.2))
+        order = Order()
+        fitted = trainer(tmp_path, order, *callbacks, max_epochs=2)
+        training = DataLoader(Augmented(), batch_size=8, shuffle=True)
+        fitted.fit(model, training, DataLoader(Augmented(), batch_size=8) if validate else None)
+        states = [optimizer.state_dict() for optimizer in fitted.optimizers]
+        gradients = [parameter.grad for parameter in model.parameters()]
+        modes = [module.training for module in model.modules()]
+        return [model.state_dict(), gradients, states, order.seen, torch.get_rng_state(), modes]
+
+    callback = TopoLipCallback(probe_size=16, noise_splits=1)
+    torch.testing.assert_close(run(callback), run(), rtol=0, atol=0)
+    assert callback.history.epochs == [0, 1, 2]
+
+
+class Still(Tiny):
+    """Does not learn, so that nothing may drift; changes the batch and draws wherever a module can."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        inputs, labels = batch
+        return (inputs + torch.randn_like(inputs) if self.trainer.training else inputs * 2), labels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.mul_(0.5))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.layers[5:].parameters(), lr=0.0)
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_nothing_drifts_where_nothing_learns(tmp_path: Path, validate: bool) -> None:
+    callback = TopoLipCallback(probe_size=16, layers="layers.0")
+    run = trainer(tmp_path, callback)
+    run.fit(Still(), loader(), loader() if validate else None)
+    assert callback.history.epochs == [0, 1, 2, 3]
+    assert [moved["layers.0"] for moved in callback.history.drifts[1:]] == [0, 0, 0]
+
+
+def test_transfer_hooks_do_not_make_training_differ(tmp_path: Path) -> None:
+    def weights(*callbacks: Callback) -> Any:
+        seed_everything(0, verbose=False)
+
+        class Hooked(Tiny):
+            on_after_batch_transfer = Still.on_after_batch_transfer
+
+        model = Hooked()
+        trainer(tmp_path, *callbacks).fit(model, loader(shuffle=True), loader())
+        return model.state_dict(), torch.get_rng_state()
+
+    torch.testing.assert_close(weights(TopoLipCallback(probe_size=16)), weights(), rtol=0, atol=0)
+
+
+class OwnGenerator(Augmented):
+    """A data set with random generators of its own."""
+
+    def __init__(self) -> None:
+        self.torch = torch.Generator().manual_seed(0)
+        self.others = {"numpy": np.random.default_rng(0), "python": random.Random(0)}
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        inputs = torch.rand(6, generator=self.torch) + self.others["numpy"].normal() + self.others["python"].random()
+        return inputs.float(), index % 2
+
+
+def test_data_with_generators_of_their_own_do_not_make_training_differ(tmp_path: Path) -> None:
+    def weights(*callbacks: Callback) -> Any:
+        seed_everything(0, verbose=False)
+        model = Tiny()
+        trainer(tmp_path, *callbacks).fit(model, DataLoader(OwnGenerator(), batch_size=8, shuffle=True))
+        return model.state_dict()
+
+    torch.testing.assert_close(weights(TopoLipCallback(probe_size=16)), weights(), rtol=0, atol=0)
