@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from trainings import Augmented, Order, Tiny, loader, trainer
@@ -97,3 +98,57 @@ def test_data_with_generators_of_their_own_do_not_make_training_differ(tmp_path:
         return model.state_dict()
 
     torch.testing.assert_close(weights(TopoLipCallback(probe_size=16)), weights(), rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used to create")
+def test_a_resumed_training_is_the_same(tmp_path: Path) -> None:
+    def resumed(name: str, *callbacks: Callback) -> Any:
+        for epochs, checkpoint in ((1, None), (3, str(tmp_path / name))):
+            seed_everything(epochs, verbose=False)
+            model, order = Tiny(), Order()
+            run = trainer(tmp_path, order, *callbacks, max_epochs=epochs)
+            run.fit(model, loader(shuffle=True), loader(), ckpt_path=checkpoint, weights_only=True)
+            run.save_checkpoint(tmp_path / name)
+        states = [optimizer.state_dict() for optimizer in run.optimizers]
+        return model.state_dict(), states, order.seen, torch.get_rng_state()
+
+    callback = TopoLipCallback(probe_size=16)
+    torch.testing.assert_close(resumed("with.ckpt", callback), resumed("without.ckpt"), rtol=0, atol=0)
+    assert callback.history.epochs == [0, 1, 2, 3]
+
+
+class Full(Logger):
+    """A logger on a full disk."""
+
+    name = version = "full"
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        if any(key.startswith("topolip") for key in metrics):
+            raise OSError(28, "No space left on device")
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def raises(module: Any, batch: Any) -> Any:
+    module(batch[0])
+    raise MemoryError("no more")
+
+
+@pytest.mark.filterwarnings("ignore:A TopoLip analysis failed", "ignore:TopoLip could not write to Full")
+@pytest.mark.filterwarnings("ignore:TopoLip cannot measure layer")
+@pytest.mark.parametrize(
+    ("options", "logger", "break_at"),
+    [({"forward_fn": raises}, False, None), ({}, Full(), None), ({}, False, 2), ({"layers": ["layers.2"]}, False, 1)],
+)
+def test_a_fault_leaves_training_as_it_is(
+    tmp_path: Path, options: dict[str, Any], logger: Any, break_at: int | None
+) -> None:
+    def trained(*callbacks: Callback) -> Any:
+        seed_everything(0, verbose=False)
+        model = Tiny(break_at)
+        run = trainer(tmp_path, *callbacks, logger=logger, max_epochs=4)
+        run.fit(model, loader(shuffle=True), loader())
+        return model.state_dict(), [optimizer.state_dict() for optimizer in run.optimizers], torch.get_rng_state()
+
+    torch.testing.assert_close(trained(TopoLipCallback(probe_size=16, **options)), trained(), rtol=0, atol=0)
