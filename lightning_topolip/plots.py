@@ -33,9 +33,9 @@ _DIMENSION_STYLES = (
 def smoothness_figure(history: History) -> Figure:
     """Draw the smoothness curve of every analysis over depth, and below it the latest one's noise band.
 
-    The upper panel shows the full probe, one line an epoch. A noise band exists for halves of the probe only, and
-    drifts of different probe sizes are never compared, so the lower panel shows the latest curve of half the probe
-    with the noise of the same size.
+    The upper panel shows the full probe, one line an epoch. A noise band exists for halves or subsets of the probe only,
+    and drifts of different sizes are never compared, so the lower panel shows the latest curve of one of them, with the
+    noise of the same size.
 
     Args:
         history: At least one analysis.
@@ -151,7 +151,7 @@ def _draw_noise(axes: Axes, report: SmoothnessReport, names: list[str]) -> None:
     middle = np.median(band.drifts, axis=0)
     spread = np.abs(np.stack([band.drifts.min(axis=0), band.drifts.max(axis=0)]) - middle)
     axes.errorbar(steps, middle, spread, color="#D55E00", marker="o", markersize=4, capsize=2, label="drift, latest")
-    axes.set_ylabel(f"half the probe, {band.points} samples")
+    axes.set_ylabel(f"drift, {band.points} samples")
     room_for_the_legend = 1.3 * max(np.nanmax(noise, initial=0.0), np.nanmax(band.drifts, initial=0.0))
     axes.set_ylim(top=room_for_the_legend or 1.0)
     axes.legend(fontsize=8, ncols=3, loc="upper right")

@@ -53,7 +53,7 @@ def summary(report: SmoothnessReport) -> str:
         f"input drift {report.input_drift:.4g}",
         f"{describe_order(settings.order)}, {settings.view} view, {report.sample}, "
         f"reduction {settings.reduction}, engine {settings.engine}",
-        f"noise of half the probe {report.noise.level:.4g}; drift over noise {report.noise.signal:.3g}",
+        f"noise of {report.noise.points} samples {report.noise.level:.4g}; drift over noise {report.noise.signal:.3g}",
     ]
     lines += [f"{layer}: {reason}" for layer, reason in report.failures.items()]
     return "\n".join(lines)
