@@ -33,7 +33,7 @@ _DIMENSION_STYLES = (
 def smoothness_figure(history: History) -> Figure:
     """Draw the smoothness curve of every analysis over depth, and below it the latest one's noise band.
 
-    The upper panel shows the full probe, one line an epoch. A noise band exists for halves or subsets of the probe only,
+    The upper panel shows the full probe, one line an epoch. A noise band exists for halves or subsets of it only,
     and drifts of different sizes are never compared, so the lower panel shows the latest curve of one of them, with the
     noise of the same size.
 
