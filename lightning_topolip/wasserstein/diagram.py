@@ -1,5 +1,7 @@
 """A persistence diagram as the solvers want it: float64, sorted, finite, without points on the diagonal."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,9 +23,10 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
     Raises:
         ValueError: If the shape is not (k, 2), or a point is NaN, infinite or below the diagonal.
 
-    >>> read_diagram("first", [[1, 1], [0, 3], [0, 2]])
-    array([[0., 2.],
-           [0., 3.]])
+    Example:
+        >>> read_diagram("first", [[1, 1], [0, 3], [0, 2]])
+        array([[0., 2.],
+               [0., 3.]])
     """
     points = read_numbers(name, value, "a (k, 2) array of finite (birth, death)")
     if points.ndim == 1 and points.size == 0:
@@ -33,20 +36,14 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
             f"{name} must be a (k, 2) array of finite (birth, death), got shape {points.shape}: "
             "pass one homology dimension at a time, as two columns"
         )
-    bad = ~np.isfinite(points).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{name} must hold finite points only, got {_shown(points, bad)}: "
-            "remove the essential classes (death = inf) and look for NaN upstream"
-        )
-    bad = points[:, 1] < points[:, 0]
-    if bad.any():
-        raise ValueError(
-            f"{name} must hold points with birth <= death, got {_shown(points, bad)}: "
-            "columns are (birth, death) in that order"
-        )
-    points = points[points[:, 0] < points[:, 1]] + 0.0  # no negative zeros: equal diagrams have equal bytes
-    return np.ascontiguousarray(points[np.lexsort((points[:, 1], points[:, 0]))])
+    above = points[:, 0] < points[:, 1]
+    if not above.all():  # some on the diagonal, below it, or NaN
+        _check_points(name, points)
+        points = points[above]
+    elif not np.isfinite(points).all():
+        _check_points(name, points)
+    points = np.ascontiguousarray(points) + 0.0  # no negative zeros: equal diagrams have equal bytes
+    return np.sort(points.view(np.complex128), axis=0).view(np.float64)  # by birth and then death
 
 
 def read_numbers(name: str, value: ArrayLike, allowed: str) -> Floats:
@@ -68,25 +65,67 @@ def read_numbers(name: str, value: ArrayLike, allowed: str) -> Floats:
         ) from error
 
 
-def normalize(first: Floats, second: Floats) -> tuple[Floats, Floats, int]:
-    """Scale two canonical diagrams away from overflow by a power of two, which is exact, and order the pair.
+class Known(NamedTuple):
+    """A canonical diagram and what every distance from it asks first.
+
+    Attributes:
+        points: (k, 2) canonical diagram.
+        key: Its size and bytes: the same for equal diagrams only, and an order among the others.
+        largest: Largest absolute coordinate, 0.0 if there is none.
+    """
+
+    points: Floats
+    key: tuple[int, bytes]
+    largest: float
+
+
+def know(points: Floats) -> Known:
+    """Look at a canonical diagram."""
+    largest = max(-float(points[0, 0]), float(points[:, 1].max())) if points.size else 0.0
+    return Known(points, (len(points), points.tobytes()), largest)
+
+
+def normalize(first: Known, second: Known) -> tuple[Floats, Floats, int]:
+    """Scale two diagrams away from overflow by a power of two, which is exact, and order the pair.
 
     Returns:
-        The two diagrams in an order that does not depend on which came first, and the exponent e: the true
+        The points of both in an order that does not depend on which came first, and the exponent e: the true
         coordinates are the returned ones times 2^e.
     """
-    largest = max((float(np.abs(points).max()) for points in (first, second) if points.size), default=0.0)
-    exponent = 0 if largest == 0.0 or _SMALL < largest < _LARGE else int(np.frexp(largest)[1])
-    if exponent:
-        first, second = np.ldexp(first, -exponent), np.ldexp(second, -exponent)
-    if (len(second), second.tobytes()) < (len(first), first.tobytes()):
+    if second.key < first.key:
         first, second = second, first
-    return first, second, exponent
+    largest = max(first.largest, second.largest)
+    if largest == 0.0 or _SMALL < largest < _LARGE:
+        return first.points, second.points, 0
+    exponent = int(np.frexp(largest)[1])
+    return np.ldexp(first.points, -exponent), np.ldexp(second.points, -exponent), exponent
+
+
+def on_one_line(first: Floats, second: Floats) -> bool:
+    """Whether all points of two canonical diagrams have the same birth, and neither diagram is empty."""
+    if not len(first) or not len(second):
+        return False
+    return bool(first[0, 0] == first[-1, 0] == second[0, 0] == second[-1, 0])  # sorted by birth
 
 
 def half_persistence(points: Floats) -> Floats:
     """Distances of (k, 2) points to the diagonal in the L-infinity metric, shape (k,)."""
     return np.asarray((points[:, 1] - points[:, 0]) / 2.0)
+
+
+def _check_points(name: str, points: Floats) -> None:
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"{name} must hold finite points only, got {_shown(points, bad)}: "
+            "remove the essential classes (death = inf) and look for NaN upstream"
+        )
+    bad = points[:, 1] < points[:, 0]
+    if bad.any():
+        raise ValueError(
+            f"{name} must hold points with birth <= death, got {_shown(points, bad)}: "
+            "columns are (birth, death) in that order"
+        )
 
 
 def _shown(points: Floats, bad: NDArray[np.bool_]) -> str:

@@ -1,112 +1,153 @@
 """W_p of diagrams whose points all have one birth, such as H0 of a Rips filtration: a problem on a line.
 
-With equal births the distance of two points is the difference of their deaths. Among the points that are
-kept, matching them in order is best, so a matching is just the choice of the points that go to the diagonal.
-It has a closed form for p = inf, a convex flow finds it for p = 1 (`flow.py`), an alignment for any p
-(`alignment.py`).
+With equal births the distance of two points is the difference of their deaths, and among the points that are kept it
+is best to match them in order. So a matching is an alignment of two sorted lists: each step matches the next of both
+or sends one to the diagonal. It has a closed form for p = inf. For finite p the least cost of aligning the first i
+points with the first j follows from three neighbours; all cells with the same i + j are independent of each other.
+
+An alignment that is o steps off the straight one at some point has sent o points of one list to the diagonal, and all
+but the difference in length of that many of the other. Where this alone costs more than some known alignment, no cell
+needs to be looked at (Ukkonen, "Algorithms for approximate string matching", DOI 10.1016/S0019-9958(85)80046-2).
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .alignment import kept_by_alignment
-from .diagram import Floats, half_persistence
-from .flow import kept_by_flow
-from .norm import p_norm, tighten
+from .compilation import compiled, power
+from .diagram import Floats
+from .norm import AS_GOOD_AS_INFINITE
 
 
-def on_one_line(first: Floats, second: Floats) -> bool:
-    """Whether all points of both diagrams have the same birth, and neither diagram is empty."""
-    if not len(first) or not len(second):
-        return False
-    births = (first[0, 0], first[-1, 0], second[0, 0], second[-1, 0])  # sorted by birth
-    return all(birth == births[0] for birth in births)
-
-
-def line_bottleneck(first: Floats, second: Floats) -> float:
-    """W_inf: the k longest of both are matched in order, the others go to the diagonal, for the best k.
+@compiled
+def line_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
+    """W_p of two diagrams on one line, for several p.
 
     Args:
-        first: (k, 2) canonical diagram.
-        second: (m, 2) canonical diagram with the same single birth.
+        first: (k, 2) canonical diagram, k >= 1, all births equal.
+        second: (m, 2) canonical diagram, m >= 1, with the same births.
+        orders: (q,) orders p in [1, inf].
 
     Returns:
-        The distance, in the unit of the coordinates.
+        (q,) distances, in the unit of the coordinates.
 
-    >>> line_bottleneck(np.array([[0.0, 1.0], [0.0, 4.0]]), np.array([[0.0, 5.0]]))
-    1.0
+    Example:
+        >>> line_distances(np.array([[0.0, 1.0], [0.0, 4.0]]), np.array([[0.0, 5.0]]), np.array([1.0, np.inf]))
+        array([1.5, 1. ])
     """
-    first, second = first[::-1], second[::-1]
-    count = min(len(first), len(second))
-    matched = np.zeros(count + 1)
-    np.maximum.accumulate(np.abs(first[:count, 1] - second[:count, 1]), out=matched[1:])
-    left = np.zeros(count + 1)
-    for points in (first, second):
-        half = half_persistence(points)[: count + 1]
-        np.maximum(left[: len(half)], half, out=left[: len(half)])
-    return float(np.maximum(matched, left).min())
+    widest = _bottleneck(first, second)
+    found = np.full(len(orders), widest)
+    if widest == 0.0:
+        return found
+    scale = 1.0 / max(widest, 1e-300)
+    dearest = 2.0 * (len(first) + len(second))  # twice what all points cost if each goes no further than the widest
+    for index, order in enumerate(orders):
+        if order < AS_GOOD_AS_INFINITE:
+            costs = _diagonal_costs(first, order, scale, dearest), _diagonal_costs(second, order, scale, dearest)
+            known = _straight(first, second, costs, order, scale) * (1.0 + 1e-9)
+            low, high = -_offset(costs[0], costs[1], known), _offset(costs[1], costs[0], known)
+            least = _align(first, second, costs, order, scale, low, high)
+            found[index] = max(widest, least ** (1.0 / order) / scale)
+    return found
 
 
-def line_wasserstein(first: Floats, second: Floats, order: float) -> float:
-    """W_p, p finite.
+@compiled
+def _bottleneck(first: Floats, second: Floats) -> float:
+    """W_inf: the longest of both are matched in order and the others go to the diagonal, for the best number kept."""
+    rows, columns = len(first), len(second)
+    best, apart = np.inf, 0.0
+    for kept in range(min(rows, columns) + 1):
+        left = 0.0
+        if kept < rows:
+            left = (first[rows - 1 - kept, 1] - first[rows - 1 - kept, 0]) / 2.0
+        if kept < columns:
+            left = max(left, (second[columns - 1 - kept, 1] - second[columns - 1 - kept, 0]) / 2.0)
+        best = min(best, max(apart, left))
+        if kept < min(rows, columns):
+            apart = max(apart, abs(first[rows - 1 - kept, 1] - second[columns - 1 - kept, 1]))
+    return best
+
+
+@compiled
+def _diagonal_costs(points: Floats, order: float, scale: float, dearest: float) -> Floats:
+    costs = np.empty(len(points))
+    for i in range(len(points)):
+        costs[i] = min(power(scale * (points[i, 1] - points[i, 0]) / 2.0, order), dearest)
+    return costs
+
+
+@compiled
+def _straight(first: Floats, second: Floats, costs: tuple[Floats, Floats], order: float, scale: float) -> float:
+    """Cost of pairing the longest points of both in order, each pair matched or sent to the diagonal."""
+    rows, columns = len(first), len(second)
+    total = 0.0
+    for i in range(rows - columns):
+        total += costs[0][i]
+    for j in range(columns - rows):
+        total += costs[1][j]
+    for back in range(1, min(rows, columns) + 1):
+        apart = power(scale * abs(first[rows - back, 1] - second[columns - back, 1]), order)
+        total += min(apart, costs[0][rows - back] + costs[1][columns - back])
+    return total
+
+
+@compiled
+def _offset(ahead: Floats, behind: Floats, known: float) -> int:
+    """How many more points of the one list than of the other an alignment can have passed, given a known cost.
 
     Args:
-        first: (k, 2) canonical diagram.
-        second: (m, 2) canonical diagram with the same single birth.
-        order: p in [1, inf), below 1e13.
-
-    Returns:
-        The distance, in the unit of the coordinates.
-
-    >>> line_wasserstein(np.array([[0.0, 1.0], [0.0, 4.0]]), np.array([[0.0, 5.0]]), 1.0)
-    1.5
+        ahead: Costs of the diagonal for the list of which more have been passed, ascending.
+        behind: Likewise for the other list.
+        known: Upper bound of the least cost.
     """
-    first, second = first[::-1], second[::-1]
-    first_half, second_half = half_persistence(first), half_persistence(second)
-    count = min(len(first), len(second))
-    apart = np.abs(first[:count, 1] - second[:count, 1])
-    paired = apart <= np.maximum(first_half[:count], second_half[:count])
-    tail = np.concatenate((first_half[count:], second_half[count:]))
-
-    def lengths_below(ceiling: float) -> Floats:
-        start = _forced(apart, paired, first_half, second_half, order=order, ceiling=ceiling)
-        if start == count:
-            return np.concatenate((apart, tail))
-        first_rest, second_rest = first[start:], second[start:]
-        if order == 1.0:
-            first_kept, second_kept = kept_by_flow(first_rest, second_rest, ceiling)
-        else:
-            first_kept, second_kept = kept_by_alignment(first_rest, second_rest, order, ceiling)
-        between = np.abs(first_rest[first_kept, 1] - second_rest[second_kept, 1])
-        left = first_half[start:][~first_kept], second_half[start:][~second_kept]
-        return np.concatenate((apart[:start], between, *left))
-
-    guess = np.concatenate((apart[paired], first_half[:count][~paired], second_half[:count][~paired], tail))
-    size = len(first) + len(second)
-    ceiling = min(p_norm(guess, order), size ** (1.0 / order) * line_bottleneck(first[::-1], second[::-1]))
-    return tighten(lengths_below, ceiling, float(max(first_half[0], second_half[0])), order)
+    surplus = len(ahead) - len(behind)
+    spent = 0.0
+    for extra in range(-surplus):
+        spent += behind[extra]
+    for passed in range(len(ahead)):
+        spent += ahead[passed]
+        if 0 <= passed - surplus < len(behind):
+            spent += behind[passed - surplus]
+        if passed >= surplus and spent > known:
+            return passed
+    return len(ahead)
 
 
-def _forced(
-    apart: Floats,
-    paired: NDArray[np.bool_],
-    first_half: Floats,
-    second_half: Floats,
-    *,
+@compiled
+def _align(
+    first: Floats,
+    second: Floats,
+    costs: tuple[Floats, Floats],
     order: float,
-    ceiling: float,
-) -> int:
-    """How many of the longest points of both sides every optimal matching pairs in order.
+    scale: float,
+    low: int,
+    high: int,
+) -> float:
+    """Least cost of an alignment with j - i in [low, high] throughout, by one antidiagonal i + j after the other.
 
-    Say nothing has gone to the diagonal so far, and the diagonal cost of the longer of the next two is above
-    what the rest is known to need. Then that one is matched, and best with the other: all later ones are no
-    nearer to it and no cheaper to keep.
+    The second list is held backwards, so that an antidiagonal walks both lists forwards. `least[step % 3, i + 1]` is
+    the least cost for the cell (i, step - i), and infinite on both sides of the cells of that step.
     """
-    count = len(apart)
-    with np.errstate(over="ignore", under="ignore"):
-        first_cost, second_cost = (first_half / ceiling) ** order, (second_half / ceiling) ** order
-        needs = np.where(paired, (apart / ceiling) ** order, first_cost[:count] + second_cost[:count])
-    needs[-1] += first_cost[count:].sum() + second_cost[count:].sum()
-    bound = np.minimum(np.cumsum(needs[::-1])[::-1], 1.0) * (1.0 + 1e-9)
-    free = np.maximum(first_cost[:count], second_cost[:count]) <= bound
-    return int(np.argmax(free)) if free.any() else count
+    rows, columns = len(first), len(second)
+    death, cost = np.zeros(rows + 1), np.zeros(rows + 1)
+    for i in range(rows):
+        death[i + 1], cost[i + 1] = first[i, 1], costs[0][i]
+    death_back, cost_back = np.zeros(columns + 1), np.zeros(columns + 1)
+    for j in range(columns):
+        death_back[columns - 1 - j], cost_back[columns - 1 - j] = second[j, 1], costs[1][j]
+    least = np.full((3, rows + 3), np.inf)
+    least[0, 1] = 0.0
+    for step in range(1, rows + columns + 1):
+        start = max(0, step - columns, (step - high + 1) // 2)
+        stop = min(rows, step, (step - low) // 2) + 1
+        here, before, earlier = least[step % 3], least[(step + 2) % 3], least[(step + 1) % 3]
+        here[start] = here[stop + 1] = np.inf
+        shift = columns - step
+        reached, matching = here[start + 1 : stop + 1], earlier[start:stop]
+        dropping, dropping_back = before[start:stop], before[start + 1 : stop + 1]
+        x, y = death[start:stop], death_back[start + shift : stop + shift]
+        leaving, leaving_back = cost[start:stop], cost_back[start + shift : stop + shift]
+        for i in range(stop - start):
+            best = matching[i] + power(scale * abs(x[i] - y[i]), order)
+            drop, drop_back = dropping[i] + leaving[i], dropping_back[i] + leaving_back[i]
+            best = best if best < drop else drop
+            reached[i] = best if best < drop_back else drop_back
+    return float(least[(rows + columns) % 3, rows + 1])

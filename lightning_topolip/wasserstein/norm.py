@@ -35,8 +35,9 @@ def p_norm(lengths: Floats, order: float) -> float:
     Returns:
         The norm, in the unit of the lengths; 0.0 for no lengths.
 
-    >>> p_norm(np.array([3.0, 4.0]), 2.0)
-    5.0
+    Example:
+        >>> p_norm(np.array([3.0, 4.0]), 2.0)
+        5.0
     """
     peak = float(lengths.max()) if lengths.size else 0.0
     if peak == 0.0 or not np.isfinite(peak) or order == np.inf:
@@ -49,7 +50,7 @@ def tighten(lengths_below: Callable[[float], Floats], ceiling: float, largest: f
     """Solve a matching problem again under lower and lower ceilings until rounding cannot matter.
 
     A solver in float64 chooses between matchings with an error near 1e-16 of its largest cost. For two nearly
-    equal diagrams that is more than the answer. But an optimal matching uses no length above the answer, so
+    equal clouds that is more than the answer. But an optimal matching uses no length above the answer, so
     once any matching is known, costs above its value may be cut to twice that value, and the error is
     relative to the answer itself.
 

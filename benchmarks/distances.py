@@ -1,0 +1,386 @@
+"""Time and check the distance between persistence diagrams beside its rivals, in one run on the same clouds.
+
+    python benchmarks/distances.py --short              n = 64 and 128, under a minute, writes nothing
+    python benchmarks/distances.py                      n = 64 to 1024, an hour
+    python benchmarks/distances.py --images FOLDER      a third sort of clouds: a network on a folder of images
+
+The job is that of an epoch with 12 layers: 12 distance matrices, their persistence in dimensions 0 and 1, then W_1, W_2
+and the bottleneck distance for the 11 steps over depth and the 12 steps from the epoch before, dimensions apart: 138
+distances. The rivals take turns within a repeat, so the machine's load meets all of them; read the ratios. A stage of a
+rival that exceeds the limit is cut off, said so, and not tried at larger n.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gudhi.bottleneck
+import gudhi.wasserstein
+import numpy as np
+import persim
+import ripser
+import torch
+from gtda.externals.modules.gtda_bottleneck import bottleneck_distance as giotto_bottleneck
+from gtda.externals.modules.gtda_wasserstein import wasserstein_distance as giotto_wasserstein
+from gtda.homology import VietorisRipsPersistence
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
+from sklearn.metrics import pairwise_distances
+
+from lightning_topolip import distance_matrix, persistence_diagrams
+from lightning_topolip.activations import observe
+from lightning_topolip.clouds import point_cloud
+from lightning_topolip.data import DigitsDataModule, ImageFolderDataModule
+from lightning_topolip.layers import resolve_layers
+from lightning_topolip.models import ResNetClassifier
+from lightning_topolip.probe import take_probe
+from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
+
+LAYERS, ORDERS, DIMENSIONS = 12, (1.0, 2.0, math.inf), (0, 1)
+STAGES = ("matrices", "persistence", "distances")
+CHECKED = {64: 6, 128: 6, 256: 6, 512: 2}  # steps whose distances are compared with the reference
+
+Diagrams = dict[int, np.ndarray]
+Pair = tuple[np.ndarray, np.ndarray]
+Orders = tuple[float, ...]
+
+
+class CutOffError(RuntimeError):
+    """A stage took longer than the limit."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How one package does each stage.
+
+    Attributes:
+        name: What the table calls it.
+        matrix: From a cloud to its distance matrix.
+        diagrams: From a distance matrix to its diagrams.
+        distances: From pairs of diagrams, orders and a deadline to the distances, shape (pairs, orders).
+        orders: Orders it has.
+        comparable: Those among them that mean the same here.
+    """
+
+    name: str
+    matrix: Callable[[torch.Tensor], np.ndarray]
+    diagrams: Callable[[np.ndarray], Diagrams]
+    distances: Callable[[Sequence[Pair], Orders, float], np.ndarray]
+    orders: Orders = ORDERS
+    comparable: Orders = ORDERS
+
+
+def before(deadline: float, jobs: Iterable[Any]) -> Iterable[Any]:
+    """Hand out jobs until the deadline."""
+    for job in jobs:
+        if time.perf_counter() > deadline:
+            raise CutOffError
+        yield job
+
+
+def one_by_one(distance: Callable[[np.ndarray, np.ndarray, float], float]) -> Callable[..., np.ndarray]:
+    """Make a function of many pairs and orders from one of a single pair and order."""
+
+    def distances(pairs: Sequence[Pair], orders: Orders, deadline: float) -> np.ndarray:
+        return np.array([[distance(*pair, order) for order in orders] for pair in before(deadline, pairs)])
+
+    return distances
+
+
+def plain_matrix(cloud: torch.Tensor) -> np.ndarray:
+    """Scikit-learn's matrix, as giotto-tda and Ripser make it from a cloud."""
+    return pairwise_distances(cloud.numpy())
+
+
+def giotto_diagrams(matrix: np.ndarray) -> Diagrams:
+    """Giotto-tda's estimator, its padding taken off."""
+    rips = VietorisRipsPersistence(metric="precomputed", homology_dimensions=DIMENSIONS)
+    points = rips.fit_transform([matrix])[0]
+    return {k: points[(points[:, 2] == k) & (points[:, 0] < points[:, 1]), :2] for k in DIMENSIONS}
+
+
+def giotto_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
+    """The functions that giotto-tda's PairwiseDistance calls, with its default delta and without its checks."""
+    if math.isinf(order):
+        return float(giotto_bottleneck(first, second, 0.01))
+    return float(giotto_wasserstein(first, second, order, 0.01))
+
+
+def ripser_diagrams(matrix: np.ndarray) -> Diagrams:
+    """Ripser, its essential class left out."""
+    found = ripser.ripser(matrix, maxdim=max(DIMENSIONS), distance_matrix=True)["dgms"]
+    return {k: found[k][np.isfinite(found[k][:, 1])] for k in DIMENSIONS}
+
+
+def persim_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
+    """Persim's bottleneck, or its W_1, whose ground metric is Euclidean; it has no other order."""
+    return float((persim.bottleneck if math.isinf(order) else persim.wasserstein)(first, second))
+
+
+def gudhi_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
+    """GUDHI over POT, and GUDHI's exact bottleneck distance."""
+    if math.isinf(order):
+        return float(gudhi.bottleneck.bottleneck_distance(first, second, 0.0))
+    return float(gudhi.wasserstein.wasserstein_distance(first, second, order=order, internal_p=np.inf))
+
+
+CONTENDERS = (
+    Contender(
+        "lightning_topolip",
+        lambda cloud: distance_matrix(cloud).numpy(),
+        persistence_diagrams,
+        lambda pairs, orders, _: wasserstein_distances(pairs, orders),
+    ),
+    Contender("giotto-tda", plain_matrix, giotto_diagrams, one_by_one(giotto_distance)),
+    Contender(
+        "ripser + persim", plain_matrix, ripser_diagrams, one_by_one(persim_distance), (1.0, math.inf), (math.inf,)
+    ),
+    Contender(
+        "GUDHI + POT",
+        plain_matrix,
+        lambda matrix: persistence_diagrams(matrix, DIMENSIONS, engine="gudhi"),
+        one_by_one(gudhi_distance),
+    ),
+)
+
+
+def random_epochs(n: int) -> list[list[torch.Tensor]]:
+    """Two epochs of independent Gaussian clouds in 128 dimensions: one dense blob in H1, a hard case."""
+    generator = torch.Generator().manual_seed(0)
+    return [[torch.randn(n, 128, generator=generator) for _ in range(LAYERS)] for _ in range(2)]
+
+
+def network_epochs(n: int, data: DigitsDataModule | ImageFolderDataModule) -> list[list[torch.Tensor]]:
+    """The 12 blocks of a residual network after the second and the third epoch of its training."""
+    torch.manual_seed(0)
+    data.setup("fit")
+    model = ResNetClassifier(size="micro", blocks=(3, 3, 3, 3), num_classes=data.num_classes)
+    images, _ = take_probe(data.train_dataloader(), n)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    epochs: list[list[torch.Tensor]] = []
+    for epoch in range(3):
+        model.train()
+        for batch, labels in data.train_dataloader():
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(batch), labels).backward()
+            optimizer.step()
+        if epoch > 0:
+            clouds: list[torch.Tensor] = []
+            with observe(
+                model, resolve_layers(model), lambda _, output, clouds=clouds: clouds.append(point_cloud(output))
+            ):
+                model(images)
+            epochs.append([cloud.detach().clone() for cloud in clouds])
+    return epochs
+
+
+def steps(earlier: list[Diagrams], later: list[Diagrams]) -> list[Pair]:
+    """The 11 steps over depth and the 12 steps over epochs, dimensions apart."""
+    walked = [*itertools.pairwise(later), *zip(earlier, later, strict=True)]
+    return [(first[k], second[k]) for first, second in walked for k in DIMENSIONS]
+
+
+def exact(first: np.ndarray, second: np.ndarray, order: float) -> float:
+    """The reference: scipy's dense assignment, the lengths summed with more digits; a search for the bottleneck."""
+    k, m = len(first), len(second)
+    apart = np.abs(first[:, None] - second[None]).max(axis=2)
+    left, right = (first[:, 1] - first[:, 0]) / 2, (second[:, 1] - second[:, 0]) / 2
+    if math.isinf(order):
+        lengths = np.zeros((k + m, k + m))
+        lengths[:k, :m], lengths[:k, m:], lengths[k:, :m] = apart, left[:, None], right
+        radii = np.unique(lengths)
+        low, high = 0, len(radii) - 1
+        while low < high:
+            middle = (low + high) // 2
+            matched = maximum_bipartite_matching(csr_matrix(lengths <= radii[middle]), perm_type="column")
+            low, high = (low, middle) if (matched >= 0).all() else (middle + 1, high)
+        return float(radii[low])
+    unit = max(left.max(initial=0.0), right.max(initial=0.0))
+    costs = (apart / unit) ** order - (left[:, None] / unit) ** order - (right / unit) ** order
+    rows, columns = linear_sum_assignment(np.minimum(costs, 0.0))
+    rows, columns = rows[costs[rows, columns] < 0], columns[costs[rows, columns] < 0]
+    lengths = np.concatenate((apart[rows, columns], np.delete(left, rows), np.delete(right, columns)))
+    total = ((lengths.astype(np.longdouble) / unit) ** np.longdouble(order)).sum()
+    return float(total ** np.longdouble(1.0 / order)) * float(unit)
+
+
+@dataclass
+class Run:
+    """What one contender needed for one sort of clouds and one size."""
+
+    contender: Contender
+    seconds: list[dict[str, float]]
+    values: np.ndarray | None = None
+    cut_off: str | None = None
+
+    def once(self, clouds: list[torch.Tensor], pairs: list[Pair], limit: float) -> None:
+        """Do the job once, stage by stage; the distances are those of the same diagrams for all contenders."""
+        taken: dict[str, float] = {}
+        stage, start = "matrices", time.perf_counter()
+        try:
+            matrices = [self.contender.matrix(cloud) for cloud in before(start + limit, clouds)]
+            taken[stage], stage, start = time.perf_counter() - start, "persistence", time.perf_counter()
+            for matrix in before(start + limit, matrices):
+                self.contender.diagrams(matrix)
+            taken[stage], stage, start = time.perf_counter() - start, "distances", time.perf_counter()
+            self.values = self.contender.distances(pairs, self.contender.orders, start + limit)
+            taken[stage] = time.perf_counter() - start
+            taken["whole"] = sum(taken.values())
+        except CutOffError:
+            self.cut_off = f"{stage} after {limit:g} s"
+        self.seconds.append(taken)
+
+    def median(self, stage: str) -> float | None:
+        """Median of the seconds of a stage; None if it was never finished."""
+        found = [taken[stage] for taken in self.seconds if stage in taken]
+        return float(np.median(found)) if found else None
+
+    def error(self, expected: dict[int, dict[float, float]]) -> float | None:
+        """Largest relative difference from the reference; None if nothing can be compared."""
+        if self.values is None:
+            return None
+        pairs = [
+            (self.values[pair, self.contender.orders.index(order)], value)
+            for pair, found in expected.items()
+            for order, value in found.items()
+            if order in self.contender.comparable and value > 0
+        ]
+        return max((abs(mine - value) / value for mine, value in pairs), default=None)
+
+
+def measure(
+    kind: str, n: int, epochs: list[list[torch.Tensor]], options: argparse.Namespace, cut: set[str]
+) -> list[Any]:
+    """All contenders on one sort of clouds and one size; adds to `cut` who is not to try a larger one."""
+    pairs = steps(*([persistence_diagrams(distance_matrix(cloud).numpy()) for cloud in clouds] for clouds in epochs))
+    runs = [Run(contender, []) for contender in CONTENDERS if contender.name not in cut]
+    for repeat in range(options.repeats):
+        for run in runs:
+            spent = sum(sum(taken.values()) for taken in run.seconds)
+            if run.cut_off is None and (repeat == 0 or spent < options.limit):
+                run.once(epochs[1], pairs, options.limit)
+    cut |= {run.contender.name for run in runs if run.cut_off}
+    sample = np.linspace(0, len(pairs) - 2, CHECKED.get(n, 0), dtype=int) // 2 * 2
+    expected = {
+        int(pair): {order: exact(*pairs[pair], order) for order in ORDERS}
+        for pair in (*sample, *(sample + 1))
+        if min(map(len, pairs[pair])) > 0
+    }
+    return [
+        {
+            "clouds": kind,
+            "n": n,
+            "contender": run.contender.name,
+            "distances counted": len(pairs) * len(run.contender.orders),
+            "seconds": {stage: run.median(stage) for stage in (*STAGES, "whole")},
+            "repeats": len(run.seconds),
+            "cut off": run.cut_off,
+            "largest relative error": run.error(expected),
+        }
+        for run in runs
+    ]
+
+
+def draw(rows: list[dict[str, Any]]) -> Figure:
+    """Seconds of the distances against n, one panel for each sort of clouds."""
+    kinds = list(dict.fromkeys(row["clouds"] for row in rows))
+    figure = Figure(figsize=(5 * len(kinds), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
+        for contender in CONTENDERS:
+            mine = [row for row in rows if row["clouds"] == kind and row["contender"] == contender.name]
+            done = [(row["n"], row["seconds"]["distances"]) for row in mine if row["seconds"]["distances"]]
+            axes.plot(*zip(*done, strict=True), marker="o", label=contender.name)
+        axes.set(xscale="log", yscale="log", title=f"{kind} clouds", xlabel="points of the probe, n")
+        sizes = sorted({row["n"] for row in rows})
+        axes.set_xticks(sizes, [str(n) for n in sizes], minor=False)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("seconds for all distances of an epoch")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    table = Table(title=f"Seconds for {LAYERS} layers, ratios of the distances in the same run")
+    for column in ("clouds", "n", "", *STAGES, "whole", "distances here", "error"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        ours = next(r for r in rows if (r["clouds"], r["n"]) == (row["clouds"], row["n"]))["seconds"]["distances"]
+        seconds, error = row["seconds"], row["largest relative error"]
+        shown = ["-" if seconds[stage] is None else f"{seconds[stage]:.3g}" for stage in (*STAGES, "whole")]
+        ratio = row["cut off"] or f"{seconds['distances'] / ours:.0f} x"
+        table.add_row(
+            row["clouds"], str(row["n"]), row["contender"], *shown, ratio, "" if error is None else f"{error:.0e}"
+        )
+    Console(width=140).print(table)
+
+
+def about(load_before: tuple[float, ...]) -> dict[str, Any]:
+    """The machine and the versions."""
+    packages = ("numpy", "scipy", "numba", "llvmlite", "torch", "scikit-learn", "giotto-tda", "giotto-ph", "gudhi")
+    return {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load of a minute, before and after": [load_before[0], os.getloadavg()[0]],
+        **{name: version(name) for name in (*packages, "POT", "ripser", "persim")},
+    }
+
+
+def main() -> None:
+    """Measure, print the table, write numbers and figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds of a stage")
+    parser.add_argument("--images", type=Path, help="folder with train/<class>/* and test/<class>/*")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/distances.json"))
+    options = parser.parse_args()
+    if options.short:
+        options.sizes, options.repeats, options.limit = [64, 128], 2, 10.0
+    load = os.getloadavg()
+    compile_kernels()
+    points = np.array([[0.0, 1.0], [0.5, 2.0]])
+    for contender in CONTENDERS:  # what a package loads at its first call counts for nobody
+        contender.distances([(points, points[:1])], contender.orders, math.inf)
+        contender.diagrams(contender.matrix(torch.rand(9, 2)))
+    kinds: dict[str, Callable[[int], list[list[torch.Tensor]]]] = {
+        "random": random_epochs,
+        "digits": lambda n: network_epochs(n, DigitsDataModule(batch_size=64)),
+    }
+    if options.images:
+        kinds["images"] = lambda n: network_epochs(
+            n, ImageFolderDataModule(str(options.images), subset=2000, num_workers=0)
+        )
+    rows = []
+    for kind, make in kinds.items():
+        cut: set[str] = set()
+        for n in options.sizes:
+            rows += measure(kind, n, make(n), options, cut)
+    show(rows)
+    if not options.short:
+        options.output.write_text(json.dumps({"about": about(load), "results": rows}, indent=2) + "\n")
+        draw(rows).savefig(options.output.with_suffix(".png"), dpi=120)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What compiling means to a user: nothing at import, once a process, any directory, any thread."""
+
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from lightning_topolip.wasserstein import compile_kernels, wasserstein_distance, wasserstein_distances
+from lightning_topolip.wasserstein.line import line_distances
+from lightning_topolip.wasserstein.plane import plane_distances
+
+WITHOUT_THE_PACKAGE_AROUND = """
+import sys, types
+parent = types.ModuleType("lightning_topolip")
+parent.__path__ = {locations!r}
+sys.modules["lightning_topolip"] = parent
+"""
+
+KERNEL = """
+from lightning_topolip.wasserstein.compilation import compiled
+
+@compiled
+def doubled(x):
+    return 2.0 * x
+"""
+
+
+def run_alone(code: str, folder: Path | None = None, **environment: str) -> str:
+    package = importlib.util.find_spec("lightning_topolip")
+    assert package is not None
+    before = WITHOUT_THE_PACKAGE_AROUND.format(locations=list(package.submodule_search_locations or []))
+    kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    command = [sys.executable, "-c", before + code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=kept | environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_importing_loads_neither_numba_nor_scipy_nor_pot() -> None:
+    code = """
+from lightning_topolip.wasserstein import wasserstein_distance
+loaded = {"numba", "ot", "scipy", "torch", "gudhi"} & set(sys.modules)
+assert not loaded, loaded
+assert wasserstein_distance([[0, 4], [1, 2]], [[0, 5]], 1) == 1.5
+assert not {"ot", "torch"} & set(sys.modules)
+print("done")
+"""
+    assert run_alone(code) == "done\n"
+
+
+def test_compiling_ahead_leaves_nothing_to_compile() -> None:
+    compile_kernels()
+    plane = np.array([[0.0, 1.0], [0.5, 2.0], [0.7, 0.9]])
+    for points in (plane, plane * [[0.0, 1.0]]):
+        points.setflags(write=False)
+        for form in (points, points.tolist(), np.asfortranarray(points), points[::-1], points.astype(np.float32)):
+            for order in (1, 2.0, 2.5, np.float32(3), math.inf):
+                wasserstein_distance(form, plane[:1], order)
+    assert len(line_distances.signatures) == len(plane_distances.signatures) == 1  # type: ignore[attr-defined]
+
+
+def test_a_read_only_installation_is_cached_for_the_user(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "__pycache__").touch()  # no directory can be made there, not even by root
+    said = run_alone("import kernel; print(kernel.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert said == "4.0\n"
+    assert list((tmp_path / "cache").rglob("kernel.doubled*.nbi"))
+
+
+def test_no_place_for_a_cache_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "__pycache__").touch()
+    (tmp_path / "cache").touch()
+    said = run_alone("import kernel; print(kernel.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert said == "4.0\n"
+
+
+def test_threads_get_the_same_bits() -> None:
+    generator = np.random.default_rng(0)
+    births = generator.random((16, 200))
+    diagrams = [np.stack((b, b + generator.exponential(0.3, 200)), axis=1) for b in births]
+    pairs = [(first, second) for first in diagrams for second in diagrams]
+    with ThreadPoolExecutor(4) as threads:
+        shares = list(threads.map(lambda i: wasserstein_distances(pairs[i::4], (1, math.inf)), range(4)))
+    together = wasserstein_distances(pairs, (1, math.inf))
+    for i, share in enumerate(shares):
+        assert share.tolist() == together[i::4].tolist()
+    assert (together[0] == 0.0).all()
+    assert (together[1] > 0.0).all()
