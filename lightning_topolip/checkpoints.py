@@ -12,10 +12,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
+from lightning_topolip.models import (
+    AttentionClassifier,
+    ConvClassifier,
+    ImageClassifier,
+    ResNetClassifier,
+    ViTClassifier,
+)
 from lightning_topolip.randomness import kept_random_numbers
 
-_CLASSES: dict[str, type[ImageClassifier]] = {kind.__name__: kind for kind in (ResNetClassifier, ViTClassifier)}
+_KINDS = (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
+_CLASSES: dict[str, type[ImageClassifier]] = {kind.__name__: kind for kind in _KINDS}
 
 
 def load_model(source: str, weights: str | None = None, pretrained: bool = False) -> nn.Module:

@@ -1,7 +1,9 @@
-"""Image classifiers to watch: transformers and convolution networks from timm behind one LightningModule."""
+"""Image classifiers to watch: transformers and convolution networks over timm behind one LightningModule."""
 
+from lightning_topolip.models.attention import AttentionClassifier
 from lightning_topolip.models.classifier import ImageClassifier
+from lightning_topolip.models.convolution import ConvClassifier
 from lightning_topolip.models.resnet import ResNetClassifier
 from lightning_topolip.models.vit import ViTClassifier
 
-__all__ = ["ImageClassifier", "ResNetClassifier", "ViTClassifier"]
+__all__ = ["AttentionClassifier", "ConvClassifier", "ImageClassifier", "ResNetClassifier", "ViTClassifier"]

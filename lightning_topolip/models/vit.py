@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from timm.models.vision_transformer import VisionTransformer
+from timm.layers.mlp import Mlp
+from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # public, not in its `__all__`
 
+from lightning_topolip.models.block import preserve_variance
 from lightning_topolip.models.classifier import ImageClassifier
+from lightning_topolip.models.switches import Norm
+from lightning_topolip.models.tokens import token_network
 
 __all__ = ["ViTClassifier"]
 
@@ -15,13 +19,19 @@ _SIZES = {  # width, depth, heads
     "small": (384, 12, 6),
     "base": (768, 12, 12),
 }
+_MLP_RATIO = 4
 
 
 class ViTClassifier(ImageClassifier):
-    """Vision transformer with normalisation before attention and MLP (arXiv 2010.11929), built by timm.
+    """Vision transformer (arXiv 2010.11929), built by timm, with its norms and residual connections to be switched.
 
     The image is cut into square patches; each block gives (batch, tokens, width) with tokens = (image_size /
-    patch_size)^2 + 1, the class token first. The blocks are `network.blocks.0` and so on.
+    patch_size)^2 + 1, the class token first. The blocks are `network.blocks.0` and so on, see
+    `lightning_topolip.models.block.TokenBlock` for what the switches do.
+
+    The weights are timm's: small ones, by which a block starts near the identity. Without residual connections a
+    signal would vanish in them, so the blocks' are then drawn so that it keeps its size, see
+    `lightning_topolip.models.block.preserve_variance`.
 
     | size | width | depth | heads | parameters at 32 pixels, 10 classes |
     | --- | --- | --- | --- | --- |
@@ -41,7 +51,11 @@ class ViTClassifier(ImageClassifier):
         heads: Attention heads of a block; None takes it from `size`.
         pool: What the head reads: "avg", the mean of all patch tokens, which learns small data faster, or
             "token", the class token, as in the paper. The class token is there in both.
-        drop_path: Highest rate of stochastic depth, reached in the last block.
+        norm: "layer" (each token over its features), "batch" (each feature over all tokens of the batch) or "none".
+        residual: Whether attention and MLP have residual connections.
+        pre_norm: Whether the norms come before attention and MLP, with one more in front of the head, or after the
+            sum, as in the first transformer (arXiv 1706.03762).
+        drop_path: Highest rate of stochastic depth, reached in the last block; 0 without `residual`.
         mean: Subtracted from the pixels, one number a channel; None is 0.5 each.
         std: Divides the pixels after that, one positive number a channel; None is 0.25 each.
         optimizer: "adamw" or "sgd".
@@ -73,6 +87,9 @@ class ViTClassifier(ImageClassifier):
         depth: int | None = None,
         heads: int | None = None,
         pool: Literal["avg", "token"] = "avg",
+        norm: Norm = "layer",
+        residual: bool = True,
+        pre_norm: bool = True,
         drop_path: float = 0.0,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -89,12 +106,6 @@ class ViTClassifier(ImageClassifier):
                 f"size must be one of {', '.join(_SIZES)}; got {size!r}. Choose the nearest and set "
                 "width, depth and heads."
             )
-        if patch_size < 1 or image_size < 1 or image_size % patch_size:
-            raise ValueError(
-                f"image_size must be a multiple of patch_size; got image_size={image_size} and "
-                f"patch_size={patch_size}. Resize the images or choose a patch_size that divides "
-                "them."
-            )
         if pool not in ("avg", "token"):
             raise ValueError(f"pool must be 'avg' or 'token'; got {pool!r}. Choose one of them.")
         shape = (width, depth, heads)
@@ -107,17 +118,26 @@ class ViTClassifier(ImageClassifier):
                 f"width={width_}, depth={depth_}, heads={heads_}. Set width and heads "
                 "together."
             )
-        network = VisionTransformer(
-            img_size=image_size,
-            patch_size=patch_size,
-            in_chans=in_channels,
+        network = token_network(
+            lambda: {
+                "attn": Attention(width_, heads_, qkv_bias=True),
+                "mlp": Mlp(width_, _MLP_RATIO * width_),
+            },
             num_classes=num_classes,
-            global_pool=pool,
-            embed_dim=width_,
+            image_size=image_size,
+            patch_size=patch_size,
+            in_channels=in_channels,
+            width=width_,
             depth=depth_,
-            num_heads=heads_,
-            drop_path_rate=drop_path,
+            class_token=True,
+            pool=pool,
+            norm=norm,
+            residual=residual,
+            pre_norm=pre_norm,
+            drop_path=drop_path,
         )
+        if not residual:
+            preserve_variance(network.blocks)
         super().__init__(
             network,
             num_classes=num_classes,

@@ -1,0 +1,161 @@
+"""The attention half of the controlled comparison."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_topolip.models.classifier import ImageClassifier
+from lightning_topolip.models.controlled import ControlledSize, controlled_network, controlled_shape
+from lightning_topolip.models.switches import Norm
+
+__all__ = ["AttentionClassifier", "TokenAttention"]
+
+
+class AttentionClassifier(ImageClassifier):
+    """Network whose tokens are mixed by self-attention and by nothing else, the counterpart of `ConvClassifier`.
+
+    The two are the same in every respect but what mixes the tokens in a block: patch embedding, learned
+    positions, width, depth, norm, residual connections, mean over the tokens, linear head, and the number of
+    parameters, which is equal exactly. There is no class token and, unless asked for, no MLP. A block gives
+    (batch, tokens, width) with tokens = (image_size / patch_size)^2; the blocks are `network.blocks.0` and so on.
+
+    The mixing, see `TokenAttention`: multi-head self-attention (arXiv 1706.03762), then a projection;
+    4 width^2 + width parameters. The softmax is its only nonlinearity, and every block sees every token.
+    Attention without MLP and residual connections makes the tokens of a sample alike, doubly exponentially with
+    depth (arXiv 2103.03404).
+
+    The weights of the blocks are drawn so that signals keep their size with and without norms, see
+    `lightning_topolip.models.block.preserve_variance`.
+
+    | size | width | depth | heads | parameters at 32 pixels, patches of 4, 10 classes |
+    | --- | --- | --- | --- | --- |
+    | micro | 96 | 6 | 3 | 0.23 million, for small data on a processor |
+    | tiny | 192 | 12 | 3 | 1.8 million |
+    | small | 384 | 12 | 6 | 7.1 million |
+    | base | 768 | 12 | 12 | 28 million |
+
+    Args:
+        size: Named shape, see the table.
+        num_classes: Number of classes, two or more.
+        image_size: Height and width of an image in pixels, a multiple of `patch_size`.
+        patch_size: Height and width of a patch in pixels.
+        in_channels: Channels of an image.
+        width: Features of a token, a multiple of `heads` (and of 3 for an equal `ConvClassifier`); None takes it
+            from `size`.
+        depth: Number of blocks; None takes it from `size`.
+        heads: Attention heads of a block; None takes it from `size`.
+        mlp_ratio: Hidden features of an MLP behind the mixing of each block, over `width`; 0 builds none.
+        norm: "layer" (each token over its features), "batch" (each feature over all tokens of the batch) or "none".
+        residual: Whether the functions of a block have residual connections.
+        pre_norm: Whether the norms come before the functions of a block, with one more in front of the head, or
+            after the sum.
+        drop_path: Highest rate of stochastic depth, reached in the last block; 0 without `residual`.
+        mean: Subtracted from the pixels, one number a channel; None is 0.5 each.
+        std: Divides the pixels after that, one positive number a channel; None is 0.25 each.
+        optimizer: "adamw" or "sgd".
+        learning_rate: Highest learning rate, reached when the warm-up ends.
+        weight_decay: Strength of weight decay on matrices and kernels.
+        momentum: Nesterov momentum of SGD; AdamW ignores it.
+        warmup_fraction: Part of all optimizer steps spent warming up, from 0 to below 1.
+        label_smoothing: Probability spread evenly over all classes in the training loss.
+
+    Example:
+        >>> import torch
+        >>> from lightning_topolip.models import AttentionClassifier
+        >>> model = AttentionClassifier(size="micro", num_classes=10, image_size=32, patch_size=4)
+        >>> model(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+        >>> model.network.blocks[0](torch.rand(2, 64, 96)).shape
+        torch.Size([2, 64, 96])
+    """
+
+    def __init__(
+        self,
+        size: ControlledSize = "small",
+        num_classes: int = 10,
+        image_size: int = 32,
+        patch_size: int = 4,
+        *,
+        in_channels: int = 3,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        mlp_ratio: float = 0.0,
+        norm: Norm = "layer",
+        residual: bool = True,
+        pre_norm: bool = True,
+        drop_path: float = 0.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        momentum: float = 0.9,
+        warmup_fraction: float = 0.1,
+        label_smoothing: float = 0.1,
+    ) -> None:
+        """Check the arguments and build the network."""
+        width_, depth_, heads_ = controlled_shape(size, width, depth, heads)
+        if width_ % heads_:
+            raise ValueError(
+                f"width must be a multiple of heads; got width={width_}, heads={heads_}. Set width and heads together."
+            )
+        network = controlled_network(
+            lambda: ("attn", TokenAttention(width_, heads_)),
+            num_classes=num_classes,
+            image_size=image_size,
+            patch_size=patch_size,
+            in_channels=in_channels,
+            width=width_,
+            depth=depth_,
+            mlp_ratio=mlp_ratio,
+            norm=norm,
+            residual=residual,
+            pre_norm=pre_norm,
+            drop_path=drop_path,
+        )
+        super().__init__(
+            network,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            mean=mean,
+            std=std,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            warmup_fraction=warmup_fraction,
+            label_smoothing=label_smoothing,
+        )
+
+
+class TokenAttention(nn.Module):
+    """Multi-head self-attention (arXiv 1706.03762) over all tokens, and a projection of each token.
+
+    Query, key and value have no biases, as the convolution of `TokenConvolution` has none.
+
+    Args:
+        width: Features of a token, a multiple of `heads`.
+        heads: Attention heads.
+
+    Example:
+        >>> import torch
+        >>> sum(parameter.numel() for parameter in TokenAttention(96, heads=3).parameters()) == 4 * 96**2 + 96
+        True
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (batch, tokens, width) to the same shape."""
+        batch, count, width = tokens.shape
+        query, key, value = self.qkv(tokens).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(batch, count, width)
+        projected: Tensor = self.proj(mixed)
+        return projected
