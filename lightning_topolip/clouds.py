@@ -20,8 +20,8 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten") -> Tensor:
 
             - ``"flatten"``: every entry is a coordinate, ``(n, ...) -> (n, d)``
             - ``"mean"``: the mean over all positions, spatial for ``(n, C, H, W)`` and ``(n, C, H)`` read as
-              tokens ``(n, T, D)``: ``(n, C, H, W) -> (n, C)``, ``(n, T, D) -> (n, D)``, ``(n, D) -> (n, D)``. Four
-              dimensions are always read as channels first; for blocks that keep channels last (Swin) use ``"flatten"``
+              tokens ``(n, T, D)``: ``(n, C, H, W) -> (n, C)``, ``(n, T, D) -> (n, D)``, ``(n, D) -> (n, D)``. An
+              analysis of a model moves the channels there before, see `with_channels_in_place`
             - ``"cls"``: token 0, ``(n, T, D) -> (n, D)``
 
     Returns:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
-from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix
+from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix, resolve_layers
 from lightning_topolip.analysis import measure
 from lightning_topolip.clouds import point_cloud
 from lightning_topolip.probe import run_model
 from lightning_topolip.settings import Settings
 
+ROOT = Path(__file__).parents[1]
 N, T, D = 12, 6, 8
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
@@ -158,6 +162,7 @@ TORCHVISION = {
 }
 
 
+NO_SLOW_START = {name: {"init_weights": False} for name in ("googlenet", "inception_v3")}
 COSTLY = ("densenet121", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "swin_t")
 
 
@@ -165,8 +170,7 @@ COSTLY = ("densenet121", "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "
     "name", [pytest.param(name, marks=pytest.mark.slow if name in COSTLY else ()) for name in TORCHVISION]
 )
 def test_torchvision_models(name: str) -> None:
-    options = {"init_weights": False} if name == "googlenet" else {}
-    report = quick(getattr(torchvision.models, name)(weights=None, **options), IMAGES[:8])
+    report = quick(getattr(torchvision.models, name)(weights=None, **NO_SLOW_START.get(name, {})), IMAGES[:8])
     layers = report.layers[1:]
     assert (layers[0], layers[-1], len(layers)) == TORCHVISION[name]
     assert math.isfinite(report.score)
@@ -192,6 +196,56 @@ def test_timm_models(name: str) -> None:
     assert len(report.layers) == 1 + count
     assert math.isfinite(report.score)
     assert not report.failures
+
+
+# The table in the documentation
+
+
+ROWS = [
+    [cell.strip() for cell in line.strip("| ").split("|")]
+    for line in (ROOT / "docs" / "models.md").read_text().splitlines()
+    if line.startswith(("| torchvision `", "| transformers `", "| timm `", "| torch.nn `"))
+]
+
+
+def rows_of(library: str) -> dict[str, tuple[list[str], str]]:
+    named = [(row[0].split(), row[1], row[2]) for row in ROWS]
+    return {
+        name.strip("`"): (re.findall(r"`(.+?)`", layers), number)
+        for (of, name), layers, number in named
+        if of == library
+    }
+
+
+def patterns(layers: Any) -> list[str]:
+    return list(dict.fromkeys(re.sub(r"\d+", "N", layer) for layer in layers))
+
+
+def test_rows_of_torchvision_are_true() -> None:
+    for name, (layers, number) in rows_of("torchvision").items():
+        with torch.device("cpu" if name.startswith("regnet") else "meta"):  # RegNet reads a number while it is built
+            model = getattr(torchvision.models, name)(weights=None, **NO_SLOW_START.get(name, {}))
+        found = [layer for layer in resolve_layers(model) if not layer.lower().startswith("aux")]
+        assert (patterns(found), len(found)) == (layers, int(number)), name
+
+
+def test_rows_of_transformers_are_true() -> None:
+    for name, (layers, number) in rows_of("transformers").items():
+        model_class = getattr(transformers, name)
+        with torch.device("meta"):
+            found = resolve_layers(model_class(model_class.config_class()))
+        if number == "one an execution":
+            assert any(layer.startswith("encoder.albert_layer_groups.0.") for layer in found)
+        else:
+            assert (patterns(found), number.split()[0]) == (layers, "one"), name
+
+
+def test_rows_of_timm_are_those_of_the_sweep() -> None:
+    sweep = json.loads((ROOT / "docs" / "results" / "timm_sweep.json").read_text())["results"]
+    measured = [row for row in sweep if math.isfinite(row.get("score", math.nan))]
+    expected = {row["model"]: (list(row["patterns"]), str(row["layers"])) for row in measured}
+    assert rows_of("timm") == expected
+    assert len(measured) >= 0.95 * len(timm.list_modules())
 
 
 # Networks without lists of blocks
@@ -283,6 +337,13 @@ def test_of_two_networks_the_one_that_runs_is_followed() -> None:
     judged = quick(GAN(), SEQUENCES[:, 0], forward_fn=lambda model, batch: model.discriminator(batch))
     assert judged.layers == ("<input>", *numbered("discriminator.N", 3))
     assert not judged.failures
+
+
+def test_the_next_set_of_layers_gets_the_probe_as_it_was() -> None:
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(D, D), nn.Linear(D, D))
+    found = distances_of(model, SEQUENCES[:, 0])
+    assert list(found) == ["<input>", "0", "1", "2"]
+    np.testing.assert_array_equal(found["<input>"], distance_matrix(SEQUENCES[:, 0]).numpy())
 
 
 class Matcher(nn.Module):
