@@ -15,6 +15,7 @@ from lightning_topolip.budget import Cost, Ledger, Pilot, fitting_size
 from lightning_topolip.layers import resolve_layers
 from lightning_topolip.loggers import log_scalars
 from lightning_topolip.probe import samples_in, take_probe
+from lightning_topolip.ranks import agreed
 from lightning_topolip.recorder import Recorder
 from lightning_topolip.schedule import Moment
 from lightning_topolip.settings import Settings
@@ -99,13 +100,14 @@ class Analyst:
         with self._ledger.counted():
             if self._workers:
                 self._workers.start()
-            probe = self._taken_probe()
-            if isinstance(probe, Exception):
-                return
-            cost = self._trainer.strategy.broadcast(self._predicted_cost(probe, share, epochs))
-            self._probe = take_probe(probe, cost.points) if cost else probe
-            if cost:
-                rank_zero_info(f"TopoLip, {self.names[0]} to {self.names[-1]}: {cost}.")
+            try:
+                probe = self._taken_probe()
+                cost = agreed(self._trainer, lambda: self._predicted_cost(probe, share, epochs))
+            except Exception:
+                return  # the analysis will fail too, and say it
+            cost = self._trainer.strategy.broadcast(cost)
+            self._probe = take_probe(probe, cost.points)
+            rank_zero_info(f"TopoLip, {self.names[0]} to {self.names[-1]}: {cost}.")
 
     def analyze(self, moment: Moment) -> None:
         """Analyse now, or hand the distances to the background.
@@ -126,14 +128,24 @@ class Analyst:
 
     def report(self) -> SmoothnessReport | Exception:
         """Give one analysis of the module as it is, or why there is none."""
-        probe = self._taken_probe()
-        if isinstance(probe, Exception):
-            return probe
         try:
+            probe = self._taken_probe()
             arguments = (self._trainer, self._module, probe, self._layers, self._settings, self._forward_fn)
             return analyze_in_trainer(*arguments, self._workers)
         except Exception as error:
             return error
+
+    def collect_together(self, drain: bool) -> None:
+        """Record what came back from the background; what the first process raises, every process raises.
+
+        Args:
+            drain: Wait for everything that is under way.
+
+        Raises:
+            Exception: What failed, under ``on_error="raise"``.
+        """
+        if self._background:
+            agreed(self._trainer, lambda: self.collect(drain))
 
     def collect(self, drain: bool = False) -> None:
         """Record what came back from the background.
@@ -153,6 +165,10 @@ class Analyst:
         latest = self._recorder.latest
         return self._trainer.strategy.broadcast(latest) if self._background else latest
 
+    def serves(self, trainer: Trainer) -> bool:
+        """Tell whether this is the analyst of a trainer."""
+        return self._trainer is trainer
+
     def stop(self) -> None:
         """End the workers; what is under way is lost."""
         for processes in (self._background, self._workers):
@@ -161,29 +177,25 @@ class Analyst:
 
     def _taken_probe(self) -> Any:
         if self._probe is None:
-            try:
-                self._probe = take_trainer_probe(
-                    self._trainer, self._module, self._source, self._size, self._settings.seed
-                )
-            except Exception as error:
-                return error
+            seed = self._settings.seed
+            self._probe = take_trainer_probe(self._trainer, self._module, self._source, self._size, seed)
         return self._probe
 
-    def _predicted_cost(self, probe: Any, share: float | None, epochs: float) -> Cost | None:
-        """None where the pilot fails: the analysis will fail too, and say it."""
+    def _predicted_cost(self, probe: Any, share: float | None, epochs: float) -> Cost:
+        """A run that is continued keeps the size of its probe, whatever the budget."""
         arguments = (self._layers, self._settings, self._forward_fn)
-        points, ranks = samples_in(probe), 1 if self._background else self._trainer.world_size
-        try:
-            pilot = Pilot(
-                lambda n: measure_in_trainer(self._trainer, self._module, take_probe(probe, n), *arguments).distances,
-                self._settings,
-                points,
-                ranks,
-            )
-        except Exception:
-            return None
-        size = fitting_size(pilot, share, points, _samples_an_epoch(self._trainer) * epochs) if share else points
-        return pilot.cost(size)
+        points, last = samples_in(probe), self._recorder.history.last
+        pilot = Pilot(
+            lambda n: measure_in_trainer(self._trainer, self._module, take_probe(probe, n), *arguments).distances,
+            self._settings,
+            points,
+            1 if self._background else self._trainer.world_size,
+        )
+        if share and last:
+            points = min(points, last.points)
+        elif share:
+            points = fitting_size(pilot, share, points, _samples_an_epoch(self._trainer) * epochs)
+        return pilot.cost(points)
 
     def _hand_over(self, moment: Moment, background: Background[Moment]) -> None:
         if self._trainer.strategy.broadcast(background.full and self._when_full == "skip"):
@@ -191,12 +203,11 @@ class Analyst:
             skipped = {f"{self._recorder.prefix}/skipped": float(self._skipped)}
             log_scalars(self._trainer.loggers, skipped, moment.logged_step)
             return
-        probe = self._taken_probe()
         try:
-            if isinstance(probe, Exception):
-                raise probe
+            probe = self._taken_probe()
             arguments = (self._trainer, self._module, probe, self._layers, self._settings, self._forward_fn)
-            measured = measure_in_trainer(*arguments, rank=self._trainer.global_rank)
+            rank = self._trainer.global_rank
+            measured = agreed(self._trainer, lambda: measure_in_trainer(*arguments, rank=rank))
         except Exception as error:
             self._record(moment, error, 0.0)
             return

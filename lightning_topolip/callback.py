@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -32,8 +33,8 @@ class TopoLipCallback(Callback):
     `trainer.test` alone analyse once; a test's keys begin with ``topolip_test``.
 
     **Logged keys**, written to every logger, and given to ``log_dict`` at every validation so that
-    ``EarlyStopping(monitor="topolip/score")`` works. Drifts are W_p distances between persistence diagrams: in units of
-    a layer's mean distance under ``view="scaled"``, of its activations under ``"raw"``.
+    ``EarlyStopping(monitor="topolip/score", check_finite=False)`` works. Drifts are W_p distances between persistence
+    diagrams: in units of a layer's mean distance under ``view="scaled"``, of its activations under ``"raw"``.
 
     - ``topolip/score``: TopoLip, mean absolute change of the drift from step to step; lower is smoother
     - ``topolip/speed_mean``, ``topolip/speed_max``: mean and largest drift from layer to layer; how far features travel
@@ -52,7 +53,9 @@ class TopoLipCallback(Callback):
 
     Args:
         layers: ``"auto"`` finds the repeated blocks; a pattern such as ``"network.blocks.*"``; or a list of names.
-        probe: A `DataLoader` or a batch to take the probe from. By default the validation data, else the training data.
+        probe: A `DataLoader` or a batch to take the probe from. By default the validation data, else the training data;
+            the validation data are not there before training without sanity checking and with
+            ``check_val_every_n_epoch`` above 1.
         probe_size: Number of samples n. Time grows faster than n^2; drifts of different n are not comparable.
         every_n_epochs: Analyse when another n epochs are complete.
         every_n_steps: Analyse when another n optimizer steps are complete, instead of at epochs; in the middle of an
@@ -81,7 +84,8 @@ class TopoLipCallback(Callback):
         figures: Whether to draw figures.
         diagram_layers: Layers whose diagrams are drawn; first, middle and last by default.
         on_error: ``"warn"``: an analysis that fails is NaN with a warning and training goes on. ``"raise"``.
-        prefix: What the logged keys begin with; different for each of several callbacks in one trainer.
+        prefix: What the logged keys begin with, and the state in a checkpoint; different for each of several callbacks
+            in one trainer, which refuses them otherwise.
 
     Raises:
         ValueError: If an argument is not allowed, or, when the fit starts, a layer does not exist.
@@ -164,7 +168,7 @@ class TopoLipCallback(Callback):
         self._ledger = Ledger()
         self._analyst: Analyst | None = None
         self._waited_for = False
-        self._resumed = False
+        self._restored: History | None = None
 
     @property
     def history(self) -> History:
@@ -183,8 +187,8 @@ class TopoLipCallback(Callback):
 
     @property
     def state_key(self) -> str:
-        """Tell callbacks of different layers and settings apart in a checkpoint."""
-        return f"TopoLipCallback(prefix={self.prefix!r}, layers={self.layers!r}, {self.settings})"
+        """Tell several callbacks apart in a checkpoint."""
+        return f"TopoLipCallback(prefix={self.prefix!r})"
 
     def state_dict(self) -> dict[str, Any]:
         """Give the run so far as plain values and tensors, for a checkpoint; what is under way is waited for."""
@@ -195,11 +199,14 @@ class TopoLipCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the curves of a checkpoint; a state that does not fit is said, and the curves begin anew."""
         try:
-            self._recorder.begin(history_from_state(state_dict, self.settings))
-        except (ValueError, KeyError, TypeError) as error:
+            self._restored = history_from_state(state_dict, self.settings)
+        except Exception as error:
             rank_zero_warn(f"TopoLip cannot continue the curves of the checkpoint, they begin anew: {error}.")
-            self._recorder.begin(History())
-        self._resumed = True
+            self._restored = History()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to the fit under way."""
+        return {**vars(self), "_analyst": None}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Resolve the layers, so that a wrong name is said before anything runs, and begin anew or resume."""
@@ -207,10 +214,10 @@ class TopoLipCallback(Callback):
         self._analyst = self._analyst_of(trainer, pl_module, self._recorder)
         if self.background:
             self._analyst.go_to_background(self.queue_size, self.when_full)
-        if not self._resumed:
-            self._recorder.begin(self.history if trainer.global_step else History())
-        self._resumed = False
-        self._schedule.begin(self.history)
+        known = self.history if trainer.global_step else History()
+        self._recorder.begin(known if self._restored is None else self._restored)
+        self._restored = None
+        self._schedule.begin(trainer, self.history)
         self._waited_for = is_monitored(trainer, self.prefix)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -222,11 +229,15 @@ class TopoLipCallback(Callback):
         self._analyze_when_due(trainer)
         self._ledger.start()
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Know where the epoch begins."""
+        self._schedule.begin_epoch(trainer)
+
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Analyse where a number of steps is complete; record what came back from the background."""
         if self._schedule.every_n_steps and self._schedule.due(self._schedule.now(trainer)):
             self._analyze_when_due(trainer)
-        if self._analyst:
+        if self._analyst and (trainer.world_size == 1 or self._recorder.on_error == "warn"):
             self._analyst.collect()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -234,49 +245,55 @@ class TopoLipCallback(Callback):
         if trainer.state.fn == "validate":
             self._analyze_alone(trainer, pl_module, self.prefix)
         elif trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._schedule.count_validation()
+            self._schedule.end_validation()
             self._at_boundary(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse at the end of an epoch that had no validation."""
+        self._schedule.end_epoch()
         self._at_boundary(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse once more where training ended between two analyses, and wait for what is under way."""
         self._analyze_when(trainer, self._schedule.newer(self._schedule.now(trainer)))
         if self._analyst:
-            self._analyst.collect(drain=True)
+            self._analyst.collect_together(drain=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse on the test data."""
         self._analyze_alone(trainer, pl_module, f"{self.prefix}_test")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """End the worker."""
+        """Record what is ready, and end the worker."""
+        if self._analyst:
+            with contextlib.suppress(Exception):
+                self._analyst.collect()
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """End the worker, and let go of trainer and module."""
-        if self._analyst:
+        self._restored = None
+        if self._analyst and self._analyst.serves(trainer):
             self._analyst.stop()
-        self._analyst = None
+            self._analyst = None
 
     def _at_boundary(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse where it is due, and give callbacks that monitor the numbers the latest ones."""
         self._analyze_when_due(trainer)
         if self._analyst:
-            self._analyst.collect(drain=self._waited_for)
-            pl_module.log_dict(self._analyst.latest(), logger=False)
+            self._analyst.collect_together(drain=self._waited_for)
+            pl_module.log_dict(self._analyst.latest(), logger=False, sync_dist=trainer.world_size > 1)
 
     def _analyze_when_due(self, trainer: Trainer) -> None:
         self._analyze_when(trainer, self._schedule.due(self._schedule.now(trainer)))
 
     def _analyze_when(self, trainer: Trainer, wanted: bool) -> None:
         """The first process decides for all: their loaders and clocks may differ."""
-        wanted = wanted and (self._share is None or self._ledger.allows(self._share))
-        moment, wanted = trainer.strategy.broadcast((self._schedule.now(trainer), wanted))
-        if wanted and self._analyst:
+        affordable = self._share is None or self._ledger.allows(self._share)
+        moment, wanted, affordable = trainer.strategy.broadcast((self._schedule.now(trainer), wanted, affordable))
+        if wanted:
             self._schedule.mark(moment)
+        if wanted and affordable and self._analyst:
             self._analyst.analyze(moment)
 
     def _analyze_alone(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
@@ -300,7 +317,6 @@ class TopoLipCallback(Callback):
             workers=0 if self.background else self.workers,
         )
         _require_known("diagram_layers", recorder.diagram_layers, analyst.names)
-        _require_own_prefix(trainer, self)
         return analyst
 
 
@@ -321,15 +337,6 @@ def is_monitored(trainer: Trainer, prefix: str) -> bool:
 
 def _callbacks(trainer: Trainer) -> list[Callback]:
     return trainer.callbacks  # type: ignore[attr-defined, no-any-return]  # set by a connector
-
-
-def _require_own_prefix(trainer: Trainer, callback: TopoLipCallback) -> None:
-    others = [other for other in _callbacks(trainer) if isinstance(other, TopoLipCallback) and other is not callback]
-    if any(other.prefix == callback.prefix for other in others):
-        raise ValueError(
-            f"Argument `prefix` must differ between the TopoLipCallbacks of a trainer, got {callback.prefix!r} twice; "
-            "give one of them another, such as prefix='topolip_raw'."
-        )
 
 
 def _require_whole_number(name: str, value: Any, smallest: int) -> None:

@@ -49,6 +49,7 @@ class Recorder:
         """Begin anew or go on with a history."""
         self.history = history
         self.latest = {}
+        self._told.clear()
         if history.last is not None:
             self.latest = {f"{self.prefix}/epoch_drift": math.nan}
             self.latest |= scalars(history.last, history.drifts[-1], self.prefix)

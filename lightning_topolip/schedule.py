@@ -15,8 +15,8 @@ class Moment:
     """Where a training stands.
 
     Attributes:
-        position: Epochs and parts of one that were trained. Of an endless stream the number of validations, or of
-            optimizer steps where the schedule counts those.
+        position: Epochs and parts of one that were trained. Of a stream of unknown length the number of validations
+            and of epochs without one, or of optimizer steps where the schedule counts those.
         steps: Optimizer steps taken.
         epoch: Lightning's number of the epoch, from 0.
     """
@@ -42,23 +42,40 @@ class Schedule:
     def __init__(self, every_n_epochs: int = 1, every_n_steps: int | None = None) -> None:
         self.every_n_epochs = every_n_epochs
         self.every_n_steps = every_n_steps
-        self._validations = 0
         self._last: Moment | None = None
+        self._boundaries = 0
+        self._validated = False
+        self._begun_twice = 0
 
-    def begin(self, history: History) -> None:
-        """Begin anew, or go on where a history ends."""
-        last = (history.epochs[-1], history.steps[-1], 0) if history.epochs else None
-        self._last = Moment(*last) if last else None
-        if last is None:
-            self._validations = 0
+    def begin(self, trainer: Trainer, history: History) -> None:
+        """Begin a fit anew, or go on where the history of the first process ends.
 
-    def count_validation(self) -> None:
+        Args:
+            trainer: The trainer; every process has to call this.
+            history: What this process knows of the run.
+        """
+        last = Moment(history.epochs[-1], history.steps[-1], 0) if history.epochs else None
+        self._last = trainer.strategy.broadcast(last)
+        self._boundaries = int(self._last.position) if self._last else 0
+        self._begun_twice = 0
+
+    def begin_epoch(self, trainer: Trainer) -> None:
+        """Begin an epoch; one that an error broke off in an earlier fit is begun again, and counts once."""
+        self._validated = False
+        self._begun_twice = trainer.fit_loop.epoch_progress.current.ready - trainer.current_epoch - 1
+
+    def end_validation(self) -> None:
         """Count a validation within a fit."""
-        self._validations += 1
+        self._boundaries += 1
+        self._validated = True
+
+    def end_epoch(self) -> None:
+        """Count an epoch that had no validation."""
+        self._boundaries += not self._validated
 
     def now(self, trainer: Trainer) -> Moment:
         """Tell where a trainer stands within a fit."""
-        begun = trainer.fit_loop.epoch_progress.current.ready
+        begun = trainer.fit_loop.epoch_progress.current.ready - self._begun_twice
         return Moment(self._position(trainer, begun), trainer.global_step, max(begun - 1, 0))
 
     def due(self, moment: Moment) -> bool:
@@ -85,7 +102,7 @@ class Schedule:
 
     def _position(self, trainer: Trainer, begun: int) -> float:
         if math.isinf(trainer.num_training_batches):
-            return float(trainer.global_step if self.every_n_steps else self._validations)
+            return float(trainer.global_step if self.every_n_steps else self._boundaries)
         batches = trainer.fit_loop.epoch_loop.batch_progress
         if batches.is_last_batch:
             return float(begun)

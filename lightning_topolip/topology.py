@@ -93,12 +93,29 @@ def topology_of(
     """
     found: dict[str, LayerTopology | None] = {}
     for name, matrix in distances.items():
-        try:
-            found[name] = None if matrix is None else layer_topology(matrix, settings)
-        except ValueError as error:
-            raise ValueError(f"Layer {name!r}: {error}") from error
+        found[name] = None if matrix is None else named_topology(name, matrix, settings)
         on_layer()
     return found
+
+
+def named_topology(name: str, distances: npt.ArrayLike, settings: Settings) -> LayerTopology:
+    """Compute `layer_topology`, with errors that name the layer.
+
+    Args:
+        name: The layer.
+        distances: Its distance matrix, shape ``(n, n)``.
+        settings: As `layer_topology` takes them.
+
+    Returns:
+        The layer's topology.
+
+    Raises:
+        ValueError: If ``distances`` is not a distance matrix.
+    """
+    try:
+        return layer_topology(distances, settings)
+    except ValueError as error:
+        raise ValueError(f"Layer {name!r}: {error}") from error
 
 
 def halvings(points: int, settings: Settings) -> list[tuple[Indices, Indices]]:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy
 from tqdm.auto import tqdm
 
 from lightning_topolip.analysis import Forward, Measurement, measure
 from lightning_topolip.probe import move_batch, samples_in
+from lightning_topolip.ranks import agreed, gathered
 from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import SmoothnessReport, report_of_topology
 from lightning_topolip.topology import LayerTopology, topology_of
@@ -49,7 +51,7 @@ def measure_in_trainer(
         ValueError: As `measure`.
     """
     forward = _through_fsdp(trainer.strategy, forward_fn) if isinstance(trainer.strategy, FSDPStrategy) else forward_fn
-    with trainer.precision_plugin.forward_context():
+    with torch.inference_mode(False), trainer.precision_plugin.forward_context():
         return measure(pl_module, move_batch(probe, pl_module.device), layers, settings, forward, rank, ranks)
 
 
@@ -79,36 +81,25 @@ def analyze_in_trainer(
     Raises:
         Exception: What failed on this process; on the others a `RuntimeError` that quotes it.
     """
-    topology: dict[str, LayerTopology | None] = {}
-    failures: dict[str, str] = {}
-    failed: Exception | None = None
-    try:
+
+    def share() -> tuple[dict[str, LayerTopology | None], dict[str, str]]:
         with _progress(trainer, samples_in(probe)) as bar:
             arguments = (trainer, pl_module, probe, layers, settings, forward_fn)
             measured = measure_in_trainer(*arguments, trainer.global_rank, trainer.world_size)
-            failures, bar.total = measured.failures, len(measured.distances)
+            bar.total = len(measured.distances)
             compute = partial(topology_by, workers) if workers else topology_of
-            topology = compute(measured.distances, settings, bar.update)
-    except Exception as error:
-        failed = error
-    shares = _gathered(trainer, (topology, failures, repr(failed) if failed else None))
-    if failed is not None:
-        raise failed
-    for rank, (_, _, problem) in enumerate(shares):
-        if problem is not None:
-            raise RuntimeError(f"process {rank} reports {problem}")
-    joined = {name: next((found[name] for found, *_ in shares if found[name]), None) for name in topology}
-    reasons = {name: reason for _, known, _ in shares for name, reason in known.items()}
+            return compute(measured.distances, settings, bar.update), measured.failures
+
+    shares = gathered(trainer, agreed(trainer, share))
+    topology = shares[0][0]
+    joined = {name: next((found[name] for found, _ in shares if found[name]), None) for name in topology}
+    reasons = {name: reason for _, known in shares for name, reason in known.items()}
     return report_of_topology(joined, settings, reasons, samples_in(probe))
 
 
 def _progress(trainer: Trainer, samples: int) -> tqdm[NoReturn]:
     shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
     return tqdm(desc=f"TopoLip, {samples} samples", delay=_SECONDS_BEFORE_PROGRESS, leave=False, disable=not shown)
-
-
-def _gathered(trainer: Trainer, value: Any) -> list[Any]:
-    return [trainer.strategy.broadcast(value, src=rank) for rank in range(trainer.world_size)]
 
 
 def _through_fsdp(strategy: FSDPStrategy, forward_fn: Forward) -> Forward:

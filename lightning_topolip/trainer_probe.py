@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from lightning.pytorch.trainer.states import RunningStage
 
 from lightning_topolip.activations import observe
 from lightning_topolip.probe import move_batch, take_probe
+from lightning_topolip.ranks import agreed
 
 
 def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any, size: int, seed: int) -> Any:
@@ -31,16 +33,19 @@ def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any
     Raises:
         ValueError: If there is no source, or it holds fewer than 3 samples; the same on every process.
     """
-    probe: Any = None
-    problem: Exception | None = None
-    if trainer.is_global_zero:
-        try:
-            probe = take_probe(_source(trainer, source), size)
-        except Exception as error:
-            problem = error
-    probe, problem = trainer.strategy.broadcast((probe, problem))
-    if problem is not None:
-        raise problem
+    alone = trainer.world_size == 1
+
+    def taken() -> Any:
+        probe = take_probe(_source(trainer, source), size) if trainer.is_global_zero else None
+        return probe if alone else pickle.dumps(probe)
+
+    probe = agreed(trainer, taken)
+    if not alone:
+        probe = pickle.loads(trainer.strategy.broadcast(probe))
+    return agreed(trainer, lambda: _transferred(trainer, pl_module, probe, seed))
+
+
+def _transferred(trainer: Trainer, pl_module: LightningModule, probe: Any, seed: int) -> Any:
     stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
     try:
         with observe(pl_module, [], lambda *_: None, seed):

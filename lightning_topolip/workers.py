@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from loky import ProcessPoolExecutor
 
 from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import Distances, smoothness_report
-from lightning_topolip.topology import LayerTopology, layer_topology
+from lightning_topolip.topology import LayerTopology, named_topology
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -38,13 +39,9 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def start(self) -> None:
-        """Start the processes now, so that their imports are done before the first job."""
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._count, initializer=_stand_back, initargs=(self._niceness,), env=_ONE_THREAD
-            )
-            for _ in range(self._count):
-                self._pool.submit(_import_everything)
+        """Start the processes now, so that their imports are done before the first job; the job says what fails."""
+        with contextlib.suppress(Exception):
+            self._running()
 
     def submit(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -57,15 +54,16 @@ class Workers:
             kwargs: Its named arguments.
 
         Returns:
-            What it will return; `BrokenProcessPool` for one whose process died.
+            What it will return, or what failed: also where no process could be started or the process died.
         """
-        self.start()
-        assert self._pool is not None
         try:
-            job: Future[Result] = self._pool.submit(function, *args, **kwargs)
+            job: Future[Result] = self._running().submit(function, *args, **kwargs)
         except BrokenProcessPool:
             self._pool = None
             return self.submit(function, *args, **kwargs)
+        except Exception as error:
+            job = Future()
+            job.set_exception(error)
         return job
 
     def stop(self) -> None:
@@ -73,6 +71,16 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
+
+    def _running(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            pool = ProcessPoolExecutor(
+                self._count, initializer=_stand_back, initargs=(self._niceness,), env=_ONE_THREAD
+            )
+            for _ in range(self._count):
+                pool.submit(_import_everything)
+            self._pool = pool
+        return self._pool
 
 
 def topology_by(
@@ -93,7 +101,7 @@ def topology_by(
         BrokenProcessPool: If a process died.
     """
     jobs = [
-        (name, None if matrix is None else workers.submit(layer_topology, matrix, settings))
+        (name, None if matrix is None else workers.submit(named_topology, name, matrix, settings))
         for name, matrix in distances.items()
     ]
     found: dict[str, LayerTopology | None] = {}

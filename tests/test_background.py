@@ -235,3 +235,17 @@ def test_several_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
         trainer(tmp_path, callback, max_epochs=2).fit(Tiny(), loader(), loader())
         curves.append((callback.history.curves, callback.history.drifts))
     assert curves[0] == curves[1]
+
+
+@pytest.mark.filterwarnings("ignore:A TopoLip analysis failed.*not implemented")
+@pytest.mark.parametrize("options", [{"background": True}, {"workers": 2}])
+def test_workers_that_do_not_start_leave_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError(38, "not implemented")
+
+    monkeypatch.setattr("lightning_topolip.workers.ProcessPoolExecutor", refuse)
+    run = fit(tmp_path, TopoLipCallback(probe_size=16, figures=False, **options))
+    assert run.current_epoch == 3
+    assert np.isnan(float(run.callback_metrics["topolip/score"]))

@@ -44,7 +44,7 @@ def pilot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
         clock.now += sum(len(matrix) ** 2.5 for matrix in distances.values()) * 1e-6
 
     monkeypatch.setattr(budget, "smoothness_report", report)
-    return lambda points, ranks=1: Pilot(measure, Settings(), points, ranks)
+    return lambda points, ranks=1, size=None: Pilot(measure, Settings(subset_size=size), points, ranks)
 
 
 def test_the_prediction_follows_the_powers_that_the_pilot_sees(pilot: Any) -> None:
@@ -54,6 +54,14 @@ def test_the_prediction_follows_the_powers_that_the_pilot_sees(pilot: Any) -> No
         assert cost.memory == points**2 * (4 * 9 + 64)
     assert pilot(256, 3).cost(256).seconds == pytest.approx(0.256 + 3 * 256**2.5 * 1e-6)
     assert pilot(40).cost(40).seconds == pytest.approx(0.04 + 9 * 40**2.5 * 1e-6)
+
+
+def test_subsets_cost_as_much_as_they_are_many(pilot: Any) -> None:
+    whole_of_all = 1 / (1 + 2 * 4 * 0.5**2.5)
+    for count in (2, 3, 8):
+        cost = pilot(256 * count, size=256).cost(256 * count)
+        expected = 0.256 * count + count * whole_of_all * 9 * 256**2.5 * 1e-6
+        assert cost.seconds == pytest.approx(expected)
 
 
 def test_the_largest_probe_that_fits_is_chosen(pilot: Any) -> None:

@@ -88,3 +88,10 @@ def test_what_fails_on_one_process_is_nan_on_all(found: dict[str, Any]) -> None:
         values = found[process]["failing"]["values"]
         assert values["topolip/score"] == "nan"
         assert found[process]["failing"]["curves"] == []
+
+
+def test_a_probe_that_cannot_be_taken_once_is_taken_next_time(found: dict[str, Any]) -> None:
+    first, second = found["2-0"]["once"], found["2-1"]["once"]
+    assert first["curves"] == second["curves"]
+    assert len(first["curves"]) == 3
+    assert first["weights"] == second["weights"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 from trainings import INPUTS, Tiny, fit, loader, trainer
 
 from lightning_topolip import TopoLipCallback, analyze
 
-pytestmark = pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used to create")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used to create"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
 
 
 def test_no_hook_stays_behind_when_training_is_interrupted(tmp_path: Path) -> None:
@@ -39,7 +44,6 @@ def resumable(folder: Path, callback: TopoLipCallback, epochs: int, checkpoint: 
     return model
 
 
-@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 def test_a_resumed_run_continues_its_curves(tmp_path: Path) -> None:
     whole, first, second = (TopoLipCallback(probe_size=16) for _ in range(3))
     resumable(tmp_path / "whole", whole, 4)
@@ -82,14 +86,13 @@ def test_one_trainer_that_fits_on_continues(tmp_path: Path) -> None:
 
 
 def test_two_callbacks_need_two_prefixes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`prefix` must differ .* got 'topolip' twice"):
-        trainer(tmp_path, TopoLipCallback(), TopoLipCallback(view="raw")).fit(Tiny(), loader(), loader())
-    both = TopoLipCallback(probe_size=12), TopoLipCallback(probe_size=12, view="raw", prefix="gain")
-    run = trainer(tmp_path, *both)
+    with pytest.raises(RuntimeError, match=r"`callback\.state_key` must be unique among all callbacks"):
+        trainer(tmp_path, TopoLipCallback(), TopoLipCallback(layers="layers.0"))
+    raw = TopoLipCallback(probe_size=12, view="raw", prefix="raw", figures=False)
+    run = trainer(tmp_path, TopoLipCallback(probe_size=12, figures=False), raw, max_epochs=1)
     run.fit(Tiny(), loader(), loader())
-    for callback, prefix in zip(both, ("topolip", "gain"), strict=True):
-        assert callback.history.last is not None
-        assert float(run.callback_metrics[f"{prefix}/score"]) == pytest.approx(callback.history.last.score)
+    assert {"topolip/score", "raw/score"} <= set(run.callback_metrics)
+    assert run.callback_metrics["topolip/score"] != run.callback_metrics["raw/score"]
 
 
 def test_a_probe_of_another_size_begins_new_curves(tmp_path: Path) -> None:
@@ -225,3 +228,74 @@ def test_a_checkpoint_of_another_layer_list_is_not_continued(tmp_path: Path) -> 
     with pytest.warns(UserWarning, match=r"the layers were \['<input>', 'layers.0'.* and are \['<input>', 'blocks.0'"):
         trainer(tmp_path, other, max_epochs=2).fit(Wide(), loader(), loader())
     assert "blocks.3" in other.history.curves[0]
+
+
+@pytest.mark.parametrize("stage", ["test", "predict"])
+def test_a_checkpoint_that_is_tested_does_not_rewind_the_curves(tmp_path: Path, stage: str) -> None:
+    callback = TopoLipCallback(probe_size=16, figures=False)
+    keep = ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}")
+    run = trainer(tmp_path, callback, keep, max_epochs=3)
+    run.fit(Tiny(), loader(), loader())
+    of_fit = list(callback.history.curves)
+    data = DataLoader(INPUTS, batch_size=16) if stage == "predict" else loader()
+    getattr(run, stage)(Tiny(), data, ckpt_path=str(tmp_path / "epoch=0.ckpt"), weights_only=True)
+    assert callback.history.curves == of_fit
+    fit(tmp_path, callback, max_epochs=1)
+    assert callback.history.epochs == [0, 1]
+    assert callback.history.curves[1] not in of_fit
+
+
+def test_a_fit_after_an_error_counts_its_epochs_once(tmp_path: Path) -> None:
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+            if trainer.global_step == 5 and not stopped:
+                stopped.append(True)
+                raise RuntimeError("stop")
+
+    stopped: list[bool] = []
+    callback, model = TopoLipCallback(probe_size=16, figures=False), Tiny()
+    run = trainer(tmp_path, callback, Stop(), max_epochs=3)
+    with pytest.raises(RuntimeError, match="stop"):
+        run.fit(model, loader(), loader())
+    run.fit(model, loader(), loader())
+    assert callback.history.epochs == [0, 1, 2, 3]
+
+
+class Stream(IterableDataset[Any]):
+    """Twelve samples, whose number nobody knows beforehand."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return ((inputs, int(inputs.sum() > 0)) for inputs in INPUTS[:12])
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_streams_are_analysed_every_epoch_also_when_resumed(tmp_path: Path, validate: bool) -> None:
+    def run(callback: TopoLipCallback, epochs: int, checkpoint: str | None = None) -> None:
+        keep = ModelCheckpoint(tmp_path, save_last=True)
+        fitted = trainer(tmp_path, callback, keep, max_epochs=epochs)
+        stream = DataLoader(Stream(), batch_size=4)
+        fitted.fit(Tiny(), stream, loader() if validate else None, ckpt_path=checkpoint, weights_only=True)
+
+    first, second = (TopoLipCallback(probe=INPUTS[:12], figures=False, noise_splits=0) for _ in range(2))
+    run(first, 2)
+    run(second, 4, str(tmp_path / "last.ckpt"))
+    assert first.history.epochs == [0, 1, 2]
+    assert second.history.epochs == [0, 1, 2, 3, 4]
+
+
+def test_a_forward_that_works_in_place_is_validated_alone(tmp_path: Path) -> None:
+    class InPlace(Tiny):
+        def forward(self, inputs: Any) -> Any:
+            return super().forward(inputs.mul_(0.5))
+
+    run = trainer(tmp_path, TopoLipCallback(probe_size=16, on_error="raise"))
+    run.validate(InPlace(), loader(), verbose=False)
+    assert np.isfinite(float(run.callback_metrics["topolip/score"]))
+
+
+def test_a_checkpoint_of_other_settings_says_why_it_is_not_continued(tmp_path: Path) -> None:
+    resumable(tmp_path, TopoLipCallback(probe_size=16, figures=False), 1)
+    other = TopoLipCallback(probe_size=16, figures=False, order=1.0)
+    with pytest.warns(UserWarning, match=r"they begin anew: its state was made with .*'order': 2\.0"):
+        resumable(tmp_path, other, 2, str(tmp_path / "last.ckpt"))
+    assert other.history.epochs == [1, 2]

@@ -31,6 +31,16 @@ class OwnLoader(Tiny):
         return DataLoader(TensorDataset(INPUTS, (INPUTS.sum(1) > 0).long()), batch_size=4 * (1 + self.global_rank))
 
 
+class FailsOnce(Tiny):
+    """The batch-transfer hook of the second process fails when the probe is taken."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if self.global_rank == 1 and not self.trainer.training and not hasattr(self, "failed"):
+            self.failed = True
+            raise MemoryError("once")
+        return batch
+
+
 class CPUShards(FSDPStrategy):
     """Lightning refuses its own class without an accelerator; torch shards on the CPU where it is told to."""
 
@@ -69,10 +79,16 @@ def run(folder: Path, model: Tiny, callback: TopoLipCallback | None, **options: 
         "drifts": callback.history.drifts if callback else [],
         "values": {key: repr(value) for key, value in values.items() if key not in timed},
         "measured": measured.call_count,
-        "weights": [repr(value) for value in fitted.strategy.model.state_dict().values()]
-        if fitted.strategy.model
-        else [],
+        "weights": {} if options.get("strategy") != several(options["devices"])["strategy"] else exact(fitted),
     }
+
+
+def exact(fitted: Any) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in fitted.lightning_module.state_dict().items()}
+
+
+def several(processes: int) -> dict[str, Any]:
+    return {"devices": processes, "strategy": "ddp" if processes > 1 else "auto"}
 
 
 def tiny(kind: type[Tiny] = Tiny) -> Tiny:
@@ -81,15 +97,17 @@ def tiny(kind: type[Tiny] = Tiny) -> Tiny:
 
 
 def main(folder: Path, processes: int) -> None:
-    several: dict[str, Any] = {"devices": processes, "strategy": "ddp" if processes > 1 else "auto"}
-    found = {"plain": run(folder, tiny(), None, **several)}
-    found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **several)
-    found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **several)
-    found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **several, val_check_interval=2)
-    found["steps"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, every_n_steps=2), **several)
+    plain = several(processes)
+    found = {"plain": run(folder, tiny(), None, **plain)}
+    found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **plain)
+    found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **plain)
+    found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **plain, val_check_interval=2)
+    found["steps"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, every_n_steps=2), **plain)
     if processes > 1:
         failing = OPTIONS | {"on_error": "warn", "forward_fn": fails_on_the_second}
-        found["failing"] = run(folder, tiny(), TopoLipCallback(**failing), **several)
+        found["failing"] = run(folder, tiny(), TopoLipCallback(**failing), **plain)
+        once = TopoLipCallback(**OPTIONS | {"on_error": "warn"})
+        found["once"] = run(folder, tiny(FailsOnce), once, **plain, num_sanity_val_steps=0)
         wrapped = CPUShards(auto_wrap_policy={nn.Linear})
         found["wrapped"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), devices=processes, strategy=wrapped)
         sharded = ModelParallelStrategy(data_parallel_size=processes, tensor_parallel_size=1)
