@@ -22,6 +22,7 @@ from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import SmoothnessReport
 from lightning_topolip.trainer_analysis import analyze_in_trainer, measure_in_trainer
 from lightning_topolip.trainer_probe import take_trainer_probe
+from lightning_topolip.wasserstein import compile_kernels
 from lightning_topolip.workers import Workers
 
 
@@ -183,6 +184,7 @@ class Analyst:
 
     def _predicted_cost(self, probe: Any, share: float | None, epochs: float) -> Cost:
         """A run that is continued keeps the size of its probe, whatever the budget."""
+        compile_kernels()
         arguments = (self._layers, self._settings, self._forward_fn)
         points, last = samples_in(probe), self._recorder.history.last
         pilot = Pilot(
