@@ -243,7 +243,7 @@ class Run:
             taken[stage] = time.perf_counter() - start
             taken["whole"] = sum(taken.values())
         except CutOffError:
-            self.cut_off = f"{stage} after {limit:g} s"
+            self.cut_off = stage
         self.seconds.append(taken)
 
     def median(self, stage: str) -> float | None:
@@ -291,6 +291,7 @@ def measure(
             "seconds": {stage: run.median(stage) for stage in (*STAGES, "whole")},
             "repeats": len(run.seconds),
             "cut off": run.cut_off,
+            "limit": options.limit,
             "largest relative error": run.error(expected),
         }
         for run in runs
@@ -306,7 +307,10 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
         for contender in CONTENDERS:
             mine = [row for row in rows if row["clouds"] == kind and row["contender"] == contender.name]
             done = [(row["n"], row["seconds"]["distances"]) for row in mine if row["seconds"]["distances"]]
-            axes.plot(*zip(*done, strict=True), marker="o", label=contender.name)
+            (line,) = axes.plot([n for n, _ in done], [s for _, s in done], marker="o", label=contender.name)
+            for row in mine:
+                if row["cut off"] == "distances":
+                    axes.plot(row["n"], row["limit"], marker="^", color=line.get_color(), fillstyle="none")
         axes.set(xscale="log", yscale="log", title=f"{kind} clouds", xlabel="points of the probe, n")
         sizes = sorted({row["n"] for row in rows})
         axes.set_xticks(sizes, [str(n) for n in sizes], minor=False)
@@ -326,7 +330,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         ours = next(r for r in rows if (r["clouds"], r["n"]) == (row["clouds"], row["n"]))["seconds"]["distances"]
         seconds, error = row["seconds"], row["largest relative error"]
         shown = ["-" if seconds[stage] is None else f"{seconds[stage]:.3g}" for stage in (*STAGES, "whole")]
-        ratio = row["cut off"] or f"{seconds['distances'] / ours:.0f} x"
+        cut_off = row["cut off"] and f"{row['cut off']} > {row['limit']:g} s"
+        ratio = cut_off or f"{seconds['distances'] / ours:.0f} x"
         table.add_row(
             row["clouds"], str(row["n"]), row["contender"], *shown, ratio, "" if error is None else f"{error:.0e}"
         )

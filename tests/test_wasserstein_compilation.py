@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pytest
+from numba.core.event import install_recorder
 
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distance, wasserstein_distances
-from lightning_topolip.wasserstein.line import line_distances
-from lightning_topolip.wasserstein.plane import plane_distances
 
 WITHOUT_THE_PACKAGE_AROUND = """
 import sys, types
@@ -22,9 +22,9 @@ sys.modules["lightning_topolip"] = parent
 """
 
 KERNEL = """
-from lightning_topolip.wasserstein.compilation import compiled
+from lightning_topolip.wasserstein.compilation import kernel
 
-@compiled
+@kernel
 def doubled(x):
     return 2.0 * x
 """
@@ -56,28 +56,42 @@ print("done")
 def test_compiling_ahead_leaves_nothing_to_compile() -> None:
     compile_kernels()
     plane = np.array([[0.0, 1.0], [0.5, 2.0], [0.7, 0.9]])
-    for points in (plane, plane * [[0.0, 1.0]]):
-        points.setflags(write=False)
-        for form in (points, points.tolist(), np.asfortranarray(points), points[::-1], points.astype(np.float32)):
-            for order in (1, 2.0, 2.5, np.float32(3), math.inf):
-                wasserstein_distance(form, plane[:1], order)
-    assert len(line_distances.signatures) == len(plane_distances.signatures) == 1  # type: ignore[attr-defined]
+    with install_recorder("numba:compile") as recorder:
+        for points in (plane, plane * [[0.0, 1.0]]):
+            points.setflags(write=False)
+            for form in (points, points.tolist(), np.asfortranarray(points), points[::-1], points.astype(np.float32)):
+                for order in (1, 2.0, 2.5, np.float32(3), math.inf):
+                    assert wasserstein_distance(form, plane[:1], order) > 0.0
+    assert not recorder.buffer
 
 
 def test_a_read_only_installation_is_cached_for_the_user(tmp_path: Path) -> None:
-    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "doubling.py").write_text(KERNEL)
     (tmp_path / "__pycache__").touch()  # no directory can be made there, not even by root
-    said = run_alone("import kernel; print(kernel.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    said = run_alone("import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert said == "4.0\n"
-    assert list((tmp_path / "cache").rglob("kernel.doubled*.nbi"))
+    assert list((tmp_path / "cache").rglob("doubling.doubled*.nbi"))
 
 
 def test_no_place_for_a_cache_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "doubling.py").write_text(KERNEL)
     (tmp_path / "__pycache__").touch()
     (tmp_path / "cache").touch()
-    said = run_alone("import kernel; print(kernel.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    said = run_alone("import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert said == "4.0\n"
+
+
+def test_a_full_disk_is_no_error(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    (tmp_path / "doubling.py").write_text(KERNEL)
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+import doubling
+print(doubling.doubled(2.0), doubling.doubled(3.0), doubling.doubled.__wrapped__(3.0))
+"""
+    assert run_alone(code, tmp_path, PYTHONDONTWRITEBYTECODE="1") == "4.0 6.0 6.0\n"
+    assert not list(tmp_path.rglob("*.nbc"))
 
 
 def test_threads_get_the_same_bits() -> None:

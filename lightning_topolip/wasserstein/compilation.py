@@ -1,22 +1,25 @@
 """How numba is asked to compile, and the one step that all compiled files share.
 
-numba compiles a cached function again when its own file has changed, and not when another has that it calls: after a
-change to the files behind `line.py` and `plane.py` remove the cache (`*.nbi`, `*.nbc` in `__pycache__`).
+numba compiles a kernel again when the kernel's own file has changed, and not when another has that it calls: after a
+change to the files behind `line.py` and `plane.py` remove the cache (`*.nbi` and `*.nbc` in `__pycache__`).
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from numba import njit
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
-    """Compile a function at its first call, and keep the result on disk.
+def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Compile a function that Python calls, at its first call, and keep the result on disk.
 
-    The code is kept beside the source, else in the user's cache directory (`NUMBA_CACHE_DIR` names another one).
-    Where no directory can be written it is compiled again in every process.
+    It is kept beside the source, else in the user's cache directory (`NUMBA_CACHE_DIR` names another one). Where
+    neither can be written, or the disk is full, it is compiled again in every process.
 
     Args:
         function: Function of numbers and arrays that numba understands. It runs without the interpreter's lock.
@@ -25,9 +28,30 @@ def compiled(function: Function) -> Function:
         The compiled function, with the same arguments.
     """
     try:
-        return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
-    except RuntimeError:
-        return cast(Function, njit(nogil=True, error_model="numpy")(function))
+        made = njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # no directory for the cache
+        made = njit(nogil=True, error_model="numpy")(function)
+
+    @functools.wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return made(*args, **kwargs)
+        except OSError:  # the cache could not be written; what numba has compiled, it has
+            return made(*args, **kwargs)
+
+    return call
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function that kernels call.
+
+    Args:
+        function: Function of numbers, arrays and named tuples of arrays.
+
+    Returns:
+        The compiled function, with the same arguments.
+    """
+    return cast(Function, njit(nogil=True, error_model="numpy")(function))
 
 
 def inlined(function: Function) -> Function:

@@ -12,12 +12,12 @@ needs to be looked at (Ukkonen, "Algorithms for approximate string matching", DO
 
 import numpy as np
 
-from .compilation import compiled, power
+from .compilation import compiled, kernel, power
 from .diagram import Floats
 from .norm import AS_GOOD_AS_INFINITE
 
 
-@compiled
+@kernel
 def line_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
     """W_p of two diagrams on one line, for several p.
 

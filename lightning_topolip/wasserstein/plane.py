@@ -17,7 +17,7 @@ bounding box and smallest weight cannot meet its bound, and tests the 32 points 
 
 import numpy as np
 
-from .compilation import compiled, power
+from .compilation import compiled, kernel, power
 from .diagram import Floats
 from .norm import AS_GOOD_AS_INFINITE
 from .paths import match_rows
@@ -26,7 +26,7 @@ from .side import BIRTH, DEATH, HALF, LANES, MATE, NEAR, NEAREST, NO_POINT, Side
 from .tree import HIT, HIT_LENGTH, Tree
 
 
-@compiled
+@kernel
 def plane_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
     """W_p of two diagrams, for several p.
 
