@@ -14,6 +14,10 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# No entries for C, and none for Python where only kernels call: with them compiling would take a quarter longer.
+# numba's type stubs leave out these options, hence Any.
+_njit: Callable[..., Any] = functools.partial(njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+
 
 def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Compile a function that Python calls, at its first call, and keep the result on disk.
@@ -27,10 +31,11 @@ def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
     Returns:
         The compiled function, with the same arguments.
     """
+    made: Callable[Arguments, Result]
     try:
-        made = njit(cache=True, nogil=True, error_model="numpy")(function)
+        made = _njit(cache=True)(function)
     except RuntimeError:  # no directory for the cache
-        made = njit(nogil=True, error_model="numpy")(function)
+        made = _njit()(function)
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -49,9 +54,9 @@ def compiled(function: Function) -> Function:
         function: Function of numbers, arrays and named tuples of arrays.
 
     Returns:
-        The compiled function, with the same arguments.
+        The compiled function, with the same arguments. Python cannot call it.
     """
-    return cast(Function, njit(nogil=True, error_model="numpy")(function))
+    return cast(Function, _njit(no_cpython_wrapper=True)(function))
 
 
 def inlined(function: Function) -> Function:
@@ -63,7 +68,7 @@ def inlined(function: Function) -> Function:
     Returns:
         The compiled function, with the same arguments.
     """
-    return cast(Function, njit(forceinline=True, nogil=True, error_model="numpy")(function))
+    return cast(Function, _njit(forceinline=True, no_cpython_wrapper=True)(function))
 
 
 @inlined
