@@ -4,5 +4,6 @@ from lightning_topolip.data.cifar10 import CIFAR10DataModule
 from lightning_topolip.data.datamodule import ImageDataModule
 from lightning_topolip.data.digits import DigitsDataModule
 from lightning_topolip.data.folder import ImageFolderDataModule
+from lightning_topolip.data.mnist import MNISTDataModule
 
-__all__ = ["CIFAR10DataModule", "DigitsDataModule", "ImageDataModule", "ImageFolderDataModule"]
+__all__ = ["CIFAR10DataModule", "DigitsDataModule", "ImageDataModule", "ImageFolderDataModule", "MNISTDataModule"]

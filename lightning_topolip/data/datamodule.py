@@ -67,10 +67,38 @@ class ImageDataModule(LightningDataModule):
         """Give test batches, always in the same order."""
         return self._loader("test")
 
-    def _loader(self, stage: str, shuffle: bool = False) -> DataLoader[Any]:
+    def reseed(self, seed: int) -> None:
+        """Shuffle and augment the training images anew; split, subset and all other orders stay.
+
+        Args:
+            seed: Seed of both, to tell trainings on the same data apart.
+        """
+        self._ready()
+        self._generators["train"].manual_seed(seed)
+        self._sets["train"].reseed(seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the random states of shuffling and augmentation, which Lightning keeps in its checkpoints.
+
+        A training that continues from one sees what it would have seen, if the process itself loads
+        (`num_workers=0`); loading workers start their augmentation anew.
+        """
+        self._ready()
+        return {"shuffle": self._generators["train"].get_state(), "augment": self._sets["train"].random_state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self._ready()
+        self._generators["train"].set_state(state_dict["shuffle"])
+        self._sets["train"].random_state = state_dict["augment"]
+
+    def _ready(self) -> None:
         if not self._sets:
             self.prepare_data()
             self.setup("")
+
+    def _loader(self, stage: str, shuffle: bool = False) -> DataLoader[Any]:
+        self._ready()
         return DataLoader(
             self._sets[stage],
             batch_size=self.batch_size,

@@ -95,6 +95,20 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         self._generator = Generator().manual_seed(seed)
         self._generator_seed = seed
 
+    def reseed(self, seed: int) -> None:
+        """Seed the augmentation anew."""
+        self.seed = self._generator_seed = seed
+        self._generator.manual_seed(seed)
+
+    @property
+    def random_state(self) -> Tensor:
+        """Where the augmentation of this process stands."""
+        return self._generator.get_state()
+
+    @random_state.setter
+    def random_state(self, state: Tensor) -> None:
+        self._generator.set_state(state)
+
     def __len__(self) -> int:
         """Give the number of pairs."""
         return len(self.indices)

