@@ -88,6 +88,7 @@ def analyze(
     noise_splits: int = 4,
     subset_size: int | None = 512,
     seed: int = 0,
+    geometry: bool = False,
 ) -> SmoothnessReport:
     """Measure how smoothly a model carries a batch from layer to layer.
 
@@ -109,6 +110,7 @@ def analyze(
         noise_splits: Random halvings of the probe for the noise band; 0 leaves it out.
         subset_size: Probes of at least twice this size are cut into random subsets of it; None for never.
         seed: Seed of the halvings and of what the model draws.
+        geometry: Whether ``report.geometry`` holds variance, dimensions and stretch from the input of every layer.
 
     Returns:
         The report. A layer that gave no distances is NaN there, with the reason in ``report.failures``.
@@ -135,6 +137,7 @@ def analyze(
         noise_splits=noise_splits,
         subset_size=subset_size,
         seed=seed,
+        geometry=geometry,
     )
     require_padded(batch)
     parameter = next(model.parameters(), None)

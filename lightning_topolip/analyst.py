@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
@@ -13,6 +15,7 @@ from lightning_topolip.analysis import Forward
 from lightning_topolip.background import Background
 from lightning_topolip.budget import Cost, Ledger, Pilot, fitting_size
 from lightning_topolip.layers import resolve_layers
+from lightning_topolip.local_constants import LocalConstants
 from lightning_topolip.loggers import log_scalars
 from lightning_topolip.probe import samples_in, take_probe
 from lightning_topolip.ranks import agreed
@@ -21,9 +24,28 @@ from lightning_topolip.schedule import Moment
 from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import SmoothnessReport
 from lightning_topolip.trainer_analysis import analyze_in_trainer, measure_in_trainer
+from lightning_topolip.trainer_lipschitz import local_constants
 from lightning_topolip.trainer_probe import take_trainer_probe
 from lightning_topolip.wasserstein import compile_kernels
 from lightning_topolip.workers import Workers
+
+
+@dataclass(frozen=True)
+class _HandedOver:
+    """What waits in this process for an analysis in the background."""
+
+    moment: Moment
+    local_lipschitz: LocalConstants | None
+
+
+class _Pilot(Pilot):
+    """Counts the local Lipschitz constants too, which take as long for a small probe as for a large one."""
+
+    local_lipschitz_seconds = 0.0
+
+    def cost(self, points: int) -> Cost:
+        cost = super().cost(points)
+        return replace(cost, seconds=cost.seconds + self.local_lipschitz_seconds)
 
 
 class Analyst:
@@ -42,6 +64,7 @@ class Analyst:
         recorder: What takes the results.
         ledger: What counts their seconds.
         workers: Number of processes that compute persistence; 0 for none.
+        lipschitz: Number of samples for local Lipschitz constants; 0 for none.
 
     Attributes:
         names: Names of the layers, as far as the structure of the module tells.
@@ -63,6 +86,7 @@ class Analyst:
         recorder: Recorder,
         ledger: Ledger,
         workers: int = 0,
+        lipschitz: int = 0,
     ) -> None:
         self.names = resolve_layers(pl_module, layers)
         self._layers = layers
@@ -76,7 +100,8 @@ class Analyst:
         self._recorder = recorder
         self._probe: Any = None
         self._workers = Workers(workers) if workers else None
-        self._background: Background[Moment] | None = None
+        self._lipschitz = lipschitz
+        self._background: Background[_HandedOver] | None = None
         self._when_full: str = "wait"
         self._skipped = 0
 
@@ -132,7 +157,11 @@ class Analyst:
         try:
             probe = self._taken_probe()
             arguments = (self._trainer, self._module, probe, self._layers, self._settings, self._forward_fn)
-            return analyze_in_trainer(*arguments, self._workers)
+            analyze = partial(analyze_in_trainer, *arguments, self._workers)
+            if not self._lipschitz:
+                return analyze()
+            report = agreed(self._trainer, analyze)
+            return replace(report, local_lipschitz=self._local_lipschitz(probe, report.layers))
         except Exception as error:
             return error
 
@@ -187,19 +216,33 @@ class Analyst:
         compile_kernels()
         arguments = (self._layers, self._settings, self._forward_fn)
         points, last = samples_in(probe), self._recorder.history.last
-        pilot = Pilot(
+        pilot = _Pilot(
             lambda n: measure_in_trainer(self._trainer, self._module, take_probe(probe, n), *arguments).distances,
             self._settings,
             points,
             1 if self._background else self._trainer.world_size,
         )
+        if self._lipschitz:
+            start = time.perf_counter()
+            self._own_local_lipschitz(probe, self.names)
+            pilot.local_lipschitz_seconds = time.perf_counter() - start
         if share and last:
             points = min(points, last.points)
         elif share:
             points = fitting_size(pilot, share, points, _samples_an_epoch(self._trainer) * epochs)
         return pilot.cost(points)
 
-    def _hand_over(self, moment: Moment, background: Background[Moment]) -> None:
+    def _local_lipschitz(self, probe: Any, layers: Sequence[str]) -> LocalConstants | None:
+        """Every process runs the model, whose forward may wait for all of them; the first one's numbers count."""
+        if not self._lipschitz:
+            return None
+        return self._trainer.strategy.broadcast(self._own_local_lipschitz(probe, layers))
+
+    def _own_local_lipschitz(self, probe: Any, layers: Sequence[str]) -> LocalConstants:
+        arguments = (self._trainer, self._module, probe, layers, self._lipschitz, self._forward_fn)
+        return local_constants(*arguments, self._settings.seed)
+
+    def _hand_over(self, moment: Moment, background: Background[_HandedOver]) -> None:
         if self._trainer.strategy.broadcast(background.full and self._when_full == "skip"):
             self._skipped += 1
             skipped = {f"{self._recorder.prefix}/skipped": float(self._skipped)}
@@ -210,17 +253,21 @@ class Analyst:
             arguments = (self._trainer, self._module, probe, self._layers, self._settings, self._forward_fn)
             rank = self._trainer.global_rank
             measured = agreed(self._trainer, lambda: measure_in_trainer(*arguments, rank=rank))
+            handed_over = _HandedOver(moment, self._local_lipschitz(probe, measured.layers))
         except Exception as error:
             self._record(moment, error, 0.0)
             return
         if self._trainer.is_global_zero:
             if background.full:
                 self._record_finished(background, wait_for=1)
-            background.submit(moment, measured.distances, self._settings, measured.failures, samples_in(probe))
+            background.submit(handed_over, measured.distances, self._settings, measured.failures, samples_in(probe))
 
-    def _record_finished(self, background: Background[Moment], wait_for: int) -> None:
+    def _record_finished(self, background: Background[_HandedOver], wait_for: int) -> None:
         for finished in background.finished(wait_for):
-            self._record(finished.key, finished.report, finished.seconds)
+            found = finished.report
+            if isinstance(found, SmoothnessReport):
+                found = replace(found, local_lipschitz=finished.key.local_lipschitz)
+            self._record(finished.key.moment, found, finished.seconds)
 
     def _record(self, moment: Moment, found: SmoothnessReport | Exception, seconds: float) -> None:
         extra = {"seconds": seconds}

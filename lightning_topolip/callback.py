@@ -11,16 +11,19 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_topolip.analysis import Forward
 from lightning_topolip.analyst import Analyst
+from lightning_topolip.arguments import require_known, require_one_of, require_whole_number
 from lightning_topolip.budget import Ledger, read_share
 from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine, require_engine
-from lightning_topolip.history import History
+from lightning_topolip.history import History, headline_names
 from lightning_topolip.loggers import log_layout
+from lightning_topolip.monitors import is_monitored
 from lightning_topolip.probe import FEWEST_SAMPLES, run_model
 from lightning_topolip.recorder import Recorder
 from lightning_topolip.schedule import Moment, Schedule
 from lightning_topolip.settings import Settings, View
 from lightning_topolip.state import history_from_state, history_state
+from lightning_topolip.trainer_lipschitz import require_whole_model
 
 
 class TopoLipCallback(Callback):
@@ -49,6 +52,24 @@ class TopoLipCallback(Callback):
     - ``topolip_depth/<layer>``: drift from the layer before to this layer
     - ``topolip_epoch/<layer>``: epoch drift of this layer
 
+    Under ``geometry=True``, from the distances within each layer's cloud, the raw ones whatever the view; of the same
+    number of samples only they compare:
+
+    - ``topolip_variance/<layer>``: sum of the variances of all features, in squared units of the activations
+    - ``topolip_two_nn/<layer>``: intrinsic dimension by TwoNN; how many directions a sample's neighbourhood has
+    - ``topolip_participation/<layer>``: effective number of directions that share the variance, 1 to n - 1
+    - ``topolip_covering/<layer>``: growth rate of the covering numbers, a dimension over all scales
+    - ``topolip/total_variance``, ``topolip/two_nn_dimension``, ``topolip/participation_ratio``,
+      ``topolip/covering_dimension``: their means over the network's own layers
+    - ``topolip_lipschitz/<layer>``: largest stretch of a pair of samples from the input to this layer, a lower bound on
+      the Lipschitz constant, in units of the layer over units of the input; where the input is real-valued
+
+    Under ``lipschitz=N``, of N samples the largest singular value of the Jacobian, a lower bound on the Lipschitz
+    constant, in units of the later layer over units of the earlier one:
+
+    - ``topolip_local_lipschitz/<layer>``: of the step from the layer before to this layer; ``<output>`` comes last
+    - ``topolip/local_lipschitz``: of the whole network, from the input, or else the first layer, to the output
+
     Figures, where the logger shows them: ``topolip/smoothness``, ``topolip/epoch_map``, ``topolip/diagrams``.
 
     Args:
@@ -73,6 +94,9 @@ class TopoLipCallback(Callback):
         subset_size: A probe of at least twice this size is cut into random subsets of it, and drifts are means over
             them; None takes every probe as a whole.
         seed: Seed of the halvings and of what the model draws during an analysis.
+        geometry: Whether to compute variance, dimensions and stretch from the input of every layer too.
+        lipschitz: Number of samples, the first of the probe, for local Lipschitz constants of every step; 0 for none.
+            They take many forward and backward passes of these samples at every analysis, while training waits.
         forward_fn: Called as ``forward_fn(pl_module, batch)`` where ``forward`` with the batch's inputs is not what
             is to be analysed.
         workers: Processes that compute persistence, several layers at once, while training waits; 0 for none.
@@ -88,7 +112,8 @@ class TopoLipCallback(Callback):
             in one trainer, which refuses them otherwise.
 
     Raises:
-        ValueError: If an argument is not allowed, or, when the fit starts, a layer does not exist.
+        ValueError: If an argument is not allowed, or, when the fit starts, a layer does not exist or ``lipschitz`` is
+            given for a sharded model.
         ModuleNotFoundError: If the engine's package is not installed.
 
     Source:
@@ -119,6 +144,8 @@ class TopoLipCallback(Callback):
         noise_splits: int = 4,
         subset_size: int | None = 512,
         seed: int = 0,
+        geometry: bool = False,
+        lipschitz: int = 0,
         forward_fn: Forward | None = None,
         workers: int = 0,
         background: bool = False,
@@ -139,16 +166,18 @@ class TopoLipCallback(Callback):
             noise_splits=noise_splits,
             subset_size=subset_size,
             seed=seed,
+            geometry=geometry,
         )
         require_engine(engine)
-        _require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
-        _require_whole_number("every_n_epochs", every_n_epochs, 1)
-        _require_whole_number("workers", workers, 0)
-        _require_whole_number("queue_size", queue_size, 1)
-        _require_one_of("on_error", on_error, ("warn", "raise"))
-        _require_one_of("when_full", when_full, ("wait", "skip"))
+        require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
+        require_whole_number("every_n_epochs", every_n_epochs, 1)
+        require_whole_number("workers", workers, 0)
+        require_whole_number("queue_size", queue_size, 1)
+        require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True)
+        require_one_of("on_error", on_error, ("warn", "raise"))
+        require_one_of("when_full", when_full, ("wait", "skip"))
         if every_n_steps is not None:
-            _require_whole_number("every_n_steps", every_n_steps, 1)
+            require_whole_number("every_n_steps", every_n_steps, 1)
             if every_n_epochs != 1:
                 raise ValueError(
                     f"Argument `every_n_steps` must be given without `every_n_epochs`, got {every_n_steps} and "
@@ -157,6 +186,7 @@ class TopoLipCallback(Callback):
         self.layers = layers
         self.probe_size = probe_size
         self.forward_fn: Forward = forward_fn or run_model
+        self.lipschitz = lipschitz
         self.workers = workers
         self.background = background
         self.queue_size = queue_size
@@ -164,7 +194,8 @@ class TopoLipCallback(Callback):
         self._source = probe
         self._share = read_share(budget)
         self._schedule = Schedule(every_n_epochs, every_n_steps)
-        self._recorder = Recorder(prefix, figures, diagram_layers, on_error)
+        names = headline_names(geometry, lipschitz > 0)
+        self._recorder = Recorder(prefix, figures, diagram_layers, on_error, names)
         self._ledger = Ledger()
         self._analyst: Analyst | None = None
         self._waited_for = False
@@ -207,6 +238,10 @@ class TopoLipCallback(Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to the fit under way."""
         return {**vars(self), "_analyst": None}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what the trainer's strategy does not allow."""
+        require_whole_model(trainer, self.lipschitz)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Resolve the layers, so that a wrong name is said before anything runs, and begin anew or resume."""
@@ -297,7 +332,7 @@ class TopoLipCallback(Callback):
             self._analyst.analyze(moment)
 
     def _analyze_alone(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
-        recorder = Recorder(prefix, self._recorder.figures, self._recorder.diagram_layers, self._recorder.on_error)
+        recorder = self._recorder.apart(prefix)
         found = self._analyst_of(trainer, pl_module, recorder).report()
         moment = Moment(0.0, trainer.global_step, trainer.current_epoch)
         pl_module.log_dict(recorder.take(moment, found), sync_dist=trainer.world_size > 1)
@@ -315,41 +350,7 @@ class TopoLipCallback(Callback):
             recorder=recorder,
             ledger=self._ledger,
             workers=0 if self.background else self.workers,
+            lipschitz=self.lipschitz,
         )
-        _require_known("diagram_layers", recorder.diagram_layers, analyst.names)
+        require_known("diagram_layers", recorder.diagram_layers, analyst.names)
         return analyst
-
-
-def is_monitored(trainer: Trainer, prefix: str) -> bool:
-    """Tell whether a callback or a scheduler of a trainer monitors a key that begins with a prefix.
-
-    Args:
-        trainer: The trainer, within a fit.
-        prefix: What the keys begin with.
-
-    Returns:
-        Whether one does.
-    """
-    monitors = [getattr(callback, "monitor", None) for callback in _callbacks(trainer)]
-    monitors += [config.monitor for config in trainer.lr_scheduler_configs]
-    return any(str(monitor).startswith((f"{prefix}/", f"{prefix}_")) for monitor in monitors)
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined, no-any-return]  # set by a connector
-
-
-def _require_whole_number(name: str, value: Any, smallest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-        raise ValueError(f"Argument `{name}` must be a whole number >= {smallest}, got {value!r}.")
-
-
-def _require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"Argument `{name}` must be one of {allowed}, got {value!r}.")
-
-
-def _require_known(name: str, layers: Sequence[str] | None, known: Sequence[str]) -> None:
-    unknown = [layer for layer in layers or () if layer not in known]
-    if unknown:
-        raise ValueError(f"Argument `{name}` must name analysed layers of {list(known)}, got {unknown}.")

@@ -10,6 +10,13 @@ import numpy as np
 from lightning_topolip.smoothness import INPUT, SmoothnessReport, epoch_drifts
 from lightning_topolip.topology import Array
 
+_GEOMETRY = {
+    "variance": "total_variance",
+    "two_nn": "two_nn_dimension",
+    "participation": "participation_ratio",
+    "covering": "covering_dimension",
+}
+
 
 @dataclass
 class History:
@@ -96,7 +103,49 @@ def scalars(report: SmoothnessReport, moved: dict[str, float], prefix: str = "to
         headline["input_drift"] = report.input_drift
     depth = {f"{prefix}_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}
     epoch = {f"{prefix}_epoch/{layer}": w for layer, w in moved.items()}
-    return {f"{prefix}/{name}": value for name, value in headline.items()} | depth | epoch
+    drifts = {f"{prefix}/{name}": value for name, value in headline.items()} | depth | epoch
+    return drifts | _geometry_scalars(report, prefix) | _lipschitz_scalars(report, prefix)
+
+
+def headline_names(geometry: bool = False, lipschitz: bool = False) -> list[str]:
+    """List the numbers of an analysis that are one for the whole network.
+
+    Args:
+        geometry: Whether the geometry is computed.
+        lipschitz: Whether the local Lipschitz constants are.
+
+    Returns:
+        Names, without the prefix of the keys.
+    """
+    always = ["score", "speed_mean", "speed_max", "epoch_drift", "noise", "signal", "input_drift"]
+    return always + [*_GEOMETRY.values()] * geometry + ["local_lipschitz"] * lipschitz
+
+
+def _geometry_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float]:
+    """The input's own geometry is left out, since the probe does not change."""
+    own = {layer: found for layer, found in report.geometry.items() if layer != INPUT}
+    if not own:
+        return {}
+    layers = {
+        f"{prefix}_{key}/{layer}": getattr(found, number)
+        for key, number in _GEOMETRY.items()
+        for layer, found in own.items()
+    }
+    means = {
+        f"{prefix}/{number}": float(np.mean([getattr(found, number) for found in own.values()]))
+        for number in _GEOMETRY.values()
+    }
+    if INPUT in report.layers:
+        layers |= {f"{prefix}_lipschitz/{layer}": found.pairwise_lipschitz for layer, found in own.items()}
+    return means | layers
+
+
+def _lipschitz_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float]:
+    found = report.local_lipschitz
+    if found is None:
+        return {}
+    steps = {f"{prefix}_local_lipschitz/{layer}": value for layer, value in found.steps.items()}
+    return {f"{prefix}/local_lipschitz": found.network} | steps
 
 
 def step_names(history: History) -> list[str]:

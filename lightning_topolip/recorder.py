@@ -11,13 +11,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_topolip.figures import log_figures
-from lightning_topolip.history import History, scalars
+from lightning_topolip.history import History, headline_names, scalars
+from lightning_topolip.layer_geometry import undefined_numbers
 from lightning_topolip.loggers import log_scalars
 from lightning_topolip.schedule import Moment
 from lightning_topolip.smoothness import SmoothnessReport
 
 _log = logging.getLogger(__name__)
-_HEADLINE = ("score", "speed_mean", "speed_max", "epoch_drift", "noise", "signal", "input_drift")
 
 
 class Recorder:
@@ -28,6 +28,7 @@ class Recorder:
         figures: Whether to draw figures.
         diagram_layers: Layers whose diagrams are drawn.
         on_error: ``"warn"`` records a failed analysis as NaN; ``"raise"`` raises it.
+        headline: Names of the numbers that are NaN where the first analysis failed; the usual ones by default.
 
     Attributes:
         history: Curves and drifts of all analyses so far.
@@ -35,7 +36,12 @@ class Recorder:
     """
 
     def __init__(
-        self, prefix: str, figures: bool, diagram_layers: Sequence[str] | None, on_error: Literal["warn", "raise"]
+        self,
+        prefix: str,
+        figures: bool,
+        diagram_layers: Sequence[str] | None,
+        on_error: Literal["warn", "raise"],
+        headline: Sequence[str] | None = None,
     ) -> None:
         self.prefix = prefix
         self.figures = figures
@@ -43,7 +49,19 @@ class Recorder:
         self.on_error = on_error
         self.history = History()
         self.latest: dict[str, float] = {}
+        self._headline = headline or headline_names()
         self._told: set[str] = set()
+
+    def apart(self, prefix: str) -> Recorder:
+        """Give a recorder of the same kind for an analysis that belongs to no fit.
+
+        Args:
+            prefix: What its keys begin with.
+
+        Returns:
+            The recorder.
+        """
+        return Recorder(prefix, self.figures, self.diagram_layers, self.on_error, self._headline)
 
     def begin(self, history: History) -> None:
         """Begin anew or go on with a history."""
@@ -123,6 +141,10 @@ class Recorder:
         moved = self.history.add(moment.position, report, moment.steps)
         for layer, reason in report.failures.items():
             self.tell_once(f"TopoLip cannot measure layer {layer!r}: {reason}")
+        undefined = undefined_numbers(report.geometry)
+        undefined += report.local_lipschitz.undefined() if report.local_lipschitz else []
+        for sentence in undefined:
+            self.tell_once(f"TopoLip, {sentence}")
         return scalars(report, moved, self.prefix)
 
     def _failed(self, error: Exception) -> dict[str, float]:
@@ -132,4 +154,4 @@ class Recorder:
             "forward does not take the batch's inputs, give TopoLipCallback(forward_fn=lambda module, batch: ...); "
             "on_error='raise' stops instead."
         )
-        return dict.fromkeys(self.latest or [f"{self.prefix}/{name}" for name in _HEADLINE], math.nan)
+        return dict.fromkeys(self.latest or [f"{self.prefix}/{name}" for name in self._headline], math.nan)

@@ -1,7 +1,7 @@
 """What is computed from the distance matrices of an analysis."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from lightning_topolip.clouds import REDUCTIONS, Reduction
@@ -26,6 +26,8 @@ class Settings:
         subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
             over the subsets, so that time grows with n and not with its power; None takes every probe as a whole.
         seed: Seed of halvings and subsets, and of the random numbers that the model draws during an analysis.
+        geometry: Whether to compute the `LayerGeometry` of every layer too. It changes no drift, so settings that
+            differ in nothing else are equal.
 
     Raises:
         ValueError: If a setting is not one of the allowed values.
@@ -40,6 +42,7 @@ class Settings:
     noise_splits: int = 4
     subset_size: int | None = 512
     seed: int = 0
+    geometry: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -54,7 +57,8 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"Argument `{name}` must be a whole number >= 0, got {value!r}.")
-
+        if not isinstance(self.geometry, bool):
+            raise ValueError(f"Argument `geometry` must be True or False, got {self.geometry!r}.")
         if self.subset_size is not None and (
             isinstance(self.subset_size, bool) or not isinstance(self.subset_size, int) or self.subset_size < 3
         ):

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.diagrams import Diagrams
+from lightning_topolip.layer_geometry import LayerGeometry
+from lightning_topolip.local_constants import LocalConstants
 from lightning_topolip.noise import NoiseBand, noise_band
 from lightning_topolip.scores import speed_max, speed_mean, topolip
 from lightning_topolip.settings import VIEWS, Settings
@@ -22,6 +24,7 @@ from lightning_topolip.topology import (
     path_drifts,
     step_drift,
     topology_of,
+    with_stretches,
 )
 from lightning_topolip.wasserstein import combine_dimensions
 
@@ -45,6 +48,7 @@ class SmoothnessReport:
         points: Size n of the probe.
         settings: What was computed.
         failures: Why a layer is missing or not a number, by name.
+        local_lipschitz: Local Lipschitz constants of the steps; None where they were not asked for.
     """
 
     layers: tuple[str, ...]
@@ -55,6 +59,7 @@ class SmoothnessReport:
     points: int
     settings: Settings
     failures: dict[str, str] = field(default_factory=dict)
+    local_lipschitz: LocalConstants | None = None
 
     @property
     def curve(self) -> Array:
@@ -96,6 +101,14 @@ class SmoothnessReport:
     def diagrams(self) -> dict[str, Diagrams]:
         """Raw diagrams by layer and dimension, without the layers that could not be measured."""
         return {name: found.raw for name, found in zip(self.layers, self.topology, strict=True) if found}
+
+    @property
+    def geometry(self) -> dict[str, LayerGeometry]:
+        """Geometry of every layer, NaN where a layer could not be measured; empty without ``Settings.geometry``."""
+        if not self.settings.geometry:
+            return {}
+        found = zip(self.layers, self.topology, strict=True)
+        return {name: (layer and layer.geometry) or LayerGeometry() for name, layer in found}
 
     def scored_drifts(self, view: str | None = None, part: str = "all") -> Array:
         """Select the drifts that make up speed and TopoLip.
@@ -144,6 +157,8 @@ class SmoothnessReport:
                 name: {f"H{dimension}": points.tolist() for dimension, points in diagrams.items()}
                 for name, diagrams in self.diagrams.items()
             },
+            "geometry": {name: found.to_dict() for name, found in self.geometry.items()},
+            "local_lipschitz": self.local_lipschitz and self.local_lipschitz.to_dict(),
             "failures": dict(self.failures),
         }
 
@@ -188,6 +203,8 @@ def smoothness_report(
     if len(sizes | ({points} - {None})) > 1:
         raise ValueError(f"Argument `distances` must hold matrices of one size, got sizes {sorted(sizes)}.")
     topology = topology_of(distances, settings, on_layer)
+    if settings.geometry and INPUT in distances:
+        topology = with_stretches(topology, distances, distances[INPUT])
     return report_of_topology(topology, settings, failures or {}, points or next(iter(sizes), 0))
 
 

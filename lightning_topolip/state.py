@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from lightning_topolip.history import History
+from lightning_topolip.layer_geometry import LayerGeometry
+from lightning_topolip.local_constants import LocalConstants
 from lightning_topolip.noise import NoiseBand
 from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import SmoothnessReport
 from lightning_topolip.topology import LayerTopology
+
+Record = TypeVar("Record", LayerGeometry, LocalConstants)
 
 VERSION = 2
 
@@ -70,7 +74,9 @@ def history_from_state(state: dict[str, Any], settings: Settings) -> History:
 
 
 def _settings_state(settings: Settings) -> dict[str, Any]:
-    return {**asdict(settings), "dimensions": list(settings.dimensions)}
+    """What has to be the same for curves to go on."""
+    compared = {known.name: getattr(settings, known.name) for known in fields(settings) if known.compare}
+    return {**compared, "dimensions": list(settings.dimensions)}
 
 
 def _report_state(report: SmoothnessReport) -> dict[str, Any]:
@@ -85,6 +91,7 @@ def _report_state(report: SmoothnessReport) -> dict[str, Any]:
         "points": report.points,
         "settings": _settings_state(report.settings),
         "failures": dict(report.failures),
+        "local_lipschitz": report.local_lipschitz and report.local_lipschitz.to_dict(),
     }
 
 
@@ -98,6 +105,7 @@ def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessR
         points=state["points"],
         settings=settings,
         failures=dict(state["failures"]),
+        local_lipschitz=_read(LocalConstants, state.get("local_lipschitz")),
     )
 
 
@@ -106,6 +114,7 @@ def _topology_state(found: LayerTopology) -> dict[str, Any]:
         "scale": found.scale,
         "raw": {k: torch.from_numpy(points) for k, points in found.raw.items()},
         "subsets": [_topology_state(subset) for subset in found.subsets],
+        "geometry": found.geometry and found.geometry.to_dict(),
     }
 
 
@@ -114,4 +123,10 @@ def _topology_from_state(state: dict[str, Any]) -> LayerTopology:
         state["scale"],
         {k: points.numpy() for k, points in state["raw"].items()},
         tuple(map(_topology_from_state, state["subsets"])),
+        geometry=_read(LayerGeometry, state.get("geometry")),
     )
+
+
+def _read(kind: type[Record], values: dict[str, Any] | None) -> Record | None:
+    """States of older packages lack what was added since."""
+    return None if values is None else kind(**values)

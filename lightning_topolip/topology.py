@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.diagrams import Diagrams, persistence_diagrams, scaled
+from lightning_topolip.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
 from lightning_topolip.scores import drift
 from lightning_topolip.settings import Settings
 
@@ -30,12 +31,14 @@ class LayerTopology:
         raw: Diagrams of the distances, by dimension, each of shape ``(k, 2)``; of the first subset where there are any.
         subsets: The same of every disjoint subset of a large probe; drifts are means over them.
         halves: Pairs of disjoint samples, for the noise band: the halves of every random split, or pairs of subsets.
+        geometry: What else the whole probe's distances tell; None where it was not asked for.
     """
 
     scale: float
     raw: Diagrams
     subsets: tuple[LayerTopology, ...] = ()
     halves: tuple[tuple[LayerTopology, LayerTopology], ...] = ()
+    geometry: LayerGeometry | None = None
 
     def view(self, view: str) -> Diagrams:
         """Give the diagrams as they are (``"raw"``) or in units of the scale (``"scaled"``)."""
@@ -52,7 +55,8 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
 
     Args:
         distances: Distance matrix of the layer, shape ``(n, n)``.
-        settings: Dimensions, engine, number and seed of the halvings, size of the subsets.
+        settings: Dimensions, engine, number and seed of the halvings, size of the subsets, whether to add the
+            geometry.
 
     Returns:
         The layer's topology.
@@ -66,11 +70,12 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
         return _topology(matrix[np.ix_(chosen, chosen)], settings)
 
     subsets = tuple(map(of, disjoint_subsets(len(matrix), settings)))
+    geometry = geometry_of_layer(matrix) if settings.geometry else None
     if subsets:
         pairs = tuple(zip(subsets[::2], subsets[1::2], strict=False))[: settings.noise_splits]
-        return LayerTopology(_scale(matrix), subsets[0].raw, subsets, pairs)
+        return LayerTopology(_scale(matrix), subsets[0].raw, subsets, pairs, geometry)
     halves = tuple((of(first), of(second)) for first, second in halvings(len(matrix), settings))
-    return replace(_topology(matrix, settings), halves=halves)
+    return replace(_topology(matrix, settings), halves=halves, geometry=geometry)
 
 
 def topology_of(
@@ -116,6 +121,30 @@ def named_topology(name: str, distances: npt.ArrayLike, settings: Settings) -> L
         return layer_topology(distances, settings)
     except ValueError as error:
         raise ValueError(f"Layer {name!r}: {error}") from error
+
+
+def with_stretches(
+    topology: Mapping[str, LayerTopology | None],
+    distances: Mapping[str, npt.NDArray[np.float32] | None],
+    input_distances: npt.NDArray[np.float32] | None,
+) -> dict[str, LayerTopology | None]:
+    """Add to the geometry of several layers how far the network up to there stretches a pair of samples.
+
+    Args:
+        topology: By layer, as `topology_of` gives it.
+        distances: Distance matrices of the same layers.
+        input_distances: Distance matrix of the input; None where it could not be measured.
+
+    Returns:
+        The same topology with `LayerGeometry.pairwise_lipschitz`.
+    """
+
+    def stretched(found: LayerTopology | None, matrix: npt.NDArray[np.float32] | None) -> LayerTopology | None:
+        if found is None or found.geometry is None or matrix is None:
+            return found
+        return replace(found, geometry=with_stretch(found.geometry, matrix, input_distances))
+
+    return {name: stretched(found, distances[name]) for name, found in topology.items()}
 
 
 def halvings(points: int, settings: Settings) -> list[tuple[Indices, Indices]]:

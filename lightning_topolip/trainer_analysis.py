@@ -15,8 +15,8 @@ from lightning_topolip.analysis import Forward, Measurement, measure
 from lightning_topolip.probe import move_batch, samples_in
 from lightning_topolip.ranks import agreed, gathered
 from lightning_topolip.settings import Settings
-from lightning_topolip.smoothness import SmoothnessReport, report_of_topology
-from lightning_topolip.topology import LayerTopology, topology_of
+from lightning_topolip.smoothness import INPUT, SmoothnessReport, report_of_topology
+from lightning_topolip.topology import LayerTopology, topology_of, with_stretches
 from lightning_topolip.workers import Workers, topology_by
 
 _SECONDS_BEFORE_PROGRESS = 1.0
@@ -82,19 +82,29 @@ def analyze_in_trainer(
         Exception: What failed on this process; on the others a `RuntimeError` that quotes it.
     """
 
-    def share() -> tuple[dict[str, LayerTopology | None], dict[str, str]]:
+    def share() -> tuple[Measurement, dict[str, LayerTopology | None]]:
         with _progress(trainer, samples_in(probe)) as bar:
             arguments = (trainer, pl_module, probe, layers, settings, forward_fn)
             measured = measure_in_trainer(*arguments, trainer.global_rank, trainer.world_size)
             bar.total = len(measured.distances)
             compute = partial(topology_by, workers) if workers else topology_of
-            return compute(measured.distances, settings, bar.update), measured.failures
+            return measured, compute(measured.distances, settings, bar.update)
 
-    shares = gathered(trainer, agreed(trainer, share))
-    topology = shares[0][0]
+    measured, topology = agreed(trainer, share)
+    if settings.geometry and INPUT in topology:
+        topology = _with_stretches(trainer, topology, measured)
+    shares = gathered(trainer, (topology, measured.failures))
     joined = {name: next((found[name] for found, _ in shares if found[name]), None) for name in topology}
     reasons = {name: reason for _, known in shares for name, reason in known.items()}
     return report_of_topology(joined, settings, reasons, samples_in(probe))
+
+
+def _with_stretches(
+    trainer: Trainer, topology: dict[str, LayerTopology | None], measured: Measurement
+) -> dict[str, LayerTopology | None]:
+    """The first process measures the input, and every one compares the layers of its share with it."""
+    input_distances = trainer.strategy.broadcast(measured.distances[INPUT])
+    return agreed(trainer, lambda: with_stretches(topology, measured.distances, input_distances))
 
 
 def _progress(trainer: Trainer, samples: int) -> tqdm[NoReturn]:
