@@ -22,8 +22,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The short form of every benchmark: a few minutes on two cores, nothing written.
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/analysis.py --short
+	$(BIN)/python benchmarks/distances.py --short
+	$(BIN)/python benchmarks/overhead.py --short
+	$(BIN)/python benchmarks/startup.py --short
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \

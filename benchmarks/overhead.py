@@ -1,7 +1,7 @@
 """Train with and without the callback, in turn, and say what the callback adds to an epoch.
 
     python benchmarks/overhead.py                   a ResNet-18 on 32 x 32 pixels: about 20 minutes on two cores
-    python benchmarks/overhead.py --size micro --steps 20 --rounds 2            a short form
+    python benchmarks/overhead.py --short           a micro network, writes nothing: a minute
 
 Each round trains the same network on the same batches in every mode, a few epochs each, and times all of it: steps,
 analyses, and the wait for the background at the end. The share is of an epoch of CIFAR-10, 391 steps of 128 images; the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import statistics
@@ -86,8 +87,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15, help="an epoch")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("overhead.json"))
     options = parser.parse_args()
+    if options.short:
+        options.size, options.steps, options.epochs, options.rounds = "micro", 8, 2, 1
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     seconds_an_epoch("inline", "micro", 1, 1)
     rounds = [
         {mode: seconds_an_epoch(mode, options.size, options.steps, options.epochs) for mode in MODES}
@@ -100,6 +105,8 @@ def main() -> None:
     for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))
     Console().print(table)
+    if options.short:
+        return
     found = {
         "command": f"python benchmarks/overhead.py --size {options.size} --steps {options.steps} "
         f"--epochs {options.epochs} --rounds {options.rounds}",
