@@ -1,13 +1,14 @@
-"""The command `topolip`: train with the callback from a recipe, or analyse a model that is already trained."""
+"""The command `topolip`: train with the callback from a recipe, analyse a trained model, or compare models."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse import auto_cli
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
@@ -18,7 +19,11 @@ from lightning_topolip.checkpoints import load_model, write_json
 from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine
 from lightning_topolip.probe import take_probe
+from lightning_topolip.progress import progress_bars
+from lightning_topolip.report import write_report
 from lightning_topolip.settings import View
+from lightning_topolip.study.config import read_config
+from lightning_topolip.study.engine import run_study
 from lightning_topolip.terminal import report_table
 
 _USAGE = """usage: topolip <command> ...
@@ -27,6 +32,7 @@ _USAGE = """usage: topolip <command> ...
   validate  validate it, same options as fit
   test      test it, same options as fit
   analyze   smoothness of a network:                topolip analyze --model last.ckpt --data DigitsDataModule
+  study     compare networks, with a report:        topolip study --config examples/vit_vs_resnet.yaml
 
 `topolip <command> --help` lists the options of a command."""
 
@@ -40,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: What stands behind ``topolip``; those of the process by default.
     """
     chosen = list(sys.argv[1:] if arguments is None else arguments)
-    if chosen[:1] == ["analyze"]:
-        _analyze(chosen[1:])
+    if chosen and chosen[0] in _COMMANDS:
+        _call(chosen[0], chosen[1:])
     elif chosen and chosen[0] in _TRAINER_COMMANDS:
         _TopoLipCLI(
             LightningModule,
@@ -57,11 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0 if chosen in ([], ["-h"], ["--help"]) else 2)
 
 
-def _analyze(arguments: list[str]) -> None:
+def _call(name: str, arguments: list[str]) -> None:
+    parser = ArgumentParser(prog=f"topolip {name}")
+    parser.add_function_arguments(_COMMANDS[name], as_positional=False)
+    options = vars(parser.instantiate_classes(parser.parse_args(arguments)))
     try:
-        auto_cli(analyze_command, args=arguments, prog="topolip analyze", as_positional=False)
+        _COMMANDS[name](**options)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        sys.exit(f"topolip analyze: {error}")
+        sys.exit(f"topolip {name}: {error}")
 
 
 class _TopoLipCLI(LightningCLI):
@@ -129,3 +138,44 @@ def analyze_command(
     console = Console()
     console.print(report_table(report, title=f"{model} ({origin}) on {type(data).__name__}, {split}"))
     console.print(f"Written to {output}", highlight=False)
+
+
+def study_command(
+    config: Path,
+    size: str = "short",
+    images: str | None = None,
+    output: Path | None = None,
+    workers: int = 1,
+    devices: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> None:
+    """Train and measure models, and write a table of results and a report.
+
+    Called again with the same output it goes on where it stopped; what is finished is kept.
+
+    Args:
+        config: The recipe, such as examples/vit_vs_resnet.yaml.
+        size: One of the recipe's sizes: short takes minutes on two CPU cores, paper wants a GPU.
+        images: Folder with train/<class>/* and test/<class>/* for sizes that ask for it.
+        output: Folder of the results; runs/<recipe>_<size> by default.
+        workers: Processes, each doing one run at a time; 0 for none besides this one.
+        devices: Handed out to the processes in turn, such as [cuda:0, cuda:1]; cpu by default.
+        seeds: Instead of the recipe's.
+    """
+    study = read_config(config, size, images, seeds)
+    folder = output or Path("runs") / f"{config.stem}_{size}"
+    console = Console()
+    with progress_bars(console) as begin:
+        results = run_study(
+            study,
+            folder,
+            workers=workers,
+            devices=devices or ["cpu"],
+            command=shlex.join(["topolip", *sys.argv[1:]]),
+            begin=begin,
+        )
+    report = write_report(folder)
+    console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"analyze": analyze_command, "study": study_command}

@@ -1,5 +1,6 @@
 """What the documentation shows works: code blocks run, examples and recipes run in a short form."""
 
+import html
 import json
 import re
 import subprocess
@@ -12,6 +13,8 @@ import yaml
 from torchvision.utils import save_image
 
 from lightning_topolip.cli import main
+from lightning_topolip.study.config import Choice, read_config
+from lightning_topolip.study.runs import make_data, make_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -59,7 +62,11 @@ def test_demo_runs_and_ends_with_the_command_to_type(tmp_path: Path) -> None:
     assert all(0 < row["score"] < row["speed_max"] for row in rows)
 
 
-@pytest.mark.parametrize("recipe", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+STUDIES = [path for path in sorted((ROOT / "examples").glob("*.yaml")) if "models" in yaml.safe_load(path.read_text())]
+RECIPES = [path for path in sorted((ROOT / "examples").glob("*.yaml")) if path not in STUDIES]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["topolip"])
@@ -68,6 +75,29 @@ def test_every_recipe_runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.Mon
     if "CIFAR10" in data:
         monkeypatch.setattr("lightning_topolip.data.cifar10.CIFAR10", FakeCIFAR10)
     main(["fit", "--config", str(recipe), *arguments])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", STUDIES, ids=lambda path: path.stem)
+def test_every_study_runs(recipe: Path, tmp_path: Path) -> None:
+    main(["study", "--config", str(recipe), "--workers", "0", "--output", str(tmp_path)])
+    about = json.loads((tmp_path / "about.json").read_text())
+    assert [run["failure"] for run in about["runs"]] == [None] * len(about["runs"])
+    report = (tmp_path / "report.html").read_text()
+    assert all(html.escape(claim["says"], quote=False) in html.unescape(report) for claim in about["claims"])
+
+
+@pytest.mark.parametrize("recipe", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("size", ["cpu", "paper"])
+def test_every_size_of_a_study_is_a_study(recipe: Path, size: str, tmp_path: Path) -> None:
+    images = image_folder(tmp_path)
+    study = read_config(recipe, size, str(images))
+    for choice in study.data.values():
+        if "CIFAR10" not in choice.class_path and "MNIST" not in choice.class_path:
+            arguments = {**choice.init_args, "subset": None}
+            data = make_data(Choice(choice.class_path, arguments), 0)
+            for model in study.models.values():
+                assert make_model(model, data, 0).num_classes == 10
 
 
 class FakeCIFAR10:

@@ -1,0 +1,81 @@
+"""Smoothness over depth."""
+
+from __future__ import annotations
+
+from lightning_topolip.report.curves import curves, describe
+from lightning_topolip.report.figures.lines import lines
+from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.source import Source
+from lightning_topolip.report.tables.layers import layers_table
+from lightning_topolip.study.results import Results, Row
+from lightning_topolip.study.summaries import HEADLINE
+
+_SCALED = "in units of the layer's mean distance"
+_FORMS = {
+    HEADLINE: ("Drift from layer to layer, at the end", f"drift (W2), {_SCALED}"),
+    f"{HEADLINE} H0": ("Drift of components (H0), at the end", f"drift (W2, H0), {_SCALED}"),
+    f"{HEADLINE} H1": ("Drift of loops (H1), at the end", f"drift (W2, H1), {_SCALED}"),
+    "raw W2": ("Raw drift from layer to layer, at the end", "drift (W2), in activation units"),
+}
+_INTRO = (
+    "The drift of a layer is the Wasserstein distance between the persistence diagrams of the layer before and its "
+    "own: how far it carries the shape of the data. A flat curve is a smooth network. Position 0 is the input, 1 the "
+    "last layer; the hollow point is the step from the input, which TopoLip leaves out."
+)
+
+
+def depth(source: Source) -> Section:
+    """Show the drift against depth at the last epoch, and how it stands against noise.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A gallery a data set.
+    """
+    blocks: list[Block] = []
+    for data in source.data:
+        panels = [panel for form in _FORMS if (panel := _drifts(source, data, form))]
+        panels += [panel for panel in [_noise(source, data)] if panel]
+        if panels:
+            blocks.append(Gallery(panels, data))
+    table = layers_table(source)
+    if table:
+        blocks.append(table)
+    return Section("depth", "Smoothness over depth", _INTRO, blocks or [Note("These results hold no drifts.")])
+
+
+def _drifts(source: Source, data: str, form: str) -> Panel | None:
+    places = source.positions(data, "drift")
+    rows = source.last.find(data, "drift", variant=form)
+    found = curves(rows, lambda row: places[row.model, row.layer], source.models)
+    if not found:
+        return None
+    name, unit = _FORMS[form]
+    title = f"{name}{source.of_data(data)}"
+    axis = "position of the later layer, input 0, last layer 1"
+    figure = lines(found, source.looks, title, axis, unit, log=form.startswith("raw"), first_apart=True)
+    return Panel(figure, describe(found, axis, title))
+
+
+def _noise(source: Source, data: str) -> Panel | None:
+    noises = {_cell(row): row.value for row in source.find(data, "noise", variant=HEADLINE)}
+    signals = source.find(data, "signal", variant=HEADLINE)
+    ratios = Results(
+        _replaced(row, row.value / noises[_cell(row)]) for row in signals if noises.get(_cell(row), 0.0) > 0
+    )
+    found = curves(ratios, lambda row: row.epoch, source.models)
+    if not found:
+        return None
+    title = f"Drift against noise{source.of_data(data)}"
+    y = "median drift / median noise, halves of the probe"
+    figure = lines(found, source.looks, title, "epochs trained", y, reference=(1.0, "as much as noise"))
+    return Panel(figure, describe(found, "epochs", y))
+
+
+def _cell(row: Row) -> tuple[str, int, float]:
+    return row.model, row.seed, row.epoch
+
+
+def _replaced(row: Row, value: float) -> Row:
+    return Row(row.data, row.model, row.seed, row.epoch, "signal over noise", row.variant, "", "", 0.0, value)

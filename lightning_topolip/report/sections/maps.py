@@ -1,0 +1,95 @@
+"""Layer x epoch maps."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from lightning_topolip.layers import short_names
+from lightning_topolip.report.curves import Array
+from lightning_topolip.report.figures.maps import layer_map
+from lightning_topolip.report.formats import number
+from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.source import Source
+from lightning_topolip.smoothness import INPUT
+from lightning_topolip.study.summaries import HEADLINE
+
+_QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift: how far an epoch moves a layer"}
+_UNIT = "W2, units of the layer's mean distance"
+_INTRO = (
+    "Where in the network and when in training the shape of the data changes. One run a model, the first seed. All "
+    "maps of a data set and quantity share one colour scale, which ends at the largest value past the first layer; a "
+    "larger step from the input has the colour of its top."
+)
+
+
+class _Map(NamedTuple):
+    model: str
+    seed: int
+    layers: list[str]
+    epochs: list[float]
+    values: Array
+
+
+def maps(source: Source) -> Section:
+    """Show drift and epoch drift by layer and epoch.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A gallery a data set and quantity.
+    """
+    blocks: list[Block] = []
+    for data in source.data:
+        for quantity, name in _QUANTITIES.items():
+            found = [map_ for model in source.models if (map_ := _map(source, data, model, quantity))]
+            top = max((_top(map_) for map_ in found), default=0.0)
+            if top > 0:
+                panels = [
+                    _panel(map_, top, f"{name.split(':')[0]}: {map_.model}{source.of_data(data)}") for map_ in found
+                ]
+                blocks.append(Gallery(panels, f"{data}. {name}"))
+    missing = [Note("These results hold no layers over several epochs.")]
+    return Section("maps", "Layer by epoch", _INTRO, blocks or missing)
+
+
+def _map(source: Source, data: str, model: str, quantity: str) -> _Map | None:
+    rows = source.find(data, quantity, model=model, variant=HEADLINE)
+    if not np.isfinite(rows.values()).any():
+        return None
+    seed = rows.unique("seed")[0]
+    rows = rows.where(seed=seed)
+    cells = {(row.layer, row.epoch): row.value for row in rows}
+    layers = [name for name in rows.unique("layer") if name != INPUT]
+    epochs = sorted(rows.unique("epoch"))
+    values = np.array([[cells.get((layer, epoch), math.nan) for epoch in epochs] for layer in layers])
+    if len(epochs) < 2 or not np.isfinite(values).any():
+        return None
+    return _Map(model, seed, layers, epochs, values)
+
+
+def _top(found: _Map) -> float:
+    beyond_the_first = found.values[1:]
+    values = beyond_the_first if np.isfinite(beyond_the_first).any() else found.values
+    return float(np.max(values[np.isfinite(values)]))
+
+
+def _panel(found: _Map, top: float, title: str) -> Panel:
+    figure = layer_map(
+        found.values,
+        short_names(found.layers),
+        found.epochs,
+        top,
+        title,
+        f"seed {found.seed}, input side on top, same colours in all maps",
+        _UNIT,
+    )
+    layer, epoch = np.unravel_index(int(np.nanargmax(found.values)), found.values.shape)
+    alt = (
+        f"{title}, a map of {len(found.layers)} layers by {len(found.epochs)} epochs. "
+        f"Largest: {number(found.values[layer, epoch])} at {found.layers[layer]}, epoch {found.epochs[epoch]:g}."
+    )
+    return Panel(figure, alt)

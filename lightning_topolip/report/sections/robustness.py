@@ -1,0 +1,95 @@
+"""Accuracy off the clean images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lightning_topolip.report.curves import Curve, curves, describe
+from lightning_topolip.report.figures.lines import lines
+from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.source import Source
+from lightning_topolip.report.tables.accuracy import CLEAN, VALIDATION, accuracy_table
+from lightning_topolip.robustness import wilson_interval
+from lightning_topolip.study.results import Results
+from lightning_topolip.study.summaries import ATTACKS
+
+_INTRO = (
+    "Accuracy on test images that are clean, corrupted as in CIFAR-10-C, or attacked in the L∞ ball of radius ε. "
+    "Strength 0 is the clean images."
+)
+_AXES = {"fgsm": "ε in 255ths of the pixel range", "pgd": "ε in 255ths of the pixel range"}
+
+
+def robustness(source: Source) -> Section:
+    """Show the accuracy under every perturbation and against its strength.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A table and a gallery a data set.
+    """
+    blocks: list[Block] = []
+    for data in source.data:
+        found = source.last.find(data, "accuracy")
+        corruptions = [c for c in found.unique("condition") if c not in {CLEAN, VALIDATION, *ATTACKS}]
+        panels = [_panel(source, data, corruptions, "corruptions, mean of all")] if corruptions else []
+        panels += [
+            _panel(source, data, [attack], attack.upper()) for attack in ATTACKS if attack in found.unique("condition")
+        ]
+        shown = [panel for panel in panels if panel is not None]
+        if shown:
+            blocks.append(Gallery(shown, data))
+        table = accuracy_table(source, data)
+        if table:
+            blocks.append(table)
+    missing = [Note("These results hold no accuracies under corruption or attack.")]
+    return Section("robustness", "Robustness", _INTRO, blocks or missing)
+
+
+def accuracy_curves(source: Source, data: str, conditions: list[str]) -> list[Curve]:
+    """Give the accuracy against the strength of a perturbation, from the clean images on.
+
+    Args:
+        source: The study.
+        data: Label of the data.
+        conditions: Their mean is taken.
+
+    Returns:
+        A curve a model that was perturbed; the band of a single seed is the Wilson interval of its images.
+    """
+    found = source.last.find(data, "accuracy", condition=[CLEAN, *conditions])
+    perturbed = found.where(condition=conditions).unique("model")
+    return [
+        _with_interval(source, data, curve)
+        for curve in curves(found, lambda row: row.strength, [model for model in source.models if model in perturbed])
+    ]
+
+
+def strength_axis(condition: str) -> str:
+    """Name the strength of a perturbation, with its unit."""
+    return _AXES.get(condition, "standard deviation in pixel units" if condition == "noise" else "severity")
+
+
+def _panel(source: Source, data: str, conditions: list[str], name: str) -> Panel | None:
+    found = accuracy_curves(source, data, conditions)
+    if not found:
+        return None
+    title, axis = f"Accuracy under {name}{source.of_data(data)}", strength_axis(conditions[0])
+    return Panel(lines(found, source.looks, title, axis, "accuracy, test", share=True), describe(found, axis, title))
+
+
+def _with_interval(source: Source, data: str, curve: Curve) -> Curve:
+    images = _images(source.last.find(data, "images", model=curve.model, condition=CLEAN))
+    if len(curve.seeds) > 1 or not images:
+        return curve
+    intervals = [wilson_interval(min(round(share * images), images), images) for share in curve.mean]
+    low, high = np.array(intervals).T
+    return replace(curve, low=low, high=high, band=f"95 % interval of {images} images (Wilson)")
+
+
+def _images(found: Results) -> int:
+    values = found.values()
+    return int(values[0]) if len(values) and np.isfinite(values[0]) else 0

@@ -1,0 +1,265 @@
+"""What a study does: models, data, seeds, and what is measured; read from a recipe in YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from lightning_topolip.clouds import Reduction
+from lightning_topolip.diagrams import Engine
+from lightning_topolip.robustness import CORRUPTIONS, SEVERITIES
+from lightning_topolip.study.claims import Claim
+
+SIZES = "sizes"
+IMAGES = "{images}"
+_CHOICES = ("models", "data")
+_LABEL = re.compile(r"\w[\w.+=-]*")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A class and what it is made with.
+
+    Attributes:
+        class_path: Full path of the class.
+        init_args: Its arguments; those that the data determine (``num_classes``, ``image_size``, ``in_channels``) are
+            filled in for a model.
+        epochs: For a model, epochs of its own instead of those of the training.
+        checkpoints: For a model, a folder of checkpoints written at the ends of epochs, to be measured instead of
+            training; ``{data}`` and ``{seed}`` in it stand for the run's.
+    """
+
+    class_path: str
+    init_args: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    checkpoints: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How every model is trained.
+
+    Attributes:
+        epochs: Passes over the training data.
+        every_n_epochs: Snapshots, and so analyses, are taken before training, every so many epochs, and at the end.
+        precision: As Lightning's Trainer takes it.
+        gradient_clip_val: As Lightning's Trainer takes it.
+        threads: Threads of a run's process on the CPU. Sums depend on it in their last digits, so it is fixed.
+    """
+
+    epochs: int = 10
+    every_n_epochs: int = 1
+    precision: str = "32-true"
+    gradient_clip_val: float | None = 1.0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """The analysis of every snapshot; the arguments of `analyze`.
+
+    Attributes:
+        probe_size: Validation images in the probe.
+        layers: See `resolve_layers`.
+        reduction: ``"flatten"``, ``"mean"`` or ``"cls"``.
+        engine: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
+        noise_splits: Random halvings of the probe for the noise band.
+    """
+
+    probe_size: int = 256
+    layers: str = "auto"
+    reduction: Reduction = "flatten"
+    engine: Engine = "giotto"
+    noise_splits: int = 4
+
+
+@dataclass(frozen=True)
+class Lipschitz:
+    """Lipschitz constants beyond the pairwise ones.
+
+    Attributes:
+        samples: Images of the probe at which local constants are computed and that span the region of the bounds; 0
+            leaves both out.
+        tolerance: Of the power iteration, see `local_lipschitz`.
+        every_analysis: Whether every snapshot gets them, not the last alone.
+    """
+
+    samples: int = 8
+    tolerance: float = 0.02
+    every_analysis: bool = False
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Accuracies and the perturbation axis, for the last snapshot.
+
+    Attributes:
+        images: Test images.
+        validation_images: Validation images for the accuracy of every snapshot.
+        corruptions: Names out of `CORRUPTIONS`.
+        severities: Out of 1 to 5.
+        epsilons: Radii of FGSM and PGD in 255ths of the pixel range.
+        pgd_steps: Steps of PGD.
+        paths: Strengths of each perturbation of the probe: ``"noise"`` (standard deviation in pixel units),
+            corruptions (severities) and ``"pgd"`` (255ths).
+    """
+
+    images: int = 500
+    validation_images: int = 1000
+    corruptions: list[str] = field(default_factory=lambda: list(CORRUPTIONS))
+    severities: list[int] = field(default_factory=lambda: list(SEVERITIES))
+    epsilons: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0, 4.0, 8.0])
+    pgd_steps: int = 10
+    paths: dict[str, list[float]] = field(
+        default_factory=lambda: {"noise": [0.04, 0.08, 0.16], "fog": [1, 3, 5], "pgd": [1, 2, 4, 8]}
+    )
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A whole study.
+
+    Attributes:
+        title: Headline of the report.
+        question: What it asks, a sentence or two.
+        models: By label, in the order in which they are shown.
+        data: By label.
+        seeds: Seeds of the initial weights and of the order of the training data. Splits and probe are the same for
+            all of them.
+        training: How every model is trained.
+        smoothness: The analysis of every snapshot.
+        lipschitz: Lipschitz constants.
+        robustness: Accuracies and the perturbation axis.
+        claims: What the results are held against.
+    """
+
+    title: str
+    question: str
+    models: dict[str, Choice]
+    data: dict[str, Choice]
+    seeds: list[int] = field(default_factory=lambda: [0])
+    training: Training = field(default_factory=Training)
+    smoothness: Smoothness = field(default_factory=Smoothness)
+    lipschitz: Lipschitz = field(default_factory=Lipschitz)
+    robustness: Robustness = field(default_factory=Robustness)
+    claims: list[Claim] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check what only shows when the parts are seen together."""
+        for kind in ("models", "data"):
+            odd = [name for name in getattr(self, kind) if not _LABEL.fullmatch(name)]
+            if odd or not getattr(self, kind):
+                raise ValueError(
+                    f"Argument `{kind}` must hold one label or more, each a folder's name, got {odd or 'none'}; "
+                    "use letters, digits and - _ . + = inside."
+                )
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"Argument `seeds` must hold different whole numbers, got {self.seeds}.")
+        labels = {label for claim in self.claims for label in (claim.lower, claim.higher) if label}
+        if labels - set(self.models):
+            raise ValueError(
+                f"Argument `claims` must compare labels of `models`, {list(self.models)}, got "
+                f"{sorted(labels - set(self.models))}."
+            )
+
+    def epochs_of(self, model: str) -> int:
+        """Give the epochs for which a model is trained."""
+        own = self.models[model].epochs
+        return self.training.epochs if own is None else own
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the configuration as plain values."""
+        return asdict(self)
+
+
+def read_config(
+    path: Path, size: str = "short", images: str | None = None, seeds: list[int] | None = None
+) -> StudyConfig:
+    """Read a study from its recipe.
+
+    Args:
+        path: YAML with the fields of `StudyConfig`, and under ``sizes`` by name what differs in a size; mappings are
+            joined, everything else is replaced.
+        size: Which size.
+        images: A folder of images, ``train/<class>/*`` and ``test/<class>/*``, that takes the place of ``{images}``.
+        seeds: Instead of the recipe's.
+
+    Returns:
+        The study.
+
+    Raises:
+        ValueError: If the file, a field or the size is not allowed.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = Path(tempfile.mkdtemp()) / "study.yaml"
+        >>> _ = recipe.write_text('''
+        ... title: Two widths
+        ... question: Does width matter?
+        ... models:
+        ...   thin: {class_path: lightning_topolip.models.ConvClassifier, init_args: {size: micro}}
+        ... data:
+        ...   digits: {class_path: lightning_topolip.data.DigitsDataModule}
+        ... sizes:
+        ...   short: {training: {epochs: 2}}
+        ...   paper: {training: {epochs: 200}, seeds: [0, 1, 2]}
+        ... ''')
+        >>> read_config(recipe).training.epochs, read_config(recipe, "paper").seeds
+        (2, [0, 1, 2])
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"Argument `config` must be a readable YAML file, got {str(path)!r}: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"Argument `config` must be a file with the fields of a study, got {str(path)!r}.")
+    sizes = found.pop(SIZES, {"short": {}})
+    if size not in sizes:
+        raise ValueError(f"Argument `size` must be one of those in {path.name}, {sorted(sizes)}, got {size!r}.")
+    merged = _merged(_merged(found, sizes[size] or {}), {} if seeds is None else {"seeds": seeds})
+    filled = _filled(merged, images)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(StudyConfig, skip=set(_CHOICES), instantiate=False)
+    try:
+        models, data = (_chosen(kind, filled.pop(kind, None)) for kind in _CHOICES)
+        rest: dict[str, Any] = vars(parser.instantiate_classes(parser.parse_object(filled)))
+        return StudyConfig(models=models, data=data, **rest)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise ValueError(f"{path.name}, size {size}: {error}") from error
+
+
+def _chosen(kind: str, entries: Any) -> dict[str, Choice]:
+    known = {entry.name for entry in fields(Choice)}
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"Argument `{kind}` must hold a class_path by label, got {entries!r}.")
+    for label, entry in entries.items():
+        if not isinstance(entry, Mapping) or "class_path" not in entry or not set(entry) <= known:
+            raise ValueError(f"{label} of `{kind}` must hold class_path and may hold {sorted(known)}, got {entry!r}.")
+    return {label: Choice(**entry) for label, entry in entries.items()}
+
+
+def _merged(first: Any, second: Any) -> Any:
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+        return second
+    return {**first, **{key: _merged(first[key], value) if key in first else value for key, value in second.items()}}
+
+
+def _filled(value: Any, images: str | None) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _filled(inner, images) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, images) for inner in value]
+    if isinstance(value, str) and IMAGES in value:
+        if images is None:
+            raise ValueError(
+                "Argument `images` must be a folder with train/<class>/* and test/<class>/* for this size, got none; "
+                "give --images PATH, or take the size short."
+            )
+        return value.replace(IMAGES, images)
+    return value

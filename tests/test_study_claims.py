@@ -1,0 +1,238 @@
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonargparse import ArgumentParser
+from scipy.stats import spearmanr, ttest_ind
+
+from lightning_topolip.study.claims import Claim, Verdict, claims_of, judge
+from lightning_topolip.study.results import Results, Row
+
+Values = dict[tuple[str, str], list[float]]
+SMOOTHER = Claim("The ViT is smoother.", summary="topolip", lower="vit", higher="resnet")
+TOGETHER = Claim("They go together.", correlation=("topolip", "speed_mean"))
+VARIANTS = {"topolip": "scaled W2", "speed_mean": "scaled W2", "lipschitz_bound": "upper", "parameters": ""}
+
+
+def rows_of(quantity: str, values: Values) -> list[Row]:
+    condition, variant = ("clean", "") if quantity == "accuracy" else ("", VARIANTS[quantity])
+    layer = "<network>" if quantity == "lipschitz_bound" else ""
+    return [
+        Row(data, model, seed, 1.0, quantity, variant, layer, condition, 0.0, value)
+        for (data, model), seeds in values.items()
+        for seed, value in enumerate(seeds)
+    ]
+
+
+def verdict_of(claim: Claim, quantity: str, first: list[float], second: list[float], **options: float) -> Verdict:
+    values = {("digits", claim.lower): first, ("digits", claim.higher): second}
+    [found] = judge([claim], Results(rows_of(quantity, values)), **options)
+    return found
+
+
+def correlated(x: list[float], y: list[float], claim: Claim = TOGETHER) -> Verdict:
+    rows = rows_of("topolip", {("digits", "vit"): x}) + rows_of("speed_mean", {("digits", "vit"): y})
+    [found] = judge([claim], Results(rows))
+    return found
+
+
+def test_a_ratio_with_its_interval_below_one_holds() -> None:
+    first, second = [0.10, 0.11, 0.12], [0.30, 0.31, 0.35]
+    found = verdict_of(SMOOTHER, "topolip", first, second)
+    expected = ttest_ind(np.log(first), np.log(second), equal_var=False).confidence_interval(0.95)
+    assert (found.verdict, found.unit, found.runs, found.data) == ("holds", "ratio", 6, "digits")
+    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    assert found.first == "vit 0.11 ± 0.01 (3 seeds)"
+    assert found.second == "resnet 0.32 ± 0.026 (3 seeds)"
+    assert found.reason == "the 95 % interval of vit / resnet, 0.282 to 0.418, lies below 1"
+
+
+def test_swapping_the_models_turns_the_verdict_around() -> None:
+    first, second = [0.10, 0.11, 0.12], [0.30, 0.31, 0.35]
+    there, back = verdict_of(SMOOTHER, "topolip", first, second), verdict_of(SMOOTHER, "topolip", second, first)
+    assert (there.verdict, back.verdict) == ("holds", "does not hold")
+    assert (back.effect, back.low, back.high) == pytest.approx((1 / there.effect, 1 / there.high, 1 / there.low))
+    assert back.reason.endswith("lies above 1")
+
+
+def test_an_interval_that_includes_one_is_undecided() -> None:
+    found = verdict_of(SMOOTHER, "topolip", [0.1, 0.3, 0.2], [0.15, 0.35, 0.25])
+    assert found.verdict == "undecided"
+    assert found.low < found.effect < 1 < found.high
+    assert found.reason.endswith("includes 1")
+
+
+def test_confidence_decides() -> None:
+    first, second = [1.0, 1.1, 1.2], [1.15, 1.25, 1.35]
+    assert verdict_of(SMOOTHER, "topolip", first, second, confidence=0.95).verdict == "undecided"
+    found = verdict_of(SMOOTHER, "topolip", first, second, confidence=0.8)
+    assert found.verdict == "holds"
+    assert "80 % interval" in found.reason
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(-0.1, "holds"), (0.1, "does not hold"), (0.001, "undecided")])
+def test_accuracies_are_compared_by_their_difference(shift: float, verdict: str) -> None:
+    claim = Claim("The ViT is less accurate.", summary="accuracy", lower="vit", higher="resnet")
+    first, second = [0.80 + shift, 0.81 + shift, 0.82 + shift], [0.80, 0.81, 0.82]
+    found = verdict_of(claim, "accuracy", first, second)
+    assert (found.verdict, found.unit) == (verdict, "difference")
+    assert found.effect == pytest.approx(shift)
+    assert "vit - resnet" in found.reason
+
+
+def test_numbers_without_spread_are_decided_by_themselves() -> None:
+    claim = Claim("The ViT is smaller.", summary="parameters", lower="vit", higher="resnet")
+    smaller = verdict_of(claim, "parameters", [1000.0] * 3, [2000.0] * 3)
+    assert (smaller.verdict, smaller.effect, smaller.low, smaller.high) == pytest.approx(("holds", 0.5, 0.5, 0.5))
+    equal = verdict_of(claim, "parameters", [1000.0] * 3, [1000.0] * 2)
+    assert (equal.verdict, equal.effect) == ("undecided", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        ([0.1], [0.3, 0.31], "there are fewer than 2 runs of vit"),
+        ([0.1, 0.2], [], "there is no run of resnet"),
+        ([0.1, 0.2], [math.nan, math.nan], "topolip was not measured for resnet; 2 runs without the value left out"),
+        ([0.1, 0.0], [0.3, 0.31], "topolip of vit is not positive in every run, so there is no ratio"),
+    ],
+)
+def test_what_cannot_be_compared_is_undecided_and_says_why(
+    first: list[float], second: list[float], reason: str
+) -> None:
+    found = verdict_of(SMOOTHER, "topolip", first, second)
+    assert (found.verdict, found.reason) == ("undecided", reason)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_an_infinite_bound_decides_nothing() -> None:
+    claim = Claim("The ViT has the lower bound.", summary="lipschitz_bound", lower="resnet", higher="vit")
+    found = verdict_of(claim, "lipschitz_bound", [10.0, 11.0], [math.inf, 12.0])
+    assert (found.verdict, found.reason) == ("undecided", "lipschitz_bound of vit is infinite in 1 run")
+
+
+def test_a_run_without_the_value_is_left_out_and_named() -> None:
+    found = verdict_of(SMOOTHER, "topolip", [0.10, 0.11, math.nan], [0.30, 0.31, 0.32])
+    assert (found.verdict, found.runs) == ("holds", 5)
+    assert found.first == "vit 0.105 ± 0.0071 (2 seeds)"
+    assert found.reason.endswith("lies below 1; 1 run without the value left out")
+
+
+def test_chance_alone_decides_no_more_often_than_the_level_allows() -> None:
+    generator = np.random.default_rng(0)
+    values = {
+        (f"data {number}", model): generator.lognormal(0.0, 0.2, 3).tolist()
+        for number in range(400)
+        for model in ("vit", "resnet")
+    }
+    found = judge([SMOOTHER], Results(rows_of("topolip", values)))
+    assert np.mean([verdict.verdict != "undecided" for verdict in found]) <= 0.06
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [("positive", "holds"), ("negative", "does not hold")])
+def test_a_correlation_holds_on_the_claimed_side(sign: Any, verdict: str) -> None:
+    x, y = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0, 3.0, 2.0, 4.0, 5.0, 7.0, 6.0]
+    found = correlated(x, y, Claim("They go together.", correlation=("topolip", "speed_mean"), sign=sign))
+    assert found.verdict == verdict
+    assert found.effect == pytest.approx(spearmanr(x, y).statistic)
+    assert 0 < found.low < found.effect < found.high
+    assert (found.unit, found.runs) == ("rho", 7)
+    assert found.first == "topolip 4 ± 2.2 (7 runs)"
+    assert found.reason.startswith("7 runs of 1 model: the 95 % interval of rho")
+
+
+def test_turning_one_side_around_turns_the_correlation_around() -> None:
+    x, y = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0, 3.0, 2.0, 4.0, 5.0, 7.0, 6.0]
+    claim = Claim("They oppose.", correlation=("topolip", "speed_mean"), sign="negative")
+    there, back = correlated(x, y), correlated(x, [1 / value for value in y], claim)
+    assert (there.verdict, back.verdict) == ("holds", "holds")
+    assert (back.effect, back.low, back.high) == pytest.approx((-there.effect, -there.high, -there.low))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "reason"),
+    [
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "3 runs of 1 model: there are fewer than 4 runs"),
+        ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], "5 runs of 1 model: every run has the same topolip"),
+        ([1.0], [math.nan], "0 runs of 0 models: topolip and speed_mean were not measured in the same runs; 1 run"),
+        ([1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.0], "4 runs of 1 model: the 95 % interval of rho"),
+    ],
+)
+def test_an_open_correlation_says_why(x: list[float], y: list[float], reason: str) -> None:
+    found = correlated(x, y)
+    assert found.verdict == "undecided"
+    assert found.reason.startswith(reason)
+
+
+def test_every_claim_meets_every_data_set_and_a_correlation_all_of_them_together() -> None:
+    values = {(data, model): [1.0, 2.0, 3.0] for data in ("digits", "images") for model in ("vit", "resnet")}
+    found = judge([TOGETHER, SMOOTHER], Results(rows_of("topolip", values) + rows_of("speed_mean", values)))
+    assert [(verdict.claim, verdict.data, verdict.runs) for verdict in found] == [
+        (TOGETHER, "digits", 6),
+        (TOGETHER, "images", 6),
+        (TOGETHER, "all", 12),
+        (SMOOTHER, "digits", 6),
+        (SMOOTHER, "images", 6),
+    ]
+
+
+def test_a_data_set_called_all_keeps_its_own_verdict() -> None:
+    values = {(data, "vit"): [1.0, 2.0, 3.0, 4.0] for data in ("all", "digits")}
+    found = judge([TOGETHER], Results(rows_of("topolip", values) + rows_of("speed_mean", values)))
+    assert [(verdict.data, verdict.runs) for verdict in found] == [("all", 4), ("digits", 4), ("all", 8)]
+
+
+def test_no_claims_and_no_runs_give_no_verdicts() -> None:
+    assert judge([SMOOTHER], Results([])) == []
+    assert judge([], Results(rows_of("topolip", {("digits", "vit"): [1.0]}))) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"says": " "}, "`says` must be the claim in words"),
+        ({}, "either `summary`, `lower` and `higher`, or `correlation`, got neither"),
+        ({"lower": "a", "correlation": ("topolip", "accuracy")}, "got both"),
+        ({"summary": "topolip", "lower": "a"}, "lacks `higher`"),
+        ({"lower": "a"}, "lacks `summary` and `higher`"),
+        ({"summary": "topolib", "lower": "a", "higher": "b"}, "got 'topolib'; did you mean 'topolip'"),
+        ({"summary": "???", "lower": "a", "higher": "b"}, r"take one of \['accuracy', 'attack_drop'"),
+        ({"summary": "topolip", "lower": "a", "higher": "a"}, "must be different models, got 'a' twice"),
+        ({"summary": "topolip", "lower": "a", "higher": "b", "sign": "negative"}, "swap the models"),
+        ({"correlation": ("topolip", "acuracy")}, "`correlation` must name a summary, got 'acuracy'"),
+        ({"correlation": ("topolip", "topolip")}, "two different names"),
+        ({"correlation": ("topolip",)}, "two different names"),
+        ({"correlation": "ab"}, "two different names"),
+        ({"correlation": ("topolip", "accuracy"), "sign": "up"}, r"`sign` must be one of .* got 'up'"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_raises(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Claim(**{"says": "Something.", **arguments})
+
+
+def test_claims_survive_json() -> None:
+    claims = [SMOOTHER, TOGETHER, Claim("So it is.", correlation=("parameters", "topolip"), sign="negative")]
+    assert claims_of(json.loads(json.dumps([asdict(claim) for claim in claims]))) == claims
+
+
+@pytest.mark.parametrize("entry", [{"summary": "topolip"}, {"says": "So.", "higer": "a"}, "So it is."])
+def test_entries_that_are_no_claims_raise(entry: Any) -> None:
+    with pytest.raises(ValueError, match="Every entry of `claims` must have `says`"):
+        claims_of([entry])
+
+
+def test_claims_are_read_from_yaml_by_jsonargparse() -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--claims", type=list[Claim])
+    parsed = parser.parse_string(
+        "claims:\n"
+        "  - {says: The ViT is smoother., summary: topolip, lower: vit, higher: resnet}\n"
+        "  - says: They go together.\n"
+        "    correlation: [topolip, speed_mean]\n"
+    )
+    assert parser.instantiate_classes(parsed).claims == [SMOOTHER, TOGETHER]
