@@ -4,8 +4,8 @@
     python benchmarks/analysis.py --sizes 256 --repeats 9
     python benchmarks/analysis.py --short               n = 64, 128, 256, writes nothing
 
-The network is a residual one of 12 blocks on digits, before training, the norms of its blocks at scale 1. `analyze` runs
-with its defaults, noise band included; the model's own forward is measured apart and taken off. The rivals are in
+The network is a residual one of 12 blocks on digits, before training, the norms of its blocks at scale 1. `analyze`
+runs with its defaults, noise band included; the model's own forward is measured apart and taken off. The rivals are in
 `distances.py`.
 """
 
