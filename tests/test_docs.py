@@ -100,6 +100,11 @@ def test_every_size_of_a_study_is_a_study(recipe: Path, size: str, tmp_path: Pat
                 assert make_model(model, data, 0).num_classes == 10
 
 
+@pytest.mark.parametrize("folder", sorted((ROOT / "docs" / "results").glob("*/")), ids=lambda folder: folder.name)
+def test_the_page_of_results_says_what_the_results_say(folder: Path) -> None:
+    assert claims_table(folder) in (ROOT / "docs" / "results" / "README.md").read_text()
+
+
 class FakeCIFAR10:
     """Images of the official shape, for a machine that has not got them."""
 

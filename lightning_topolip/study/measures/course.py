@@ -14,7 +14,7 @@ from lightning_topolip.probe import move_batch, run_model, samples_in, take_prob
 from lightning_topolip.settings import Settings
 from lightning_topolip.smoothness import INPUT, SmoothnessReport, smoothness_report
 from lightning_topolip.study.config import StudyConfig
-from lightning_topolip.study.measures.geometry import Matrices, coverings, geometry, pairwise
+from lightning_topolip.study.measures.geometry import Matrices, coverings, geometry, stretches
 from lightning_topolip.study.measures.lipschitz import lipschitz
 from lightning_topolip.study.measures.measured import Measured
 from lightning_topolip.study.measures.robustness import accuracies, perturbations, validation_accuracy
@@ -62,7 +62,7 @@ def measure_course(
         snapshot.load_into(model)
         last = number == len(snapshots)
         report, distances = bench.analysis(bench.probe, bench.settings)
-        steps: list[Iterable[Measured]] = [smoothness(report), geometry(distances), pairwise(distances)]
+        steps: list[Iterable[Measured]] = [smoothness(report), geometry(report), stretches(report, distances)]
         if previous is not None:
             steps.append(movement(previous[1], report, snapshot.epochs - previous[0]))
         steps.append(validation_accuracy(model, *bench.validation))
@@ -84,7 +84,9 @@ class _Bench:
     def __init__(self, model: LightningModule, data: LightningDataModule, config: StudyConfig) -> None:
         chosen, options = config.smoothness, config.robustness
         self.model, self.config = model, config
-        self.settings = Settings(reduction=chosen.reduction, engine=chosen.engine, noise_splits=chosen.noise_splits)
+        self.settings = Settings(
+            reduction=chosen.reduction, engine=chosen.engine, noise_splits=chosen.noise_splits, geometry=True
+        )
         self.probe, self.labels = self._on_device(take_probe(data.val_dataloader(), chosen.probe_size))
         self.validation = self._on_device(take_probe(data.val_dataloader(), options.validation_images))
         self.test = self._on_device(take_probe(data.test_dataloader(), options.images))
@@ -104,7 +106,7 @@ class _Bench:
 
     def robustness(self) -> Iterator[Measured]:
         """Measure accuracies, the perturbation axis and the size of the network."""
-        options, quiet = self.config.robustness, replace(self.settings, noise_splits=0)
+        options, quiet = self.config.robustness, replace(self.settings, noise_splits=0, geometry=False)
         yield from accuracies(self.model, *self.test, options)
         yield from perturbations(
             self.model, self.probe, self.labels, options, lambda probe: self.analysis(probe, quiet)[0]

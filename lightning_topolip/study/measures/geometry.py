@@ -1,4 +1,4 @@
-"""Geometry of every layer, and the pairwise Lipschitz constants, from the distance matrices alone."""
+"""Geometry of every layer, and how far the steps between them stretch, from the distance matrices alone."""
 
 from __future__ import annotations
 
@@ -8,33 +8,28 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from lightning_topolip.geometry import (
-    covering_dimension,
-    covering_numbers,
-    participation_ratio,
-    total_variance,
-    two_nn_dimension,
-)
-from lightning_topolip.lipschitz import pairwise_lipschitz
-from lightning_topolip.smoothness import INPUT
+from lightning_topolip.geometry import covering_numbers
+from lightning_topolip.pairwise import pairwise_lipschitz
+from lightning_topolip.smoothness import INPUT, SmoothnessReport
 from lightning_topolip.study.measures.measured import Measured
 
 Matrices = Mapping[str, npt.NDArray[np.float32]]
 
 
-def geometry(distances: Matrices) -> Iterator[Measured]:
+def geometry(report: SmoothnessReport) -> Iterator[Measured]:
     """Give variance and dimensions of every layer.
 
     Args:
-        distances: Distance matrix by layer, in the order of execution.
+        report: An analysis with its geometry.
 
     Yields:
         ``total_variance``, ``two_nn_dimension``, ``participation_ratio``, ``covering_dimension``.
     """
-    functions = (total_variance, two_nn_dimension, participation_ratio, covering_dimension)
-    for layer, matrix in distances.items():
-        for function in functions:
-            yield Measured(function.__name__, function(matrix), "", layer)
+    for layer, found in report.geometry.items():
+        yield Measured("total_variance", found.total_variance, "", layer)
+        yield Measured("two_nn_dimension", found.two_nn_dimension, "", layer)
+        yield Measured("participation_ratio", found.participation_ratio, "", layer)
+        yield Measured("covering_dimension", found.covering_dimension, "", layer)
 
 
 def coverings(distances: Matrices) -> Iterator[Measured]:
@@ -53,20 +48,19 @@ def coverings(distances: Matrices) -> Iterator[Measured]:
             yield Measured("packing_number", lower, "", layer, "", radius)
 
 
-def pairwise(distances: Matrices) -> Iterator[Measured]:
+def stretches(report: SmoothnessReport, distances: Matrices) -> Iterator[Measured]:
     """Give lower bounds on the Lipschitz constants between the layers.
 
     Args:
+        report: An analysis with its geometry.
         distances: Distance matrix by layer, in the order of execution.
 
     Yields:
-        ``pairwise_lipschitz`` of every step, and from the input to every layer where the input was measured.
+        ``pairwise_lipschitz`` of every step, and from the input to every layer.
     """
-    layers = list(distances)
-    for before, after in itertools.pairwise(layers):
-        yield Measured(
-            "pairwise_lipschitz", pairwise_lipschitz(distances[before], distances[after]).value, "step", after
-        )
-    for after in layers[1:] if layers[:1] == [INPUT] else ():
-        value = pairwise_lipschitz(distances[INPUT], distances[after]).value
-        yield Measured("pairwise_lipschitz", value, "from input", after)
+    for before, after in itertools.pairwise(distances):
+        value = pairwise_lipschitz(distances[before], distances[after]).value
+        yield Measured("pairwise_lipschitz", value, "step", after)
+    for layer, found in report.geometry.items():
+        if layer != INPUT:
+            yield Measured("pairwise_lipschitz", found.pairwise_lipschitz, "from input", layer)

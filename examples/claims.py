@@ -1,0 +1,49 @@
+"""Print what became of every claim of finished studies, as Markdown.
+
+python examples/claims.py runs/vit_vs_resnet_short ...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_topolip.study.claims import Verdict, claims_of, judge
+from lightning_topolip.study.results import Results
+
+
+def claims_table(folder: Path) -> str:
+    """The verdicts on the claims of one study."""
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    verdicts = judge(claims_of(about["claims"]), Results.read(folder / "results.csv"))
+    rows = ["| claim | data | verdict | effect, 95 % interval | the numbers |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*rows, *(f"| {' | '.join(cells(verdict))} |" for verdict in verdicts)])
+
+
+def cells(verdict: Verdict) -> tuple[str, ...]:
+    """A verdict, cell by cell."""
+    claim = verdict.claim
+    effect = (
+        f"{'/'.join(claim.correlation)}, rho"
+        if claim.correlation
+        else f"{claim.lower} {_SIGN[verdict.unit]} {claim.higher}"
+    )
+    interval = f"{effect} = {verdict.effect:.3g} [{verdict.low:.3g}, {verdict.high:.3g}]"
+    numbers = f"{verdict.runs} runs" if claim.correlation else f"{verdict.first}; {verdict.second}"
+    return claim.says, verdict.data, f"**{verdict.verdict}**", interval, numbers
+
+
+_SIGN = {"ratio": "/", "difference": "-", "rho": ""}
+
+
+def main(folders: Sequence[str]) -> None:
+    """Print one table a study."""
+    for folder in map(Path, folders):
+        title = json.loads((folder / "about.json").read_text(encoding="utf-8"))["title"]
+        print(f"### {title}\n\n{claims_table(folder)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
