@@ -56,12 +56,15 @@ def lines(
         axes.axhline(reference[0], color=FAINT, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
             reference[1],
-            (0.01, reference[0]),
-            (0, 2),
+            (0.99, reference[0]),
+            (0, 3),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             fontsize=7.5,
             color=FAINT,
+            ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            zorder=5,
         )
     if share:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
