@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -100,8 +101,13 @@ def test_every_size_of_a_study_is_a_study(recipe: Path, size: str, tmp_path: Pat
                 assert make_model(model, data, 0).num_classes == 10
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "docs" / "results").glob("*/")), ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder",
+    sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/results.csv")),
+    ids=lambda folder: folder.name,
+)
 def test_the_page_of_results_says_what_the_results_say(folder: Path) -> None:
+    claims_table = runpy.run_path(str(ROOT / "examples" / "claims.py"))["claims_table"]
     assert claims_table(folder) in (ROOT / "docs" / "results" / "README.md").read_text()
 
 

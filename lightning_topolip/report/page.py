@@ -60,7 +60,7 @@ def render(source: Source) -> str:
         The whole page.
     """
     environment = Environment(
-        loader=PackageLoader("lightning_topolip.report", "page"),
+        loader=PackageLoader("lightning_topolip.report", "layout"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
