@@ -104,7 +104,7 @@ def main() -> None:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))
-    Console().print(table)
+    Console(width=120).print(table)
     if options.short:
         return
     found = {

@@ -1,0 +1,109 @@
+"""What a training step loses while persistence runs beside it, in a thread and in a process.
+
+    python benchmarks/thread_or_process.py              half a minute
+
+A small network is trained on one thread, alone and beside an endless analysis of 256 random points. Where the analysis
+holds the interpreter's lock, steps wait for it whatever the number of cores.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from lightning_topolip import distance_matrix, persistence_diagrams
+from lightning_topolip.models import ResNetClassifier
+from lightning_topolip.workers import Workers
+
+POINTS, SECONDS = 256, 10.0
+COLUMNS = ("median", "slowest of 100", "slowest")
+
+
+@contextmanager
+def alone(matrix: np.ndarray) -> Iterator[None]:
+    """Nothing runs beside the training."""
+    yield
+
+
+@contextmanager
+def thread(matrix: np.ndarray) -> Iterator[None]:
+    """One diagram after the other in a thread of this process."""
+    over = threading.Event()
+
+    def analyse() -> None:
+        while not over.is_set():
+            persistence_diagrams(matrix)
+
+    worker = threading.Thread(target=analyse)
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join()
+
+
+@contextmanager
+def process(matrix: np.ndarray) -> Iterator[None]:
+    """The same in a process, as under `background=True`."""
+    workers = Workers(1, niceness=19)
+    workers.submit(persistence_diagrams, matrix).result()
+    for _ in range(10_000):
+        workers.submit(persistence_diagrams, matrix)
+    try:
+        yield
+    finally:
+        workers.stop()
+
+
+def step_seconds(beside: Callable[..., object], matrix: np.ndarray) -> np.ndarray:
+    """Seconds of every training step while something runs beside it."""
+    torch.manual_seed(0)
+    model = ResNetClassifier(size="micro")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    images, labels = torch.rand(16, 3, 32, 32), torch.arange(16) % 10
+    marks = [time.perf_counter()]
+    with beside(matrix):
+        while marks[-1] - marks[0] < SECONDS:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            marks.append(time.perf_counter())
+    return np.array([end - begin for begin, end in itertools.pairwise(marks)])[1:]
+
+
+def main() -> None:
+    """Measure and print."""
+    torch.set_num_threads(1)
+    matrix = distance_matrix(torch.randn(POINTS, 128, generator=torch.Generator().manual_seed(0))).numpy()
+    table = Table(
+        title=f"Milliseconds of a training step beside persistence of {POINTS} points, {os.cpu_count()} cores"
+    )
+    for column in ("beside", *COLUMNS):
+        table.add_column(column, justify="right")
+    rows = {}
+    for beside in (alone, thread, process):
+        quantiles = np.quantile(1000 * step_seconds(beside, matrix), (0.5, 0.99, 1.0)).tolist()
+        rows[beside.__name__] = dict(zip(COLUMNS, quantiles, strict=True))
+        table.add_row(beside.__name__, *(f"{value:.1f}" for value in quantiles))
+    Console(width=100).print(table)
+    about = {"cores": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")}
+    output = Path(__file__).with_suffix(".json")
+    output.write_text(json.dumps({"about": about, "milliseconds of a step": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
