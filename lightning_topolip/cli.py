@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -175,7 +176,11 @@ def study_command(
             begin=begin,
         )
     report = write_report(folder)
+    failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]
     console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
+    if failed:
+        names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
+        sys.exit(f"topolip study: {len(failed)} runs failed and are not in the results: {names}")
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {"analyze": analyze_command, "study": study_command}

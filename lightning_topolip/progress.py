@@ -33,7 +33,7 @@ def progress_bars(console: Console) -> Iterator[Callable[[Sequence[Run]], Report
                 task = tasks[number]
                 if not progress.tasks[task].started:
                     progress.start_task(task)
-                over = stage == "measuring" and done == total
+                over = stage in ("measuring", "failed") and done == total
                 progress.update(
                     task, description=f"{runs[number].name}: {stage}", completed=done, total=total, visible=not over
                 )

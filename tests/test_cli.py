@@ -107,3 +107,14 @@ def test_json_is_strict_and_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(path, {"bad": object()})
     assert json.loads(path.read_text())["curve"] == [1.0, None]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_study_ends_with_an_error_where_a_run_failed(tmp_path: Path) -> None:
+    recipe = tmp_path / "broken.yaml"
+    recipe.write_text(
+        "title: Broken\nquestion: Is it said?\n"
+        "models: {nothing: {class_path: lightning_topolip.models.Nothing}}\n"
+        "data: {digits: {class_path: lightning_topolip.data.DigitsDataModule}}\n"
+    )
+    with pytest.raises(SystemExit, match=r"1 runs failed.*nothing on digits, seed 0.*class_path"):
+        main(["study", "--config", str(recipe), "--workers", "0", "--output", str(tmp_path / "out")])

@@ -85,7 +85,7 @@ def test_every_study_runs(recipe: Path, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "about.json").read_text())
     assert [run["failure"] for run in about["runs"]] == [None] * len(about["runs"])
     report = (tmp_path / "report.html").read_text()
-    assert all(html.escape(claim["says"], quote=False) in html.unescape(report) for claim in about["claims"])
+    assert all(claim["says"] in html.unescape(report) for claim in about["claims"])
 
 
 @pytest.mark.parametrize("recipe", STUDIES, ids=lambda path: path.stem)

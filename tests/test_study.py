@@ -91,7 +91,9 @@ def test_processes_write_the_same_file(study, tmp_path):
 def test_what_is_finished_is_not_done_again(study, tmp_path):
     folder, results = study
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
-    again = run_study(tiny_study(), folder)
+    told = []
+    again = run_study(tiny_study(), folder, begin=lambda runs: lambda *done: told.append(done))
+    assert told == [(0, "measuring", 1, 1), (1, "measuring", 1, 1)]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.rows == results.rows
 
@@ -151,7 +153,9 @@ def test_a_folder_of_checkpoints_gives_the_curves_that_training_logged(tmp_path)
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path):
     broken = Choice("lightning_topolip.models.ViTClassifier", {"size": "micro", "patch_size": 5})
-    results = run_study(tiny_study(models={"broken": broken, "convolution": CONVOLUTION}), tmp_path)
+    study, told = tiny_study(models={"broken": broken, "convolution": CONVOLUTION}), []
+    results = run_study(study, tmp_path, begin=lambda runs: lambda *done: told.append(done))
+    assert told[0] == (0, "failed", 1, 1)
     assert results.unique("model") == ["convolution"]
     first, second = json.loads((tmp_path / "about.json").read_text())["runs"]
     assert "patch_size" in first["failure"]

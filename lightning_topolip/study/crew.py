@@ -77,6 +77,7 @@ def _attempt(job: Job, device: str, tell: Callable[[str, int, int], None]) -> st
     try:
         job.do(device, tell)
     except Exception as error:
+        tell("failed", 1, 1)
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
     return None

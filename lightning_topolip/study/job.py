@@ -25,7 +25,7 @@ from lightning_topolip.study.snapshots import Snapshot, snapshots_in
 from lightning_topolip.study.training import train
 
 Tell = Callable[[str, int, int], None]
-"""Called with a stage, ``"training"`` or ``"measuring"``, and the number of its parts done and of all."""
+"""Called with a stage, ``"training"``, ``"measuring"`` or ``"failed"``, and the number of its parts done and of all."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Job:
             tell: Called as the work goes on.
         """
         if self.finished():
+            tell("measuring", 1, 1)
             return
         run, config = self.run, self.config
         with _threads(config.training.threads), _noted() as caught:

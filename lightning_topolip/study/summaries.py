@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lightning_topolip.local_constants import NETWORK
 from lightning_topolip.study.results import Results, Row
 
 Comparison = Literal["ratio", "difference"]
@@ -17,7 +18,6 @@ Mean = Callable[[Iterable[float]], float]
 HEADLINE = "scaled W2"
 RAW = "raw W2"
 COVER_RADIUS = 0.5
-NETWORK = "<network>"
 ATTACKS = ("fgsm", "pgd")
 _UNPERTURBED = ("clean", "validation")
 _DECIMALS = 12  # shares of a few thousand images that are equal must come out equal, to be ties for a rank correlation

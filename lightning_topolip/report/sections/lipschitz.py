@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from lightning_topolip.layers import short_names
+from lightning_topolip.local_constants import NETWORK
 from lightning_topolip.report.figures.bounds import bounds
 from lightning_topolip.report.formats import number
 from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.lipschitz import lipschitz_table
-from lightning_topolip.study.summaries import NETWORK
 
 _INTRO = (
     "How much a small change of the input can change the output at most. Lower bounds come from images of the probe, "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from lightning_topolip.local_constants import NETWORK
 from lightning_topolip.report.formats import MISSING, over_seeds
 from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
 from lightning_topolip.smoothness import INPUT
-from lightning_topolip.study.summaries import NETWORK
 
 
 def lipschitz_table(source: Source) -> Table | None:

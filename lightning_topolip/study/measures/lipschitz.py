@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from lightning_topolip.lipschitz import OUTPUT, layer_bounds, layer_lipschitz
+from lightning_topolip.local_constants import NETWORK
 from lightning_topolip.smoothness import INPUT
 from lightning_topolip.study.measures.measured import Measured
-
-NETWORK = "<network>"
 
 
 def lipschitz(model: nn.Module, images: Tensor, layers: Sequence[str], tolerance: float) -> Iterator[Measured]:
