@@ -1,10 +1,7 @@
-"""Trained models from files and names, and results into files, without executing or losing anything."""
+"""Trained models from files and names, without executing anything in them."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import pickle
 from pathlib import Path
 from typing import Any, cast
@@ -82,30 +79,6 @@ class Normalised(nn.Module):
         """Map pixels in [0, 1], shape ``(n, C, H, W)``, to what the network gives."""
         output: Tensor = self.network((images - self.mean) / self.std)
         return output
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: Where to; its folder is made.
-        values: What `json.dumps` takes; what is not a finite number becomes null.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(_strict(values), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _strict(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {key: _strict(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [_strict(value) for value in values]
-    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def _from_checkpoint(path: Path) -> ImageClassifier:

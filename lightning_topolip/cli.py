@@ -16,9 +16,10 @@ from rich.console import Console
 
 from lightning_topolip import data as _data  # noqa: F401  so that its classes can be named without their path
 from lightning_topolip.analysis import analyze
-from lightning_topolip.checkpoints import load_model, write_json
+from lightning_topolip.checkpoints import load_model
 from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine
+from lightning_topolip.files import write_json
 from lightning_topolip.probe import take_probe
 from lightning_topolip.progress import progress_bars
 from lightning_topolip.report import write_report

@@ -1,14 +1,13 @@
 """The command `topolip`: a short fit, its checkpoint analysed, and what wrong arguments say."""
 
 import json
-import math
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from lightning_topolip.checkpoints import load_model, write_json
+from lightning_topolip.checkpoints import load_model
 from lightning_topolip.cli import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -97,16 +96,6 @@ def test_timm_models_are_normalised_as_they_were_trained() -> None:
         expected = model.network((images - model.mean) / model.std)  # type: ignore[operator]
         assert torch.equal(model(images), expected)
     assert model.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])  # type: ignore[operator, union-attr]
-
-
-def test_json_is_strict_and_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "numbers.json"
-    write_json(path, {"score": math.nan, "curve": [1.0, math.inf]})
-    assert json.loads(path.read_text()) == {"score": None, "curve": [1.0, None]}
-    with pytest.raises(TypeError):
-        write_json(path, {"bad": object()})
-    assert json.loads(path.read_text())["curve"] == [1.0, None]
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_study_ends_with_an_error_where_a_run_failed(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import style
 
+from lightning_topolip.files import whole_file
 from lightning_topolip.report.images import data_uri
 from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
@@ -41,12 +41,8 @@ def write_report(folder: Path) -> Path:
     """
     page = render(Source.read(Path(folder)))
     path = Path(folder) / _NAME
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(page)
     return path
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lightning_topolip.checkpoints import write_json
+from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.crew import Report, work
 from lightning_topolip.study.job import Job, stamp_of

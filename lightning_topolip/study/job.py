@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from lightning_topolip.checkpoints import write_json
+from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.measures import measure_course
 from lightning_topolip.study.results import Results, Row
