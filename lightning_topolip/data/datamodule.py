@@ -109,6 +109,17 @@ class ImageDataModule(LightningDataModule):
             generator=self._generators[stage],
         )
 
+    def _divide(self, images: Tensor, labels: Tensor, held_out: float, padding: int) -> dict[str, LabelledImages]:
+        """Give the three sets of images in memory; `held_out` is the share for validation, and again for testing."""
+        order = mixed_order(labels, self._generators["split"])
+        held = round(held_out * len(labels))
+        kept = self._keep_subset(order[2 * held :], labels)
+        return {
+            "train": LabelledImages(images, labels, kept, seed=self.seed, padding=padding),
+            "val": LabelledImages(images, labels, order[:held]),
+            "test": LabelledImages(images, labels, order[held : 2 * held]),
+        }
+
     def _keep_subset(self, chosen: Tensor, labels: Tensor) -> Tensor:
         """Give the indices in `chosen`, or as many as `subset` says, balanced over the classes."""
         if self.subset is None:

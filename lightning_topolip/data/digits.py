@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from lightning_topolip.data.datamodule import ImageDataModule
-from lightning_topolip.data.images import LabelledImages, mixed_order
+from lightning_topolip.data.images import digit_shape
 
 __all__ = ["DigitsDataModule"]
 
@@ -47,13 +47,8 @@ class DigitsDataModule(ImageDataModule):
     ) -> None:
         """Check the arguments."""
         super().__init__(batch_size, num_workers, seed, subset)
-        if image_size < 8 or channels < 1:
-            raise ValueError(
-                f"image_size must be at least 8 pixels and channels at least 1; got {image_size} and "
-                f"{channels}. Give for example 32 and 3."
-            )
         self.augment = augment
-        self.image_shape = (channels, image_size, image_size)
+        self.image_shape = digit_shape(channels, image_size)
 
     def setup(self, stage: str) -> None:
         """Enlarge and split the images."""
@@ -66,11 +61,4 @@ class DigitsDataModule(ImageDataModule):
         images = interpolate(small, size=self.image_shape[1:], mode="bilinear").clamp(0, 1)
         images = images.expand(-1, self.image_shape[0], -1, -1)
         labels = torch.from_numpy(digits.target).long()
-        order = mixed_order(labels, self._generators["split"])
-        held = round(0.2 * len(labels))
-        kept = self._keep_subset(order[2 * held :], labels)
-        self._sets = {
-            "train": LabelledImages(images, labels, kept, seed=self.seed, padding=2 if self.augment else 0),
-            "val": LabelledImages(images, labels, order[:held]),
-            "test": LabelledImages(images, labels, order[held : 2 * held]),
-        }
+        self._sets = self._divide(images, labels, held_out=0.2, padding=2 if self.augment else 0)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, get_worker_info
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
-__all__ = ["ImageFiles", "LabelledImages", "list_images", "mixed_order"]
+__all__ = ["ImageFiles", "LabelledImages", "digit_shape", "list_images", "mixed_order"]
 
 
 class ImageSource(Protocol):
@@ -28,8 +28,7 @@ class ImageFiles:
     Args:
         paths: The files.
         size: Height and width in pixels; an image of another size is resized (shorter side, bilinear) and
-            cropped
-            to its centre.
+            cropped to its centre.
 
     Example:
         >>> import tempfile
@@ -186,3 +185,21 @@ def list_images(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], T
         paths += found
         labels += [label] * len(found)
     return paths, torch.tensor(labels)
+
+
+def digit_shape(channels: int, image_size: int) -> tuple[int, int, int]:
+    """Give the shape of an enlarged grey image, (channels, height, width).
+
+    Args:
+        channels: Copies of the grey channel.
+        image_size: Height and width in pixels.
+
+    Raises:
+        ValueError: There is no channel, or too few pixels to tell digits apart.
+    """
+    if image_size < 8 or channels < 1:
+        raise ValueError(
+            f"image_size must be at least 8 pixels and channels at least 1; got {image_size} and "
+            f"{channels}. Give for example 32 and 3."
+        )
+    return channels, image_size, image_size

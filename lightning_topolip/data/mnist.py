@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from lightning_topolip.data.datamodule import ImageDataModule
-from lightning_topolip.data.images import LabelledImages, mixed_order
+from lightning_topolip.data.images import digit_shape
 
 __all__ = ["MNISTDataModule"]
 
@@ -53,13 +53,8 @@ class MNISTDataModule(ImageDataModule):
     ) -> None:
         """Check the arguments."""
         super().__init__(batch_size, num_workers, seed, subset)
-        if image_size < 8 or channels < 1:
-            raise ValueError(
-                f"image_size must be at least 8 pixels and channels at least 1; got {image_size} and "
-                f"{channels}. Give for example 32 and 3."
-            )
         self.augment = augment
-        self.image_shape = (channels, image_size, image_size)
+        self.image_shape = digit_shape(channels, image_size)
 
     def setup(self, stage: str) -> None:
         """Read, frame and split the images."""
@@ -67,14 +62,7 @@ class MNISTDataModule(ImageDataModule):
             return
         pixels, labels = _read()
         images = _resize(pixels / 255, self.image_shape[1]).expand(-1, self.image_shape[0], -1, -1)
-        order = mixed_order(labels, self._generators["split"])
-        held = round(0.1 * len(labels))
-        kept = self._keep_subset(order[2 * held :], labels)
-        self._sets = {
-            "train": LabelledImages(images, labels, kept, seed=self.seed, padding=2 if self.augment else 0),
-            "val": LabelledImages(images, labels, order[:held]),
-            "test": LabelledImages(images, labels, order[held : 2 * held]),
-        }
+        self._sets = self._divide(images, labels, held_out=0.1, padding=2 if self.augment else 0)
 
 
 def _read() -> tuple[Tensor, Tensor]:
