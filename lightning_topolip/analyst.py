@@ -38,16 +38,6 @@ class _HandedOver:
     local_lipschitz: LocalConstants | None
 
 
-class _Pilot(Pilot):
-    """Counts the local Lipschitz constants too, which take as long for a small probe as for a large one."""
-
-    local_lipschitz_seconds = 0.0
-
-    def cost(self, points: int) -> Cost:
-        cost = super().cost(points)
-        return replace(cost, seconds=cost.seconds + self.local_lipschitz_seconds)
-
-
 class Analyst:
     """Analyses the network of a trainer whenever it is asked to.
 
@@ -216,16 +206,13 @@ class Analyst:
         compile_kernels()
         arguments = (self._layers, self._settings, self._forward_fn)
         points, last = samples_in(probe), self._recorder.history.last
-        pilot = _Pilot(
+        pilot = Pilot(
             lambda n: measure_in_trainer(self._trainer, self._module, take_probe(probe, n), *arguments).distances,
             self._settings,
             points,
             1 if self._background else self._trainer.world_size,
+            beside=lambda: self._own_local_lipschitz(probe, self.names) if self._lipschitz else None,
         )
-        if self._lipschitz:
-            start = time.perf_counter()
-            self._own_local_lipschitz(probe, self.names)
-            pilot.local_lipschitz_seconds = time.perf_counter() - start
         if share and last:
             points = min(points, last.points)
         elif share:

@@ -56,9 +56,17 @@ class Pilot:
         settings: What an analysis computes.
         points: Size of the whole probe.
         ranks: Number of processes that share the layers out.
+        beside: What an analysis does that takes as long for a small probe as for a large one.
     """
 
-    def __init__(self, measure: Callable[[int], Distances], settings: Settings, points: int, ranks: int = 1) -> None:
+    def __init__(
+        self,
+        measure: Callable[[int], Distances],
+        settings: Settings,
+        points: int,
+        ranks: int = 1,
+        beside: Callable[[], object] = lambda: None,
+    ) -> None:
         sizes = [size for size in _PILOT_SIZES if size < points] or [points]
         measure(sizes[0])
         self._settings, self._ranks, self._points = settings, ranks, sizes
@@ -73,6 +81,9 @@ class Pilot:
             smoothness_report(chosen, settings)
             self._forward.append(middle - start)
             self._persistence.append((time.perf_counter() - middle) * self._layers / max(len(chosen), 1))
+        start = time.perf_counter()
+        beside()
+        self._beside = time.perf_counter() - start
 
     def cost(self, points: int) -> Cost:
         """Predict an analysis.
@@ -91,7 +102,7 @@ class Pilot:
         growth = (points // max(subsets, 1) / self._points[-1]) ** exponent
         if subsets:
             growth *= subsets / (1 + 2 * self._settings.noise_splits * 0.5**exponent)
-        seconds = self.forward(points) + self._persistence[-1] * growth / self._ranks
+        seconds = self._beside + self.forward(points) + self._persistence[-1] * growth / self._ranks
         return Cost(self._layers, points, seconds, points**2 * (4 * self._layers + _ENGINE_BYTES))
 
     def forward(self, points: int) -> float:
