@@ -18,7 +18,7 @@ from studies import CONVOLUTION, DIGITS, tiny_study
 from lightning_topolip import TopoLipCallback, analyze
 from lightning_topolip.probe import take_probe
 from lightning_topolip.robustness import evaluate_robustness
-from lightning_topolip.study.config import Choice, Training
+from lightning_topolip.study.config import Choice, Robustness, Training
 from lightning_topolip.study.engine import run_study
 from lightning_topolip.study.results import Results
 from lightning_topolip.study.runs import Run, make_data, make_model
@@ -189,6 +189,40 @@ def test_a_network_that_diverged_is_measured_as_far_as_it_goes(tmp_path):
 def test_a_wrong_model_is_named(choice, message):
     with pytest.raises(ValueError, match=message):
         make_model(choice, make_data(DIGITS, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"corruptions": ["rain"]}, r"`corruptions` must hold values out of \['gaussian_noise', .* got \['rain'\]"),
+        ({"severities": [0, 5]}, r"`severities` .* \[1, 2, 3, 4, 5\], got \[0\]"),
+        ({"attacks": ["cw"]}, r"`attacks` .* \['fgsm', 'pgd', 'autoattack'\], got \['cw'\]"),
+        ({"paths": {"fgsm": [1]}}, r"`paths` .* 'pgd'\], got \['fgsm'\]"),
+    ],
+)
+def test_a_perturbation_that_there_is_not_is_refused_before_training(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Robustness(**wrong)
+
+
+def test_autoattack_without_its_package_is_refused_before_training(monkeypatch):
+    monkeypatch.setattr("lightning_topolip.study.config.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"`attacks` .* pip install 'lightning_topolip\[autoattack\]'"):
+        Robustness(attacks=["fgsm", "autoattack"])
+
+
+@pytest.mark.slow
+def test_autoattack_is_measured_where_it_is_asked_for(tmp_path):
+    pytest.importorskip("pyautoattack")
+    config = tiny_study(models={"convolution": CONVOLUTION}, training=Training(epochs=1))
+    config = replace(config, robustness=replace(config.robustness, images=6, attacks=["pgd", "autoattack"]))
+    results = run_study(config, tmp_path)
+    fgsm, pgd, strongest = (
+        results.where(quantity="accuracy", condition=name).values().tolist() for name in ("fgsm", "pgd", "autoattack")
+    )
+    assert not fgsm
+    assert len(pgd) == len(strongest) == 1
+    assert strongest <= pgd
 
 
 def test_seeds_share_split_and_probe_but_not_order():

@@ -193,9 +193,17 @@ def test_an_accuracy_that_failed_is_not_averaged_away() -> None:
     assert math.isnan(found["corruption_drop"])
 
 
-def test_one_attack_alone_is_not_the_mean_of_both() -> None:
-    found = summarise([accuracy("clean", 0.0, 0.9), accuracy("fgsm", 2.0, 0.5)])
-    assert found["fgsm_drop"] == pytest.approx(0.4)
+def test_attacks_are_averaged_over_those_that_were_made() -> None:
+    cells = [accuracy("clean", 0.0, 0.9), accuracy("fgsm", 2.0, 0.5)]
+    assert summarise(cells)["attack_drop"] == pytest.approx(0.4)
+    stronger = [*cells, accuracy("pgd", 2.0, 0.3), accuracy("autoattack", 2.0, 0.1)]
+    assert summarise(stronger)["autoattack_drop"] == pytest.approx(0.8)
+    assert summarise(stronger)["attack_drop"] == pytest.approx(0.6)
+    assert math.isnan(summarise(stronger)["corruption_drop"])
+
+
+def test_an_attack_that_failed_is_not_averaged_away() -> None:
+    found = summarise([accuracy("clean", 0.0, 0.9), accuracy("fgsm", 2.0, 0.5), accuracy("pgd", 2.0, math.nan)])
     assert math.isnan(found["attack_drop"])
 
 

@@ -12,6 +12,7 @@ MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 RHO = "\N{GREEK SMALL LETTER RHO}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
+_ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -117,3 +118,19 @@ def listed(names: Sequence[object]) -> str:
     """
     texts = [str(name) for name in names]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def condition_name(condition: str) -> str:
+    """Write what images went through.
+
+    Args:
+        condition: As in the table.
+
+    Returns:
+        Text.
+
+    Example:
+        >>> condition_name("pgd"), condition_name("gaussian_noise")
+        ('PGD', 'gaussian noise')
+    """
+    return _ATTACKS.get(condition, condition.replace("_", " "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine
 from lightning_topolip.robustness import CORRUPTIONS, SEVERITIES
 from lightning_topolip.study.claims import Claim
+from lightning_topolip.study.summaries import ATTACKS
 
 SIZES = "sizes"
 IMAGES = "{images}"
@@ -104,7 +106,8 @@ class Robustness:
         validation_images: Validation images for the accuracy of every snapshot.
         corruptions: Names out of `CORRUPTIONS`.
         severities: Out of 1 to 5.
-        epsilons: Radii of FGSM and PGD in 255ths of the pixel range.
+        attacks: Out of ``"fgsm"``, ``"pgd"`` and ``"autoattack"``, which is slow and needs the package pyautoattack.
+        epsilons: Radii of the attacks in 255ths of the pixel range.
         pgd_steps: Steps of PGD.
         paths: Strengths of each perturbation of the probe: ``"noise"`` (standard deviation in pixel units),
             corruptions (severities) and ``"pgd"`` (255ths).
@@ -114,11 +117,29 @@ class Robustness:
     validation_images: int = 1000
     corruptions: list[str] = field(default_factory=lambda: list(CORRUPTIONS))
     severities: list[int] = field(default_factory=lambda: list(SEVERITIES))
+    attacks: list[str] = field(default_factory=lambda: ["fgsm", "pgd"])
     epsilons: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0, 4.0, 8.0])
     pgd_steps: int = 10
     paths: dict[str, list[float]] = field(
         default_factory=lambda: {"noise": [0.04, 0.08, 0.16], "fog": [1, 3, 5], "pgd": [1, 2, 4, 8]}
     )
+
+    def __post_init__(self) -> None:
+        """Check what would otherwise only show when the first network is trained."""
+        for argument, known in (
+            ("corruptions", CORRUPTIONS),
+            ("severities", SEVERITIES),
+            ("attacks", ATTACKS),
+            ("paths", ("noise", *CORRUPTIONS, "pgd")),
+        ):
+            odd = [value for value in getattr(self, argument) if value not in known]
+            if odd:
+                raise ValueError(f"Argument `{argument}` must hold values out of {list(known)}, got {odd}.")
+        if "autoattack" in self.attacks and find_spec("pyautoattack") is None:
+            raise ValueError(
+                "Argument `attacks` may hold 'autoattack' only where the package pyautoattack is installed; "
+                "pip install 'lightning_topolip[autoattack]', or leave it out."
+            )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ Mean = Callable[[Iterable[float]], float]
 HEADLINE = "scaled W2"
 RAW = "raw W2"
 COVER_RADIUS = 0.5
-ATTACKS = ("fgsm", "pgd")
+ATTACKS = ("fgsm", "pgd", "autoattack")
 _UNPERTURBED = ("clean", "validation")
 _DECIMALS = 12  # shares of a few thousand images that are equal must come out equal, to be ties for a rank correlation
 
@@ -214,7 +214,9 @@ def _drop(attack: str = "") -> Callable[[RunRows], float]:
 
 
 def _attack_drop(run: RunRows) -> float:
-    return _share(sum(_drop(attack)(run) for attack in ATTACKS) / len(ATTACKS))
+    conditions = {row.condition for row in run.at_end("accuracy")}
+    drops = [_drop(attack)(run) for attack in ATTACKS if attack in conditions]
+    return _share(sum(drops) / len(drops)) if drops else math.nan
 
 
 def _share(value: float) -> float:
@@ -292,8 +294,10 @@ SUMMARIES: dict[str, Summary] = {
         "accuracy lost to FGSM, mean over epsilons", "share", "difference", _drop("fgsm")),
     "pgd_drop": Summary(
         "accuracy lost to PGD, mean over epsilons", "share", "difference", _drop("pgd")),
+    "autoattack_drop": Summary(
+        "accuracy lost to AutoAttack, mean over epsilons", "share", "difference", _drop("autoattack")),
     "attack_drop": Summary(
-        "accuracy lost to attacks, mean of FGSM and PGD", "share", "difference", _attack_drop),
+        "accuracy lost to attacks, mean over those of the study", "share", "difference", _attack_drop),
     "perturbation_gain": Summary(
         "by what a layer amplifies the drift of a perturbed input, mean over layers, perturbations and strengths",
         "", "ratio", _over_perturbations(arithmetic_mean, "perturbation_gain")),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from lightning_topolip.report.curves import curves, describe
 from lightning_topolip.report.figures.lines import lines
 from lightning_topolip.report.figures.scatter import Run, scatter
-from lightning_topolip.report.formats import MINUS, RHO, number
+from lightning_topolip.report.formats import MINUS, RHO, condition_name, number
 from lightning_topolip.report.palette import FAINT, Look, looks
 from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.sections.robustness import accuracy_curves, strength_axis
@@ -100,8 +100,8 @@ def _moved(source: Source, data: str, quantity: str, condition: str) -> Panel | 
     if itself and quantity == "perturbation_displacement" and condition != "pgd":
         shown = [*own, replace(itself[0], model=_ITSELF)]
         styles[_ITSELF] = Look(FAINT, "", (0, (2, 2)))
-    title = f"How far {_name(condition)} moves the layers{source.of_data(data)}"
-    axis = f"{_name(condition)}: {strength_axis(condition)}"
+    title = f"How far {condition_name(condition)} moves the layers{source.of_data(data)}"
+    axis = f"{condition_name(condition)}: {strength_axis(condition)}"
     return Panel(lines(shown, styles, title, axis, _PATHS[quantity]), describe(shown, axis, title))
 
 
@@ -110,11 +110,7 @@ def _accuracy(source: Source, data: str, condition: str) -> Panel | None:
     if not found:
         return None
     title, axis = (
-        f"Accuracy under {_name(condition)}{source.of_data(data)}",
-        f"{_name(condition)}: {strength_axis(condition)}",
+        f"Accuracy under {condition_name(condition)}{source.of_data(data)}",
+        f"{condition_name(condition)}: {strength_axis(condition)}",
     )
     return Panel(lines(found, source.looks, title, axis, "accuracy, test", share=True), describe(found, axis, title))
-
-
-def _name(condition: str) -> str:
-    return condition.upper() if condition in {"pgd", "fgsm"} else condition.replace("_", " ")

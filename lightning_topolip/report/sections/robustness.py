@@ -8,6 +8,7 @@ import numpy as np
 
 from lightning_topolip.report.curves import Curve, curves, describe
 from lightning_topolip.report.figures.lines import lines
+from lightning_topolip.report.formats import condition_name
 from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.accuracy import CLEAN, VALIDATION, accuracy_table
@@ -19,7 +20,7 @@ _INTRO = (
     "Accuracy on test images that are clean, corrupted as in CIFAR-10-C, or attacked in the L∞ ball of radius ε. "
     "Strength 0 is the clean images."
 )
-_AXES = {"fgsm": "ε in 255ths of the pixel range", "pgd": "ε in 255ths of the pixel range"}
+_AXES = dict.fromkeys(ATTACKS, "ε in 255ths of the pixel range")
 
 
 def robustness(source: Source) -> Section:
@@ -37,7 +38,9 @@ def robustness(source: Source) -> Section:
         corruptions = [c for c in found.unique("condition") if c not in {CLEAN, VALIDATION, *ATTACKS}]
         panels = [_panel(source, data, corruptions, "corruptions, mean of all")] if corruptions else []
         panels += [
-            _panel(source, data, [attack], attack.upper()) for attack in ATTACKS if attack in found.unique("condition")
+            _panel(source, data, [attack], condition_name(attack))
+            for attack in ATTACKS
+            if attack in found.unique("condition")
         ]
         shown = [panel for panel in panels if panel is not None]
         if shown:

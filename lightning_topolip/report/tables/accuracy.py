@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lightning_topolip.report.formats import over_seeds
+from lightning_topolip.report.formats import condition_name, over_seeds
 from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.results import Results
@@ -35,12 +35,12 @@ def accuracy_table(source: Source, data: str) -> Table | None:
     if corrupted:
         rows.append(["all corruptions", *_cells(source, found.where(condition=corrupted))])
         rows += [
-            [name.replace("_", " "), *_cells(source, found.where(condition=name))] for name in _sorted(found, corrupted)
+            [condition_name(name), *_cells(source, found.where(condition=name))] for name in _sorted(found, corrupted)
         ]
     for attack in attacked:
         for strength in sorted(found.where(condition=attack).unique("strength")):
             cells = _cells(source, found.where(condition=attack, strength=strength))
-            rows.append([f"{attack.upper()}, ε = {strength:g}/255", *cells])
+            rows.append([f"{condition_name(attack)}, ε = {strength:g}/255", *cells])
     return Table(
         f"Accuracy on {data}: mean ± standard deviation over seeds; corruptions: mean over their severities, the most "
         "harmful first.",

@@ -10,6 +10,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from lightning_topolip.robustness import (
+    autoattack,
     corruption_family,
     evaluate_robustness,
     fgsm,
@@ -19,6 +20,7 @@ from lightning_topolip.robustness import (
     pgd,
     predictor,
 )
+from lightning_topolip.robustness.attacks import Attack
 from lightning_topolip.robustness.perturbations import Perturbation, attack_family
 from lightning_topolip.smoothness import SmoothnessReport
 from lightning_topolip.study.config import Robustness
@@ -50,18 +52,19 @@ def accuracies(model: nn.Module, images: Tensor, labels: Tensor, options: Robust
         model: The classifier.
         images: Pixels in [0, 1], shape ``(n, C, H, W)``.
         labels: True classes, shape ``(n,)``.
-        options: Corruptions, severities, epsilons.
+        options: Corruptions, severities, attacks, epsilons.
 
     Yields:
         ``images``, then ``accuracy`` by condition and strength.
     """
+    known: dict[str, Attack] = {"fgsm": fgsm, "pgd": partial(pgd, steps=options.pgd_steps), "autoattack": autoattack}
     report = evaluate_robustness(
         model,
         images,
         labels,
         corruptions=options.corruptions,
         severities=options.severities,
-        attacks={"fgsm": fgsm, "pgd": partial(pgd, steps=options.pgd_steps)},
+        attacks={name: known[name] for name in options.attacks},
         epsilons=options.epsilons,
     )
     yield Measured("images", len(labels), "", "", "clean")
