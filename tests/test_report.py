@@ -7,6 +7,7 @@ import socket
 from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,9 @@ from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.accuracy import accuracy_table
 from lightning_topolip.report.tables.lipschitz import lipschitz_table
 from lightning_topolip.report.tables.runs import runs_table
+from lightning_topolip.report.tracks import tracks
 from lightning_topolip.robustness import CORRUPTIONS, wilson_interval
-from lightning_topolip.study.claims import claims_of, judge
+from lightning_topolip.study.claims import Claim, Verdict, claims_of, judge
 from lightning_topolip.study.results import Results, Row
 from lightning_topolip.study.statistics import spearman
 from lightning_topolip.study.summaries import RunKey
@@ -360,8 +362,38 @@ def test_verdicts_are_those_of_the_study(study: Path, page: Page) -> None:
     found = page.text("found")
     for verdict in verdicts:
         assert verdict.claim.says in found
-        assert verdict.first in found
+        together = f"{verdict.runs} runs of {verdict.models} models"
+        assert (together if verdict.claim.correlation else f"{verdict.first} against {verdict.second}") in found
         assert f"{number(verdict.low)} to {number(verdict.high)}" in found
+
+
+def test_an_effect_lies_on_its_line_where_its_interval_says() -> None:
+    smoother = Claim("It is smoother.", summary="topolip", lower="vit", higher="resnet")
+    together = Claim("They go together.", correlation=("topolip", "attack_drop"))
+    ratio, beyond, rho, none = tracks(
+        [
+            verdict(smoother, "ratio", 0.1, 0.02, 0.5),
+            verdict(smoother, "ratio", 1.0, 0.001, 1000.0),
+            verdict(together, "rho", 0.5, -0.25, 1.0),
+            verdict(smoother, "difference", 0.1, math.nan, math.nan),
+        ]
+    )
+    assert ratio is not None
+    assert beyond is not None
+    assert rho is not None
+    assert ratio.ends == ("0.1", "1", "10")
+    assert (ratio.effect, ratio.high) == pytest.approx((0.0, 50 + 50 * math.log10(0.5)))
+    assert (ratio.low, ratio.open_low, ratio.open_high, ratio.claimed) == (0.0, True, False, "left")
+    assert (beyond.effect, beyond.low, beyond.high) == (50.0, 0.0, 100.0)
+    assert beyond.open_low
+    assert beyond.open_high
+    assert (rho.effect, rho.low, rho.high, rho.claimed) == (75.0, 37.5, 100.0, "right")
+    assert rho.ends == ("\N{MINUS SIGN}1", "0", "1")
+    assert none is None
+
+
+def verdict(claim: Claim, unit: Any, effect: float, low: float, high: float) -> Verdict:
+    return Verdict(claim, "digits", "undecided", effect, low, high, unit, "", "", 6, 2, "")
 
 
 def test_summaries_of_every_run_are_in_the_page(study: Path, page: Page) -> None:

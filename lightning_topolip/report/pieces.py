@@ -8,6 +8,8 @@ from typing import ClassVar, TypeAlias
 
 from matplotlib.figure import Figure
 
+from lightning_topolip.report.tracks import Track
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -92,17 +94,17 @@ class Badge:
         data: Label of the data.
         verdict: ``"holds"``, ``"does not hold"`` or ``"undecided"``.
         effect: With its interval and unit.
-        sides: What is compared, with its numbers.
-        runs: Number of runs behind it.
-        reason: Why the verdict is what it is.
+        sides: What it rests on.
+        remark: What stands in the way of a verdict; empty for nothing.
+        track: The effect and its interval on a line; None where there is none.
     """
 
     data: str
     verdict: str
     effect: str
-    sides: Sequence[str]
-    runs: int
-    reason: str
+    sides: str
+    remark: str
+    track: Track | None
 
 
 @dataclass(frozen=True)

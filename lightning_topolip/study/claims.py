@@ -109,7 +109,8 @@ class Verdict:
         first: The claimed lower model, or the first number of a correlation: mean, standard deviation, count.
         second: The same of the other side.
         runs: Number of runs that the verdict rests on.
-        reason: Why, in words.
+        models: Number of models that these runs are of.
+        remark: What stands in the way of a verdict, and which runs are missing; empty where the interval says it all.
     """
 
     claim: Claim
@@ -122,7 +123,8 @@ class Verdict:
     first: str
     second: str
     runs: int
-    reason: str
+    models: int
+    remark: str
 
 
 def claims_of(found: Sequence[Mapping[str, Any]]) -> list[Claim]:
@@ -201,20 +203,20 @@ def _compare(claim: Claim, data: str, runs: Runs, confidence: float) -> Verdict:
     estimate = mean_ratio if unit == "ratio" else mean_difference
     effect, low, high = estimate(first, second, confidence)
     obstacle = _obstacle(claim.lower, claim.summary, first) or _obstacle(claim.higher, claim.summary, second)
-    what = f"{claim.lower} {'/' if unit == 'ratio' else '-'} {claim.higher}"
-    verdict, reason = _finding(low, high, _NEUTRAL[unit], "below", what, confidence)
+    known = _count(first) + _count(second)
     return Verdict(
         claim=claim,
         data=data,
-        verdict="undecided" if obstacle else verdict,
+        verdict="undecided" if obstacle else _finding(low, high, _NEUTRAL[unit], "below"),
         effect=effect,
         low=low,
         high=high,
         unit=unit,
         first=_described(claim.lower, first, "seed"),
         second=_described(claim.higher, second, "seed"),
-        runs=_count(first) + _count(second),
-        reason=(obstacle or reason) + _left_out(len(first) + len(second) - _count(first) - _count(second)),
+        runs=known,
+        models=sum(_count(values) > 0 for values in (first, second)),
+        remark=_joined(obstacle, _left_out(len(first) + len(second) - known)),
     )
 
 
@@ -222,14 +224,12 @@ def _correlate(claim: Claim, pair: tuple[str, str], data: str, runs: Runs, confi
     known = {key: numbers for key, numbers in runs.items() if not any(math.isnan(numbers[name]) for name in pair)}
     first, second = ([numbers[name] for numbers in known.values()] for name in pair)
     found = spearman(first, second, confidence)
-    claimed: Side = "above" if claim.sign == "positive" else "below"
-    verdict, reason = _finding(found.low, found.high, _NEUTRAL["rho"], claimed, "rho", confidence)
     obstacle = _obstacle_of_correlation(pair, first, second)
-    over = f"{_counted(found.count, 'run')} of {_counted(len({key.model for key in known}), 'model')}: "
+    claimed: Side = "above" if claim.sign == "positive" else "below"
     return Verdict(
         claim=claim,
         data=data,
-        verdict="undecided" if obstacle else verdict,
+        verdict="undecided" if obstacle else _finding(found.low, found.high, _NEUTRAL["rho"], claimed),
         effect=found.rho,
         low=found.low,
         high=found.high,
@@ -237,7 +237,8 @@ def _correlate(claim: Claim, pair: tuple[str, str], data: str, runs: Runs, confi
         first=_described(pair[0], first, "run"),
         second=_described(pair[1], second, "run"),
         runs=found.count,
-        reason=over + (obstacle or reason) + _left_out(len(runs) - found.count),
+        models=len({key.model for key in known}),
+        remark=_joined(obstacle, _left_out(len(runs) - found.count)),
     )
 
 
@@ -245,14 +246,10 @@ def _numbers_of(model: str, summary: str, runs: Runs) -> list[float]:
     return [numbers[summary] for key, numbers in runs.items() if key.model == model]
 
 
-def _finding(
-    low: float, high: float, neutral: float, claimed: Side, what: str, confidence: float
-) -> tuple[Finding, str]:
-    interval = f"the {100 * confidence:g} % interval of {what}, {low:.3g} to {high:.3g},"
+def _finding(low: float, high: float, neutral: float, claimed: Side) -> Finding:
     if not (high < neutral or low > neutral):
-        return "undecided", f"{interval} includes {neutral:g}"
-    side = "below" if high < neutral else "above"
-    return "holds" if side == claimed else "does not hold", f"{interval} lies {side} {neutral:g}"
+        return "undecided"
+    return "holds" if (high < neutral) == (claimed == "below") else "does not hold"
 
 
 def _obstacle(model: str, summary: str, values: Sequence[float]) -> str:
@@ -262,7 +259,7 @@ def _obstacle(model: str, summary: str, values: Sequence[float]) -> str:
     if not known:
         return f"{summary} was not measured for {model}"
     if not np.isfinite(known).all():
-        return f"{summary} of {model} is infinite in {_counted(int(np.isinf(known).sum()), 'run')}"
+        return f"{summary} of {model} is infinite in {counted(int(np.isinf(known).sum()), 'run')}"
     if SUMMARIES[summary].comparison == "ratio" and min(known) <= 0:
         return f"{summary} of {model} is not positive in every run, so there is no ratio"
     return f"there are fewer than 2 runs of {model}" if len(known) < 2 else ""
@@ -282,19 +279,24 @@ def _described(name: str, values: Sequence[float], noun: str) -> str:
     if found.size == 0:
         return f"{name} not measured"
     around = "" if math.isnan(found.deviation) else f" ± {found.deviation:.2g}"
-    return f"{name} {found.mean:.3g}{around} ({_counted(found.size, noun)})"
+    return f"{name} {found.mean:.3g}{around} ({counted(found.size, noun)})"
 
 
 def _count(values: Sequence[float]) -> int:
     return sum(not math.isnan(value) for value in values)
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something, such as ``"1 run"`` or ``"6 runs"``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _left_out(count: int) -> str:
-    return f"; {_counted(count, 'run')} without the value left out" if count else ""
+    return f"{counted(count, 'run')} without the value left out" if count else ""
+
+
+def _joined(*remarks: str) -> str:
+    return "; ".join(remark for remark in remarks if remark)
 
 
 def _check_summary(argument: str, name: str) -> None:

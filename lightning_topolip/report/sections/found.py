@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from lightning_topolip.report.formats import MINUS, RHO, listed, number
 from lightning_topolip.report.pieces import Badge, Block, Judgement, Note, Section
 from lightning_topolip.report.source import Source
-from lightning_topolip.study.claims import ALL_DATA, Claim, Verdict, claims_of, judge
+from lightning_topolip.report.tracks import Track, tracks
+from lightning_topolip.study.claims import ALL_DATA, Verdict, claims_of, counted, judge
 
 _VERDICTS = ("holds", "does not hold", "undecided")
 
@@ -25,8 +26,11 @@ def found(source: Source) -> Section:
     """
     claims = claims_of(source.about.get("claims") or [])
     verdicts = judge(claims, source.results)
+    badges = [_badge(verdict, track) for verdict, track in zip(verdicts, tracks(verdicts), strict=True)]
     blocks: list[Block] = [Note(_tally(verdicts))]
-    blocks += [_judgement(claim, [verdict for verdict in verdicts if verdict.claim == claim]) for claim in claims]
+    for claim in claims:
+        own = [badge for badge, verdict in zip(badges, verdicts, strict=True) if verdict.claim == claim]
+        blocks.append(Judgement(claim.says, claim.source, own))
     return Section("found", "What was found", "", blocks)
 
 
@@ -37,8 +41,9 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
     parts = listed([f"{counts[name]} {_plural(name, counts[name])}" for name in _VERDICTS if counts[name]])
     return (
         f"Of {len(verdicts)} verdicts (a claim on a data set), {parts}. A claim holds, or does not hold, where the "
-        "95 % interval of its effect lies wholly on one side; otherwise it is undecided. No level is adjusted for the "
-        "number of claims."
+        "95 % interval of its effect lies wholly on one side; otherwise it is undecided. On the lines, the dot is the "
+        "effect, the bar its interval, the middle no effect, and the shaded half what is claimed. No level is adjusted "
+        "for the number of claims."
     )
 
 
@@ -48,19 +53,21 @@ def _plural(verdict: str, number_of: int) -> str:
     return one[verdict] if number_of == 1 else several[verdict]
 
 
-def _judgement(claim: Claim, verdicts: Sequence[Verdict]) -> Judgement:
-    return Judgement(claim.says, claim.source, [_badge(verdict) for verdict in verdicts])
-
-
-def _badge(verdict: Verdict) -> Badge:
+def _badge(verdict: Verdict, track: Track | None) -> Badge:
     return Badge(
         "all data sets together" if verdict.data == ALL_DATA else verdict.data,
         verdict.verdict,
         f"{_what(verdict)}{_effect(verdict)}",
-        [verdict.first, verdict.second],
-        verdict.runs,
-        verdict.reason,
+        _sides(verdict),
+        verdict.remark,
+        track,
     )
+
+
+def _sides(verdict: Verdict) -> str:
+    if verdict.claim.correlation:
+        return f"{counted(verdict.runs, 'run')} of {counted(verdict.models, 'model')}"
+    return f"{verdict.first} against {verdict.second}"
 
 
 def _effect(verdict: Verdict) -> str:
