@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from queue import Empty
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from lightning_topolip.study.job import Job
@@ -15,16 +15,14 @@ from lightning_topolip.study.job import Job
 Report = Callable[[int, str, int, int], None]
 """Called with the number of a job, its stage and the parts of it done and of all."""
 
-_device = "cpu"
-_messages: Any = None
-
 
 def work(jobs: Sequence[Job], workers: int, devices: Sequence[str], report: Report) -> list[str | None]:
     """Do jobs, several at a time.
 
     Args:
         jobs: Independent of each other.
-        workers: Processes; 0 does one job after the other in this one.
+        workers: Processes; 0 does one job after the other in this one. A process that is killed takes only its job
+            with it.
         devices: Handed out to the processes in turn.
         report: Called in this process as the jobs go on.
 
@@ -33,12 +31,23 @@ def work(jobs: Sequence[Job], workers: int, devices: Sequence[str], report: Repo
     """
     if workers == 0:
         return [_attempt(job, devices[0], _told(report, number)) for number, job in enumerate(jobs)]
-    with _pool(workers, devices) as (pool, messages):
-        futures = [pool.submit(_in_process, number, job) for number, job in enumerate(jobs)]
-        while not all(future.done() for future in futures):
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        messages = manager.Queue()
+        seats: SimpleQueue[_Seat] = SimpleQueue()
+        for number in range(workers):
+            seats.put(_Seat(context, devices[number % len(devices)], messages))
+        threads = ThreadPoolExecutor(workers)
+        try:
+            futures = [threads.submit(_on_a_seat, seats, number, job) for number, job in enumerate(jobs)]
+            while not all(future.done() for future in futures):
+                _pass_on(messages, report, futures)
             _pass_on(messages, report, futures)
-        _pass_on(messages, report, futures)
-    return [_outcome(future) for future in futures]
+        finally:
+            threads.shutdown(cancel_futures=True)
+            while not seats.empty():
+                seats.get().pool.shutdown()
+    return [future.result() for future in futures]
 
 
 def _pass_on(messages: Any, report: Report, futures: Sequence[Future[str | None]]) -> None:
@@ -50,27 +59,35 @@ def _pass_on(messages: Any, report: Report, futures: Sequence[Future[str | None]
         return
 
 
-@contextmanager
-def _pool(workers: int, devices: Sequence[str]) -> Iterator[tuple[ProcessPoolExecutor, Any]]:
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        messages, places = manager.Queue(), manager.Queue()
-        for number in range(workers):
-            places.put(devices[number % len(devices)])
-        pool = ProcessPoolExecutor(workers, context, _settle, (places, messages))
+class _Seat:
+    """A device and the process that works there; a new one where the last was killed."""
+
+    def __init__(self, context: Any, device: str, messages: Any) -> None:
+        self._context, self._device, self._messages = context, device, messages
+        self.pool = self._process()
+
+    def do(self, number: int, job: Job) -> str | None:
         try:
-            yield pool, messages
-        finally:
-            pool.shutdown(cancel_futures=True)
+            return self.pool.submit(_in_process, number, job, self._device, self._messages).result()
+        except BrokenProcessPool:
+            self.pool = self._process()
+            self._messages.put((number, "failed", 1, 1))
+            return "the process that did it was killed; a lack of memory does that"
+
+    def _process(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, self._context)
 
 
-def _settle(places: Any, messages: Any) -> None:
-    global _device, _messages
-    _device, _messages = places.get(), messages
+def _on_a_seat(seats: SimpleQueue[_Seat], number: int, job: Job) -> str | None:
+    seat = seats.get()
+    try:
+        return seat.do(number, job)
+    finally:
+        seats.put(seat)
 
 
-def _in_process(number: int, job: Job) -> str | None:
-    return _attempt(job, _device, lambda *done: _messages.put((number, *done)))
+def _in_process(number: int, job: Job, device: str, messages: Any) -> str | None:
+    return _attempt(job, device, lambda *done: messages.put((number, *done)))
 
 
 def _attempt(job: Job, device: str, tell: Callable[[str, int, int], None]) -> str | None:
@@ -85,8 +102,3 @@ def _attempt(job: Job, device: str, tell: Callable[[str, int, int], None]) -> st
 
 def _told(report: Report, number: int) -> Callable[[str, int, int], None]:
     return lambda stage, done, total: report(number, stage, done, total)
-
-
-def _outcome(future: Future[str | None]) -> str | None:
-    error = future.exception()
-    return future.result() if error is None else f"{type(error).__name__}: {error or 'the process ended'}"

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.crew import Report, work
-from lightning_topolip.study.job import Job, stamp_of
+from lightning_topolip.study.job import Job
 from lightning_topolip.study.results import Results
 from lightning_topolip.study.runs import Run, runs_of
-
-_PACKAGES = ("lightning_topolip", "torch", "torchvision", "lightning", "timm", "numpy", "giotto-ph", "numba", "POT")
+from lightning_topolip.study.versions import versions
 
 
 def run_study(
@@ -67,7 +65,7 @@ def run_study(
 def _diagrams(jobs: Sequence[Job]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for job in jobs:
-        content = json.loads((job.run.folder / "diagrams.json").read_text(encoding="utf-8"))
+        content = json.loads(job.diagrams.read_text(encoding="utf-8"))
         found.setdefault(f"{job.run.data}/{job.run.model}", {"seed": job.run.seed, **content})
     return found
 
@@ -81,7 +79,7 @@ def _about(
         "question": config.question,
         "command": command,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "versions": versions(),
         "runs": [
             _run(job, failure, results.where(**_key(job.run))) for job, failure in zip(jobs, failures, strict=True)
         ],
@@ -92,24 +90,29 @@ def _about(
 
 def _run(job: Job, failure: str | None, results: Results) -> dict[str, Any]:
     sizes = results.where(quantity="parameters").values()
-    measured = stamp_of(job.run.stamp("measured"))
+    trained, measured = job.trained, job.measured
     return {
         **_key(job.run),
-        "epochs": max(results.unique("epoch"), default=0),
+        "epochs": max(results.unique("epoch"), default=None),
         "parameters": int(sizes[-1]) if len(sizes) else None,
-        "seconds training": stamp_of(job.run.stamp("trained")).get("seconds"),
+        "seconds training": trained.get("seconds"),
         "seconds measuring": measured.get("seconds"),
-        "warnings": measured.get("warnings", []),
+        "device": measured.get("device"),
+        "warnings": [
+            *measured.get("warnings", []),
+            *_other_versions("trained", trained),
+            *_other_versions("measured", measured),
+        ],
         "failure": failure,
     }
 
 
+def _other_versions(stage: str, stamp: Mapping[str, Any]) -> list[str]:
+    """Say with what a stage was done that was kept from a study under other versions."""
+    now = versions()
+    others = [f"{name} {found}" for name, found in stamp.get("versions", {}).items() if found != now.get(name)]
+    return [f"{stage} before, with {', '.join(others)}"] if others else []
+
+
 def _key(run: Run) -> dict[str, Any]:
     return {"data": run.data, "model": run.model, "seed": run.seed}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -23,6 +23,7 @@ from lightning_topolip.study.results import Results, Row
 from lightning_topolip.study.runs import Run, fingerprint, make_data, make_model
 from lightning_topolip.study.snapshots import Snapshot, snapshots_in
 from lightning_topolip.study.training import train
+from lightning_topolip.study.versions import versions
 
 Tell = Callable[[str, int, int], None]
 """Called with a stage, ``"training"``, ``"measuring"`` or ``"failed"``, and the number of its parts done and of all."""
@@ -46,11 +47,16 @@ class Job:
         return self.run.folder / "rows.csv"
 
     @property
+    def diagrams(self) -> Path:
+        """Some of the run's diagrams."""
+        return self.run.folder / "diagrams.json"
+
+    @property
     def trained_with(self) -> str:
         """A fingerprint of all that the weights depend on."""
         run, config = self.run, self.config
-        parts = (config.models[run.model], config.data[run.data], config.training)
-        return fingerprint([asdict(part) for part in parts], config.epochs_of(run.model), run.seed)
+        parts = [asdict(part) for part in (config.models[run.model], config.data[run.data], config.training)]
+        return fingerprint(parts, config.epochs_of(run.model), run.seed, self._checkpoint_files())
 
     @property
     def measured_with(self) -> str:
@@ -58,9 +64,16 @@ class Job:
         options = (self.config.smoothness, self.config.lipschitz, self.config.robustness)
         return fingerprint(self.trained_with, [asdict(part) for part in options])
 
-    def finished(self) -> bool:
-        """Whether the results of this very job are there."""
-        return self.rows.is_file() and _stamped(self.run.stamp("measured")) == self.measured_with
+    @property
+    def trained(self) -> dict[str, Any]:
+        """What is known of the finished training of this very job; empty where there is none."""
+        return self._stamp_of("trained", self.trained_with)
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What is known of the finished measurements of this very job; empty where there are none."""
+        files = self.rows.is_file() and self.diagrams.is_file()
+        return self._stamp_of("measured", self.measured_with) if files else {}
 
     def do(self, device: str = "cpu", tell: Tell = lambda stage, done, total: None) -> None:
         """Train and measure what is not there yet.
@@ -69,10 +82,11 @@ class Job:
             device: Where.
             tell: Called as the work goes on.
         """
-        if self.finished():
+        if self.measured:
             tell("measuring", 1, 1)
             return
         run, config = self.run, self.config
+        self._withdraw("measured")
         with _threads(config.training.threads), _noted() as caught:
             data = make_data(config.data[run.data], run.seed)
             model = make_model(config.models[run.model], data, run.seed)
@@ -84,43 +98,51 @@ class Job:
                 found.condition, float(found.strength), float(found.value))
             for epochs, found in course.found
         ).write(self.rows)  # fmt: skip
-        write_json(run.folder / "diagrams.json", {"epoch": snapshots[-1].epochs, "layers": course.diagrams})
-        self._stamp("measured", self.measured_with, start, warnings=_worth_telling(caught))
+        write_json(self.diagrams, {"epoch": snapshots[-1].epochs, "layers": course.diagrams})
+        self._stamp("measured", self.measured_with, start, device=device, warnings=_worth_telling(caught))
 
     def _snapshots(
         self, model: LightningModule, data: LightningDataModule, device: str, tell: Callable[[int, int], None]
     ) -> list[Snapshot]:
         run, config = self.run, self.config
-        given = config.models[run.model].checkpoints
+        given = self._given_checkpoints()
         if given:
-            return snapshots_in(Path(given.format(data=run.data, seed=run.seed)))
+            return snapshots_in(given)
         folder = run.folder / "snapshots"
-        if _stamped(run.stamp("trained")) != self.trained_with:
-            if _stamped(run.stamp("training")) != self.trained_with:
+        if not self.trained:
+            if not self._stamp_of("training", self.trained_with):
+                self._withdraw("trained")
                 for path in folder.glob("*"):
                     path.unlink()
                 self._stamp("training", self.trained_with, time.perf_counter())
             start = time.perf_counter()
             train(model, data, config.epochs_of(run.model), config.training, folder, run.seed, device, tell)
-            self._stamp("trained", self.trained_with, start)
+            self._stamp("trained", self.trained_with, start, device=device)
         return snapshots_in(folder)
+
+    def _given_checkpoints(self) -> Path | None:
+        given = self.config.models[self.run.model].checkpoints
+        return Path(given.format(data=self.run.data, seed=self.run.seed)) if given else None
+
+    def _checkpoint_files(self) -> list[tuple[str, int, int]]:
+        given = self._given_checkpoints()
+        files = [(path.name, path.stat()) for path in sorted(given.glob("*.ckpt"))] if given else []
+        return [(name, found.st_size, found.st_mtime_ns) for name, found in files]
 
     def _stamp(self, stage: str, what: str, start: float, **more: Any) -> None:
         seconds = round(time.perf_counter() - start, 1)
-        write_json(self.run.stamp(stage), {"fingerprint": what, "seconds": seconds, **more})
+        write_json(self.run.stamp(stage), {"fingerprint": what, "seconds": seconds, "versions": versions(), **more})
 
+    def _stamp_of(self, stage: str, what: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(self.run.stamp(stage).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if found.get("fingerprint") == what else {}
 
-def stamp_of(path: Path) -> dict[str, Any]:
-    """Read what a stage wrote when it was finished; empty where it was not."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
-def _stamped(path: Path) -> str:
-    return str(stamp_of(path).get("fingerprint", ""))
+    def _withdraw(self, stage: str) -> None:
+        """Take back what a stamp says before the files that it vouches for change."""
+        self.run.stamp(stage).unlink(missing_ok=True)
 
 
 @contextmanager

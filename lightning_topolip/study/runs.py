@@ -73,12 +73,13 @@ def make_data(choice: Choice, seed: int) -> LightningDataModule:
     Raises:
         ValueError: If the class or an argument is not allowed.
     """
-    data = _made(choice, choice.init_args)
-    if not isinstance(data, LightningDataModule):
-        raise ValueError(f"Argument `data` must hold LightningDataModules, got {choice.class_path}.")
-    data.prepare_data()
-    data.setup("fit")
-    data.setup("test")
+    with kept_random_numbers(0):
+        data = _made(choice, choice.init_args)
+        if not isinstance(data, LightningDataModule):
+            raise ValueError(f"Argument `data` must hold LightningDataModules, got {choice.class_path}.")
+        data.prepare_data()
+        data.setup("fit")
+        data.setup("test")
     if hasattr(data, "reseed"):
         data.reseed(seed)
     return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,6 +89,12 @@ class _Bench:
             reduction=chosen.reduction, engine=chosen.engine, noise_splits=chosen.noise_splits, geometry=True
         )
         self.probe, self.labels = self._on_device(take_probe(data.val_dataloader(), chosen.probe_size))
+        if len(self.probe) < chosen.probe_size:
+            warnings.warn(
+                f"The probe has {len(self.probe)} samples, not {chosen.probe_size}: there are no more validation "
+                "images. Its numbers compare with no other probe size.",
+                stacklevel=2,
+            )
         self.validation = self._on_device(take_probe(data.val_dataloader(), options.validation_images))
         self.test = self._on_device(take_probe(data.test_dataloader(), options.images))
 

@@ -1,0 +1,24 @@
+"""The versions that results depend on."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = ("lightning_topolip", "torch", "torchvision", "lightning", "timm", "numpy", "giotto-ph", "numba", "POT")
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the packages that compute numbers.
+
+    Returns:
+        By name; ``"not installed"`` for a package that is not there.
+    """
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
