@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -173,7 +173,7 @@ def study_command(
             folder,
             workers=workers,
             devices=devices or ["cpu"],
-            command=shlex.join(["topolip", *sys.argv[1:]]),
+            command=_study_call(config, size, images, output, workers, devices, seeds),
             begin=begin,
         )
     report = write_report(folder)
@@ -182,6 +182,17 @@ def study_command(
     if failed:
         names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
         sys.exit(f"topolip study: {len(failed)} runs failed and are not in the results: {names}")
+
+
+def _study_call(config: Path, size: str, images: str | None, output: Path | None, workers: int, *lists: Any) -> str:
+    """Write the call of a study as it can be repeated."""
+    given = {"size": size, "images": images, "output": output, "workers": workers}
+    words = ["topolip", "study", "--config", str(config)]
+    for name, value in given.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    for name, values in zip(("devices", "seeds"), lists, strict=True):
+        words += [f"--{name}", f"[{', '.join(map(str, values))}]"] if values else []
+    return shlex.join(words)
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {"analyze": analyze_command, "study": study_command}

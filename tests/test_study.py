@@ -18,7 +18,7 @@ from studies import CONVOLUTION, DIGITS, tiny_study
 from lightning_topolip import TopoLipCallback, analyze
 from lightning_topolip.probe import take_probe
 from lightning_topolip.robustness import evaluate_robustness
-from lightning_topolip.study.config import Choice, Robustness, Training
+from lightning_topolip.study.config import Choice, Lipschitz, Robustness, Smoothness, Training, read_config
 from lightning_topolip.study.engine import run_study
 from lightning_topolip.study.results import Results
 from lightning_topolip.study.runs import Run, make_data, make_model
@@ -198,11 +198,50 @@ def test_a_wrong_model_is_named(choice, message):
         ({"severities": [0, 5]}, r"`severities` .* \[1, 2, 3, 4, 5\], got \[0\]"),
         ({"attacks": ["cw"]}, r"`attacks` .* \['fgsm', 'pgd', 'autoattack'\], got \['cw'\]"),
         ({"paths": {"fgsm": [1]}}, r"`paths` .* 'pgd'\], got \['fgsm'\]"),
+        ({"paths": {"noise": [0.3, 0.1]}}, r"`paths` .* rising strengths, got \[0.3, 0.1\] for 'noise'"),
+        ({"paths": {"fog": [9]}}, r"`paths` .* severities 1 to 5 for 'fog', got \[9\]"),
+        ({"paths": {"pgd": []}}, r"`paths` .* got \[\] for 'pgd'"),
+        ({"epsilons": [-4]}, r"`epsilons` .* got \[-4\]"),
+        ({"images": 0}, r"`images` must be a whole number >= 3, got 0"),
+        ({"pgd_steps": -1}, r"`pgd_steps` must be .* got -1"),
     ],
 )
 def test_a_perturbation_that_there_is_not_is_refused_before_training(wrong, message):
     with pytest.raises(ValueError, match=message):
         Robustness(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "message"),
+    [
+        (Training, {"epochs": -1}, "`epochs` must be a whole number >= 1, got -1"),
+        (Training, {"every_n_epochs": 0}, "`every_n_epochs` must be .* got 0"),
+        (Smoothness, {"probe_size": 1}, "`probe_size` must be a whole number >= 3, got 1"),
+        (Smoothness, {"noise_splits": -3}, "`noise_splits` must be .* got -3"),
+        (Lipschitz, {"tolerance": 0.0}, "`tolerance` must be positive"),
+        (Choice, {"class_path": "a.B", "epochs": "many"}, "`epochs` must be .* got 'many'"),
+        (Choice, {"class_path": "a.B", "init_args": 3}, "`init_args` must be .* got 'a.B' and 3"),
+        (Choice, {"class_path": "a.B", "checkpoints": "x/{model}"}, "`checkpoints` may hold {data} and {seed}"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_before_training(kind, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sizes:", "sizes` of study.yaml must hold fields"),
+        ("sizes: [short]", "sizes` of study.yaml must hold fields"),
+        ("sizes: {short: fast}", "sizes` of study.yaml must hold fields"),
+        ("models: {no: {class_path: a.B}}", "`models` must hold one label or more.*got .False"),
+    ],
+)
+def test_a_recipe_that_is_no_recipe_is_refused(text, message, tmp_path):
+    (tmp_path / "study.yaml").write_text(f"title: a\nquestion: b\ndata: {{digits: {{class_path: c.D}}}}\n{text}\n")
+    with pytest.raises(ValueError, match=message):
+        read_config(tmp_path / "study.yaml")
 
 
 def test_autoattack_without_its_package_is_refused_before_training(monkeypatch):

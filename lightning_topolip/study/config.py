@@ -12,9 +12,12 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.clouds import Reduction
 from lightning_topolip.diagrams import Engine
+from lightning_topolip.probe import FEWEST_SAMPLES
 from lightning_topolip.robustness import CORRUPTIONS, SEVERITIES
+from lightning_topolip.settings import Settings
 from lightning_topolip.study.claims import Claim
 from lightning_topolip.study.summaries import ATTACKS
 
@@ -42,6 +45,22 @@ class Choice:
     epochs: int | None = None
     checkpoints: str = ""
 
+    def __post_init__(self) -> None:
+        """Check what YAML may have made of the fields."""
+        if not isinstance(self.class_path, str) or not isinstance(self.init_args, Mapping):
+            raise ValueError(
+                "Arguments `class_path` and `init_args` must be a text and a mapping, "
+                f"got {self.class_path!r} and {self.init_args!r}."
+            )
+        if self.epochs is not None:
+            require_whole_number("epochs", self.epochs, 1)
+        try:
+            str(self.checkpoints).format(data="digits", seed=0)
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"Argument `checkpoints` may hold {{data}} and {{seed}} alone in braces, got {self.checkpoints!r}."
+            ) from error
+
 
 @dataclass(frozen=True)
 class Training:
@@ -60,6 +79,11 @@ class Training:
     precision: str = "32-true"
     gradient_clip_val: float | None = 1.0
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for argument in ("epochs", "every_n_epochs", "threads"):
+            require_whole_number(argument, getattr(self, argument), 1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,11 @@ class Smoothness:
     engine: Engine = "giotto"
     noise_splits: int = 4
 
+    def __post_init__(self) -> None:
+        """Check the numbers; `Settings` checks what it takes."""
+        require_whole_number("probe_size", self.probe_size, FEWEST_SAMPLES)
+        Settings(reduction=self.reduction, engine=self.engine, noise_splits=self.noise_splits)
+
 
 @dataclass(frozen=True)
 class Lipschitz:
@@ -95,6 +124,12 @@ class Lipschitz:
     samples: int = 8
     tolerance: float = 0.02
     every_analysis: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        require_whole_number("samples", self.samples, 0)
+        if not self.tolerance > 0:
+            raise ValueError(f"Argument `tolerance` must be positive, such as 0.02, got {self.tolerance!r}.")
 
 
 @dataclass(frozen=True)
@@ -135,6 +170,17 @@ class Robustness:
             odd = [value for value in getattr(self, argument) if value not in known]
             if odd:
                 raise ValueError(f"Argument `{argument}` must hold values out of {list(known)}, got {odd}.")
+        for argument, fewest in (("images", FEWEST_SAMPLES), ("validation_images", FEWEST_SAMPLES), ("pgd_steps", 1)):
+            require_whole_number(argument, getattr(self, argument), fewest)
+        if not all(0 < radius <= 255 for radius in self.epsilons):
+            raise ValueError(f"Argument `epsilons` must hold 255ths, above 0 and up to 255, got {self.epsilons}.")
+        for family, strengths in self.paths.items():
+            if not strengths or strengths != sorted(set(strengths)) or strengths[0] <= 0:
+                raise ValueError(
+                    f"Argument `paths` must hold positive, rising strengths, got {strengths} for {family!r}."
+                )
+            if family in CORRUPTIONS and not set(strengths) <= set(SEVERITIES):
+                raise ValueError(f"Argument `paths` must hold severities 1 to 5 for {family!r}, got {strengths}.")
         if "autoattack" in self.attacks and find_spec("pyautoattack") is None:
             raise ValueError(
                 "Argument `attacks` may hold 'autoattack' only where the package pyautoattack is installed; "
@@ -174,11 +220,11 @@ class StudyConfig:
     def __post_init__(self) -> None:
         """Check what only shows when the parts are seen together."""
         for kind in ("models", "data"):
-            odd = [name for name in getattr(self, kind) if not _LABEL.fullmatch(name)]
+            odd = [name for name in getattr(self, kind) if not _LABEL.fullmatch(str(name)) or not isinstance(name, str)]
             if odd or not getattr(self, kind):
                 raise ValueError(
                     f"Argument `{kind}` must hold one label or more, each a folder's name, got {odd or 'none'}; "
-                    "use letters, digits and - _ . + = inside."
+                    "use letters, digits and - _ . + = inside, in quotes where YAML reads a number or a yes."
                 )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"Argument `seeds` must hold different whole numbers, got {self.seeds}.")
@@ -241,6 +287,8 @@ def read_config(
     if not isinstance(found, dict):
         raise ValueError(f"Argument `config` must be a file with the fields of a study, got {str(path)!r}.")
     sizes = found.pop(SIZES, {"short": {}})
+    if not isinstance(sizes, Mapping) or not all(isinstance(entry or {}, Mapping) for entry in sizes.values()):
+        raise ValueError(f"`{SIZES}` of {path.name} must hold fields of a study by the name of a size, got {sizes!r}.")
     if size not in sizes:
         raise ValueError(f"Argument `size` must be one of those in {path.name}, {sorted(sizes)}, got {size!r}.")
     merged = _merged(_merged(found, sizes[size] or {}), {} if seeds is None else {"seeds": seeds})
