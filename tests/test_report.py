@@ -5,12 +5,14 @@ import math
 import re
 import socket
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from lightning_topolip.report import write_report
 from lightning_topolip.report.curves import curves
@@ -33,10 +35,10 @@ from lightning_topolip.report.tables.lipschitz import lipschitz_table
 from lightning_topolip.report.tables.runs import runs_table
 from lightning_topolip.report.tracks import tracks
 from lightning_topolip.robustness import CORRUPTIONS, wilson_interval
-from lightning_topolip.study.claims import Claim, Verdict, claims_of, judge
+from lightning_topolip.study.claims import Claim, claims_of
 from lightning_topolip.study.results import Results, Row
-from lightning_topolip.study.statistics import spearman
 from lightning_topolip.study.summaries import RunKey
+from lightning_topolip.study.verdicts import Verdict, judge
 
 LAYERS = {
     "vit": [f"network.blocks.{index}" for index in range(12)],
@@ -362,9 +364,10 @@ def test_verdicts_are_those_of_the_study(study: Path, page: Page) -> None:
     found = page.text("found")
     for verdict in verdicts:
         assert verdict.claim.says in found
-        together = f"{verdict.runs} runs of {verdict.models} models"
+        together = f"{verdict.models} models, each the mean of its seeds, {verdict.runs} runs"
         assert (together if verdict.claim.correlation else f"{verdict.first} against {verdict.second}") in found
-        assert f"{number(verdict.low)} to {number(verdict.high)}" in found
+        known = f"{number(verdict.low)} to {number(verdict.high)}"
+        assert ("not known" if math.isnan(verdict.effect) else known) in found
 
 
 def test_an_effect_lies_on_its_line_where_its_interval_says() -> None:
@@ -599,19 +602,29 @@ def test_runs_without_results_are_listed_with_their_failure() -> None:
     assert table.rows[0][4] == "5 526 346"
 
 
-def test_the_correlation_in_the_panel_is_that_of_the_points() -> None:
+def test_the_correlation_in_the_panel_is_that_of_the_models() -> None:
     rows = only(made_up_rows(("digits", "cifar10"), ("vit", "resnet"), (0, 1)), "topolip", "accuracy")
-    source = source_of(rows)
+    models = {"vit": (1.0, 0.01), "resnet": (2.0, 0.03), "third": (4.0, 0.02), "fourth": (3.0, 0.05)}
+    more = [
+        replace(row, model=name, value=row.value * (factor if row.quantity == "topolip" else 1 - loss * row.strength))
+        for row in rows
+        if row.model == "vit" and row.data == "digits"
+        for name, (factor, loss) in models.items()
+    ]
+    source = source_of([*more, *(row for row in rows if row.data == "cifar10")])
     gallery = link(source).blocks[0]
     panel = gallery.panels[0]  # type: ignore[union-attr]
     entries = [entry.get_text() for entry in panel.figure.legends[0].get_texts()]
-    for data in ("digits", "cifar10"):
-        found = [source.summaries[RunKey(data, m, s)] for m in ("vit", "resnet") for s in (0, 1)]
-        rho = spearman([run["topolip"] for run in found], [run["corruption_drop"] for run in found]).rho
-        [entry] = [entry for entry in entries if entry.startswith(data)]
-        assert entry.startswith(f"{data}: Spearman {RHO} = {number(rho, 2)}")
-        assert entry.endswith("4 runs")
-    assert len(panel.figure.axes[0].collections) == 8
+    means = [
+        [np.mean([source.summaries[RunKey("digits", model, seed)][name] for seed in (0, 1)]) for model in models]
+        for name in ("topolip", "corruption_drop")
+    ]
+    rho = spearmanr(*means).statistic
+    assert 0 < rho < 1
+    assert any(entry.startswith(f"digits: Spearman {RHO} = {number(rho, 2)} [") for entry in entries)
+    assert any(entry.endswith("], 4 models") for entry in entries)
+    assert "cifar10: no rank correlation, 2 models" in entries
+    assert len(panel.figure.axes[0].collections) == 12
 
 
 def test_colours_tell_models_and_markers_data() -> None:

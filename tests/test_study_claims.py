@@ -8,8 +8,9 @@ import pytest
 from jsonargparse import ArgumentParser
 from scipy.stats import spearmanr, ttest_ind
 
-from lightning_topolip.study.claims import Claim, Verdict, claims_of, judge
+from lightning_topolip.study.claims import Claim, claims_of
 from lightning_topolip.study.results import Results, Row
+from lightning_topolip.study.verdicts import Verdict, judge
 
 Values = dict[tuple[str, str], list[float]]
 SMOOTHER = Claim("The ViT is smoother.", summary="topolip", lower="vit", higher="resnet")
@@ -34,7 +35,9 @@ def verdict_of(claim: Claim, quantity: str, first: list[float], second: list[flo
 
 
 def correlated(x: list[float], y: list[float], claim: Claim = TOGETHER) -> Verdict:
-    rows = rows_of("topolip", {("digits", "vit"): x}) + rows_of("speed_mean", {("digits", "vit"): y})
+    """One model a value."""
+    first, second = ({("digits", f"model {k}"): [value] for k, value in enumerate(side)} for side in (x, y))
+    rows = rows_of("topolip", first) + rows_of("speed_mean", second)
     [found] = judge([claim], Results(rows))
     return found
 
@@ -87,6 +90,15 @@ def test_numbers_without_spread_are_decided_by_themselves() -> None:
     assert (equal.verdict, equal.effect) == ("undecided", 1.0)
 
 
+def test_seeds_that_agree_by_chance_decide_nothing() -> None:
+    claim = Claim("The ViT is less accurate.", summary="accuracy", lower="vit", higher="resnet")
+    found = verdict_of(claim, "accuracy", [0.5, 0.5], [0.525, 0.525])
+    assert (found.verdict, found.remark) == (
+        "undecided",
+        "the seeds of each model agree, so there is no spread to judge by",
+    )
+
+
 @pytest.mark.parametrize(
     ("first", "second", "remark"),
     [
@@ -136,8 +148,8 @@ def test_a_correlation_holds_on_the_claimed_side(sign: Any, verdict: str) -> Non
     assert found.verdict == verdict
     assert found.effect == pytest.approx(spearmanr(x, y).statistic)
     assert 0 < found.low < found.effect < found.high
-    assert (found.unit, found.runs, found.models) == ("rho", 7, 1)
-    assert found.first == "topolip 4 ± 2.2 (7 runs)"
+    assert (found.unit, found.runs, found.models) == ("rho", 7, 7)
+    assert found.first == "topolip 4 ± 2.2 (7 models)"
     assert found.remark == ""
 
 
@@ -158,8 +170,8 @@ def test_turning_one_side_around_turns_the_correlation_around() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "remark"),
     [
-        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "there are fewer than 4 runs"),
-        ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], "every run has the same topolip"),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "there are fewer than 4 models"),
+        ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], "every model has the same topolip"),
         ([1.0], [math.nan], "topolip and speed_mean were not measured in the same runs; 1 run"),
     ],
 )
@@ -169,22 +181,48 @@ def test_an_open_correlation_says_why(x: list[float], y: list[float], remark: st
     assert found.remark.startswith(remark)
 
 
-def test_every_claim_meets_every_data_set_and_a_correlation_all_of_them_together() -> None:
+def test_every_claim_meets_every_data_set() -> None:
     values = {(data, model): [1.0, 2.0, 3.0] for data in ("digits", "images") for model in ("vit", "resnet")}
     found = judge([TOGETHER, SMOOTHER], Results(rows_of("topolip", values) + rows_of("speed_mean", values)))
-    assert [(verdict.claim, verdict.data, verdict.runs) for verdict in found] == [
-        (TOGETHER, "digits", 6),
-        (TOGETHER, "images", 6),
-        (TOGETHER, "all", 12),
-        (SMOOTHER, "digits", 6),
-        (SMOOTHER, "images", 6),
+    assert [(verdict.claim, verdict.data, verdict.runs, verdict.models) for verdict in found] == [
+        (TOGETHER, "digits", 6, 2),
+        (TOGETHER, "images", 6, 2),
+        (SMOOTHER, "digits", 6, 2),
+        (SMOOTHER, "images", 6, 2),
     ]
 
 
-def test_a_data_set_called_all_keeps_its_own_verdict() -> None:
-    values = {(data, "vit"): [1.0, 2.0, 3.0, 4.0] for data in ("all", "digits")}
-    found = judge([TOGETHER], Results(rows_of("topolip", values) + rows_of("speed_mean", values)))
-    assert [(verdict.data, verdict.runs) for verdict in found] == [("all", 4), ("digits", 4), ("all", 8)]
+def test_seeds_do_not_make_a_correlation() -> None:
+    generator = np.random.default_rng(0)
+    decided = []
+    for number in range(300):
+        levels = generator.normal(size=(2, 6, 1)) + 0.3 * generator.normal(size=(2, 6, 5))
+        x, y = ({("digits", f"model {k}"): side[k].tolist() for k in range(6)} for side in np.exp(levels))
+        [found] = judge([TOGETHER], Results(rows_of("topolip", x) + rows_of("speed_mean", y)))
+        assert (found.runs, found.models) == (30, 6)
+        decided.append(found.verdict != "undecided")
+        if number == 0:
+            means = [[np.mean(values) for values in side.values()] for side in (x, y)]
+            assert found.effect == pytest.approx(spearmanr(*means).statistic)
+    assert np.mean(decided) <= 0.09
+
+
+def test_a_mean_over_training_is_compared_over_the_epochs_that_both_models_have() -> None:
+    def run(model: str, seed: int, drifts: dict[float, float]) -> list[Row]:
+        return [
+            Row("digits", model, seed, epoch, "epoch_drift", "scaled W2", "blocks.0", "", 0.0, drift + 0.01 * seed)
+            for epoch, drift in drifts.items()
+        ]
+
+    course = {1.0: 0.8, 2.0: 0.4, 3.0: 0.2, 4.0: 0.1, 5.0: 0.1}
+    rows = [row for seed in (0, 1, 2) for row in run("long", seed, course)]
+    rows += [row for seed in (0, 1, 2) for row in run("short", seed, {1.0: 0.8, 2.0: 0.4})]
+    claims = [
+        Claim("Steadier.", summary=name, lower="long", higher="short") for name in ("epoch_drift", "late_epoch_drift")
+    ]
+    for found, mean in zip(judge(claims, Results(rows)), (0.61, 0.41), strict=True):
+        assert (found.verdict, found.effect) == ("undecided", pytest.approx(1.0))
+        assert found.first == f"long {mean} ± 0.01 (3 seeds)"
 
 
 def test_no_claims_and_no_runs_give_no_verdicts() -> None:

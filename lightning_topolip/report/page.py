@@ -65,7 +65,7 @@ def render(source: Source) -> str:
     environment.filters["data_uri"] = data_uri
     with style.context("default"):
         sections = [section(source) for section in SECTIONS]
-        title = source.about.get("title") or source.about.get("name") or "Smoothness study"
+        title = source.about.get("title") or "Smoothness study"
         return environment.get_template("report.html").render(
             title=title, question=source.about.get("question", ""), sections=sections
         )

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from lightning_topolip.local_constants import NETWORK
+from lightning_topolip.study.averages import Mean, arithmetic_mean, geometric_mean, median
 from lightning_topolip.study.results import Results, Row
 
 Comparison = Literal["ratio", "difference"]
-Mean = Callable[[Iterable[float]], float]
 
 HEADLINE = "scaled W2"
 RAW = "raw W2"
@@ -46,12 +44,16 @@ class Summary:
         unit: Its unit; empty for a plain number.
         comparison: How two models are compared: by a ``"ratio"`` where values are positive, else a ``"difference"``.
         of: Computes it from the rows of a run; NaN where they are absent.
+        over_training: Whether it is a mean over the epochs, so that two models compare over the same ones only.
+        exact: Whether it is the same for every seed by its nature, so that one difference decides.
     """
 
     words: str
     unit: str
     comparison: Comparison
     of: Callable[[RunRows], float] = field(repr=False)
+    over_training: bool = False
+    exact: bool = False
 
 
 class RunRows:
@@ -101,58 +103,6 @@ def run_summaries(results: Results) -> dict[RunKey, dict[str, float]]:
         runs.setdefault(RunKey(row.data, row.model, row.seed), []).append(row)
     found = {key: RunRows(rows) for key, rows in runs.items()}
     return {key: {name: summary.of(run) for name, summary in SUMMARIES.items()} for key, run in found.items()}
-
-
-def arithmetic_mean(values: Iterable[float]) -> float:
-    """Average the numbers that could be measured.
-
-    Args:
-        values: Numbers; NaN is left out.
-
-    Returns:
-        Their mean; NaN for none.
-
-    Example:
-        >>> arithmetic_mean([1.0, float("nan"), 4.0])
-        2.5
-    """
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """Average the logarithms of the numbers that could be measured: the mean factor.
-
-    Args:
-        values: Numbers of 0 or more; NaN is left out.
-
-    Returns:
-        Their geometric mean; NaN for none.
-
-    Example:
-        >>> round(geometric_mean([2.0, 8.0]), 12)
-        4.0
-    """
-    known = np.array([value for value in values if not math.isnan(value)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.exp(np.log(known).mean())) if known.size else math.nan
-
-
-def median(values: Iterable[float]) -> float:
-    """Take the middle of the numbers that could be measured.
-
-    Args:
-        values: Numbers; NaN is left out.
-
-    Returns:
-        Their median; NaN for none.
-
-    Example:
-        >>> median([1.0, 2.0, 30.0])
-        2.0
-    """
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.median(known)) if known else math.nan
 
 
 def _single(quantity: str, variant: str = "", layer: str = "", condition: str = "") -> Callable[[RunRows], float]:
@@ -248,10 +198,10 @@ SUMMARIES: dict[str, Summary] = {
         "activation a layer", "ratio", _single("speed_mean", RAW)),
     "epoch_drift": Summary(
         "epoch drift: how far the diagrams of a layer travel in an epoch, mean over layers and analyses",
-        "scale an epoch", "ratio", _epoch_drift),
+        "scale an epoch", "ratio", _epoch_drift, over_training=True),
     "late_epoch_drift": Summary(
         "late epoch drift: the same in the second half of the analyses",
-        "scale an epoch", "ratio", _late_epoch_drift),
+        "scale an epoch", "ratio", _late_epoch_drift, over_training=True),
     "two_nn_dimension": Summary(
         "intrinsic dimension by two nearest neighbours, mean over layers",
         "", "ratio", _over_layers(arithmetic_mean, "two_nn_dimension")),
@@ -276,6 +226,9 @@ SUMMARIES: dict[str, Summary] = {
     "local_lipschitz": Summary(
         "largest local Lipschitz constant of the network at samples of the probe (lower bound)",
         "", "ratio", _single("local_lipschitz", "max", NETWORK)),
+    "local_lipschitz_mean": Summary(
+        "mean local Lipschitz constant of the network at samples of the probe (lower bound)",
+        "", "ratio", _single("local_lipschitz", "mean", NETWORK)),
     "local_step": Summary(
         "mean local Lipschitz constant of a step at samples of the probe (lower bound), geometric mean over steps",
         "", "ratio", _over_steps(geometric_mean, "local_lipschitz", "mean")),
@@ -305,5 +258,5 @@ SUMMARIES: dict[str, Summary] = {
         "by what a layer amplifies the drift of a perturbed input, median over layers, perturbations and strengths",
         "", "ratio", _over_perturbations(median, "perturbation_gain")),
     "parameters": Summary(
-        "trainable parameters", "", "ratio", _single("parameters")),
+        "trainable parameters", "", "ratio", _single("parameters"), exact=True),
 }  # fmt: skip

@@ -147,7 +147,6 @@ def spread_note(curves: Sequence[Curve]) -> str:
     """Say what the thick line, the thin ones and the shade are."""
     counts = sorted({len(curve.seeds) for curve in curves})
     seeds = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-    band = next((curve.band for curve in curves if curve.band), "")
-    if counts == [1]:
-        return f"one seed{f', shade: {band}' if band else ''}"
-    return f"mean of {seeds} seeds, thin: each seed, shade: {band}"
+    bands = list(dict.fromkeys(curve.band for curve in curves if curve.band))
+    shade = f", shade: {' or '.join(bands)}" if bands else ""
+    return f"one seed{shade}" if counts == [1] else f"mean of {seeds} seeds, thin: each seed{shade}"

@@ -10,7 +10,8 @@ from lightning_topolip.report.formats import MINUS, RHO, listed, number
 from lightning_topolip.report.pieces import Badge, Block, Judgement, Note, Section
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tracks import Track, tracks
-from lightning_topolip.study.claims import ALL_DATA, Verdict, claims_of, counted, judge
+from lightning_topolip.study.claims import claims_of
+from lightning_topolip.study.verdicts import Verdict, counted, judge
 
 _VERDICTS = ("holds", "does not hold", "undecided")
 
@@ -55,7 +56,7 @@ def _plural(verdict: str, number_of: int) -> str:
 
 def _badge(verdict: Verdict, track: Track | None) -> Badge:
     return Badge(
-        "all data sets together" if verdict.data == ALL_DATA else verdict.data,
+        verdict.data,
         verdict.verdict,
         f"{_what(verdict)}{_effect(verdict)}",
         _sides(verdict),
@@ -66,7 +67,7 @@ def _badge(verdict: Verdict, track: Track | None) -> Badge:
 
 def _sides(verdict: Verdict) -> str:
     if verdict.claim.correlation:
-        return f"{counted(verdict.runs, 'run')} of {counted(verdict.models, 'model')}"
+        return f"{counted(verdict.models, 'model')}, each the mean of its seeds, {counted(verdict.runs, 'run')}"
     return f"{verdict.first} against {verdict.second}"
 
 

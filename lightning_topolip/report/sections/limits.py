@@ -10,9 +10,9 @@ from lightning_topolip.report.formats import count, listed, percent
 from lightning_topolip.report.pieces import Block, Listing, Note, Section
 from lightning_topolip.report.source import Source
 
-_DEPENDENCE = (
-    "In a rank correlation every run counts, though the seeds of one model resemble each other: it tells less than its "
-    "number of runs suggests."
+_CONTROLS = (
+    "A rank correlation takes every model once, as the mean of its seeds, and controls for nothing: accuracy, size and "
+    "training differ between models too."
 )
 
 
@@ -25,7 +25,9 @@ def limits(source: Source) -> Section:
     Returns:
         Paragraphs and the command.
     """
-    blocks: list[Block] = [Note(text) for text in (*_sizes(source), *_accuracies(source), *_seeds(source)) if text]
+    blocks: list[Block] = [
+        Note(text) for text in (*_sizes(source), *_epochs(source), *_accuracies(source), *_seeds(source)) if text
+    ]
     blocks.append(
         Note(
             "Architecture: models differ in more than one thing at a time, unless the configuration varies one switch "
@@ -56,6 +58,17 @@ def _sizes(source: Source) -> list[str]:
     return texts
 
 
+def _epochs(source: Source) -> list[str]:
+    trained = {run["model"]: run.get("epochs") for run in source.about.get("runs", []) if run.get("epochs")}
+    if len(set(trained.values())) < 2:
+        return []
+    epochs = listed([f"{model} {count(number_of)}" for model, number_of in trained.items()])
+    return [
+        f"Epochs: {epochs}. Epoch drift shrinks as training goes on, so claims on it compare the epochs that both "
+        "models have; their accuracies differ there."
+    ]
+
+
 def _accuracies(source: Source) -> list[str]:
     texts = []
     for data in source.data:
@@ -75,7 +88,7 @@ def _seeds(source: Source) -> list[str]:
     if not seeds:
         return []
     few = " Few seeds make wide intervals: undecided means that the study could not tell." if len(seeds) < 10 else ""
-    return [f"Seeds: {listed(seeds)}, {len(source.summaries)} runs in all.{few} {_DEPENDENCE}"]
+    return [f"Seeds: {listed(seeds)}, {len(source.summaries)} runs in all.{few} {_CONTROLS}"]
 
 
 def _mean(values: list[float]) -> float:

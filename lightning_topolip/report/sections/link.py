@@ -14,9 +14,11 @@ from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.sections.robustness import accuracy_curves, strength_axis
 from lightning_topolip.report.source import Source
 from lightning_topolip.smoothness import INPUT
+from lightning_topolip.study.averages import model_means
 from lightning_topolip.study.results import Results
 from lightning_topolip.study.statistics import spearman
 from lightning_topolip.study.summaries import HEADLINE
+from lightning_topolip.study.verdicts import counted
 
 _DROPS = {"corruption_drop": "corruption", "attack_drop": "attack"}
 _PATHS = {
@@ -25,9 +27,10 @@ _PATHS = {
 }
 _ITSELF = "the input itself"
 _INTRO = (
-    "Every run a point. A drop is the clean accuracy less the perturbed one: lower is more robust. If smoothness made "
-    "robust, points would rise to the right, within a data set and also within a model. Below: how far a perturbation "
-    "of the probe moves the diagrams of the layers, beside what it does to the accuracy."
+    "Every run a point; the rank correlation takes every model once, as the mean of its seeds. A drop is the clean "
+    "accuracy less the perturbed one: lower is more robust. If smoothness made robust, points would rise to the right, "
+    "within a data set and also within a model. Below: how far a perturbation of the probe moves the diagrams of the "
+    "layers, beside what it does to the accuracy."
 )
 
 
@@ -58,7 +61,7 @@ def _runs(source: Source, drop: str) -> Panel | None:
     points = [run for run in points if math.isfinite(run.x) and math.isfinite(run.y)]
     if not points:
         return None
-    notes = {data: _correlation([run for run in points if run.data == data]) for data in source.data}
+    notes = {data: _correlation(source, data, drop) for data in source.data}
     title = f"TopoLip and the accuracy lost to {_DROPS[drop]}"
     y = f"clean accuracy {MINUS} accuracy under {_DROPS[drop]}"
     x = "TopoLip at the last epoch (W2, in units of the layer's mean distance)"
@@ -66,14 +69,16 @@ def _runs(source: Source, drop: str) -> Panel | None:
     return Panel(figure, f"{title}. " + " ".join(f"{data}: {note}." for data, note in notes.items() if note))
 
 
-def _correlation(points: list[Run]) -> str:
-    if not points:
+def _correlation(source: Source, data: str, drop: str) -> str:
+    runs = {key: numbers for key, numbers in source.summaries.items() if key.data == data}
+    means = model_means(runs, ("topolip", drop))
+    if not means:
         return ""
-    found = spearman([run.x for run in points], [run.y for run in points])
-    if not math.isfinite(found.rho):
-        return f"no rank correlation, {len(points)} runs"
-    interval = f" [{number(found.low, 2)}, {number(found.high, 2)}]" if math.isfinite(found.low) else ""
-    return f"Spearman {RHO} = {number(found.rho, 2)}{interval}, {len(points)} runs"
+    found = spearman([x for x, _ in means.values()], [y for _, y in means.values()])
+    models = counted(found.count, "model")
+    if not math.isfinite(found.low):
+        return f"no rank correlation, {models}"
+    return f"Spearman {RHO} = {number(found.rho, 2)} [{number(found.low, 2)}, {number(found.high, 2)}], {models}"
 
 
 def _perturbations(source: Source, data: str) -> list[Panel]:

@@ -20,8 +20,8 @@ _QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift
 _UNIT = "W2, units of the layer's mean distance"
 _INTRO = (
     "Where in the network and when in training the shape of the data changes. One run a model, the first seed. All "
-    "maps of a data set and quantity share one colour scale, which ends at the largest value past the first layer; a "
-    "larger step from the input has the colour of its top."
+    "maps of a data set and quantity share one colour scale. That of the drift ends at the largest value past the "
+    "first layer; a larger step from the input has the colour of its top."
 )
 
 
@@ -46,7 +46,7 @@ def maps(source: Source) -> Section:
     for data in source.data:
         for quantity, name in _QUANTITIES.items():
             found = [map_ for model in source.models if (map_ := _map(source, data, model, quantity))]
-            top = max((_top(map_) for map_ in found), default=0.0)
+            top = max((_top(map_.values, quantity) for map_ in found), default=0.0)
             if top > 0:
                 panels = [
                     _panel(map_, top, f"{name.split(':')[0]}: {map_.model}{source.of_data(data)}") for map_ in found
@@ -71,10 +71,10 @@ def _map(source: Source, data: str, model: str, quantity: str) -> _Map | None:
     return _Map(model, seed, layers, epochs, values)
 
 
-def _top(found: _Map) -> float:
-    beyond_the_first = found.values[1:]
-    values = beyond_the_first if np.isfinite(beyond_the_first).any() else found.values
-    return float(np.max(values[np.isfinite(values)]))
+def _top(values: Array, quantity: str) -> float:
+    past_the_input = values[1:] if quantity == "drift" else values
+    shown = past_the_input if np.isfinite(past_the_input).any() else values
+    return float(np.max(shown[np.isfinite(shown)]))
 
 
 def _panel(found: _Map, top: float, title: str) -> Panel:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from lightning_topolip.local_constants import NETWORK
 from lightning_topolip.report.formats import MISSING, over_seeds
 from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
-from lightning_topolip.smoothness import INPUT
 
 
 def lipschitz_table(source: Source) -> Table | None:
@@ -41,14 +39,5 @@ def lipschitz_table(source: Source) -> Table | None:
 
 
 def _cells(source: Source, data: str, model: str) -> list[str]:
-    last = source.last
-    layers = [name for name in last.layers(data, model, "pairwise_lipschitz") if name != INPUT]
-    pairs = last.find(data, "pairwise_lipschitz", model=model, variant="from input", layer=layers[-1:])
-    local = last.find(data, "local_lipschitz", model=model, layer=NETWORK)
-    bound = last.find(data, "lipschitz_bound", model=model, layer=NETWORK)
-    return [
-        over_seeds(pairs.values()),
-        over_seeds(local.where(variant="mean").values()),
-        over_seeds(local.where(variant="max").values()),
-        over_seeds(bound.values()),
-    ]
+    names = ("pairwise_lipschitz", "local_lipschitz_mean", "local_lipschitz", "lipschitz_bound")
+    return [over_seeds(source.summary(data, model, name)) for name in names]

@@ -50,7 +50,7 @@ def _row(key: RunKey, planned: dict[str, Any], summary: dict[str, float]) -> lis
         key.data,
         key.model,
         str(key.seed),
-        f"{_known(planned.get('epochs')):g}",
+        count(_known(planned.get("epochs"))),
         count(_known(planned.get("parameters"), summary.get("parameters"))),
         percent(summary.get("accuracy", math.nan)),
         number(_known(planned.get("seconds training"))),
