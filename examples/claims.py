@@ -6,6 +6,7 @@ python examples/claims.py runs/vit_vs_resnet_short ...
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +32,13 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
         if claim.correlation
         else f"{claim.lower} {_SIGN[verdict.unit]} {claim.higher}"
     )
-    interval = f"{effect} = {verdict.effect:.3g} [{verdict.low:.3g}, {verdict.high:.3g}]"
-    numbers = f"{verdict.runs} runs" if claim.correlation else f"{verdict.first}; {verdict.second}"
-    return claim.says, verdict.data, f"**{verdict.verdict}**", interval, numbers
+    known = math.isfinite(verdict.low) and math.isfinite(verdict.high)
+    interval = f"{effect} = {verdict.effect:.3g} [{verdict.low:.3g}, {verdict.high:.3g}]" if known else effect
+    numbers = (
+        f"{verdict.models} models, {verdict.runs} runs" if claim.correlation else f"{verdict.first}; {verdict.second}"
+    )
+    remark = f"; {verdict.remark}" if verdict.remark else ""
+    return claim.says, verdict.data, f"**{verdict.verdict}**", interval, f"{numbers}{remark}"
 
 
 _SIGN = {"ratio": "/", "difference": "-", "rho": ""}
