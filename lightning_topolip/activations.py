@@ -121,7 +121,14 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
             if buffer.shape != content.shape or not torch.equal(buffer, content):
                 buffer.resize_(content.shape).copy_(content)
         for module, buffers, hidden in kept:
+            if _same(module._buffers, buffers) and set(module._non_persistent_buffers_set) == hidden:
+                continue
             module._buffers.clear()
             module._buffers.update(buffers)
             module._non_persistent_buffers_set.clear()
             module._non_persistent_buffers_set.update(hidden)
+
+
+def _same(first: Mapping[str, Tensor | None], second: Mapping[str, Tensor | None]) -> bool:
+    names = list(first.keys())
+    return names == list(second) and all(first[name] is second[name] for name in names)

@@ -18,6 +18,9 @@ _CENTRES_SHARE = 4
 _ROUNDING = 1e-6
 
 
+_RESOLUTION = 1e-5  # what `distance_matrix` promises, relative to the diameter
+
+
 @dataclass(frozen=True)
 class CoveringNumbers:
     """How many balls cover a cloud, for several radii: the exact numbers lie between the two bounds.
@@ -147,7 +150,7 @@ def two_nn_dimension(distances: npt.ArrayLike, discard: float = 0.1) -> float:
 
     For points of locally constant density on a manifold of dimension d, ``P(ratio <= m) = 1 - m^-d``. The slope through
     the origin of ``-log(1 - i/n)`` over the logarithm of the i-th smallest ratio estimates d; the largest ratios, where
-    the density changes, are left out. Points that coincide count once.
+    the density changes, are left out. Points that coincide, up to the resolution of `distance_matrix`, count once.
 
     Args:
         distances: Distance matrix, shape ``(n, n)``, n >= 2.
@@ -173,7 +176,7 @@ def two_nn_dimension(distances: npt.ArrayLike, discard: float = 0.1) -> float:
         raise ValueError(
             f"Argument `discard` must be at least 0 and below 1, got {discard!r}; give a share such as 0.1."
         )
-    first_twin = (matrix == 0).argmax(axis=1)
+    first_twin = (matrix <= _RESOLUTION * matrix.max()).argmax(axis=1)
     distinct = np.flatnonzero(first_twin == np.arange(len(matrix)))
     n = len(distinct)
     kept = min(int(n * (1 - discard)), n - 1)

@@ -37,6 +37,9 @@ def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseL
     - any other pair at an unresolved distance before is left out: its quotient, 0/0 included, is noise. A maximum over
       fewer pairs is a lower bound still.
 
+    Where the activations themselves were rounded, in bfloat16 or beside a large offset, the distances of close pairs
+    carry that rounding, and a quotient can exceed the true constant by as much.
+
     Args:
         before: Distance matrix of the earlier layer, shape ``(n, n)``.
         after: Distance matrix of the later layer for the same samples, shape ``(n, n)``.

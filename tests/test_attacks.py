@@ -299,3 +299,19 @@ def test_autoattack_is_at_least_as_strong_as_pgd(digits: tuple[nn.Module, Tensor
     assert broken[0].sum() >= broken[1].sum() >= 5
     assert torch.equal(torch.get_rng_state(), drawn)
     assert all(weight.grad is None for weight in model.parameters())
+
+
+@pytest.mark.slow
+def test_autoattack_takes_few_classes(generator: torch.Generator) -> None:
+    pytest.importorskip("pyautoattack")
+    weight = torch.randn(4, 48, generator=generator)
+    images, labels = torch.rand(8, 3, 4, 4, generator=generator), torch.randint(4, (8,), generator=generator)
+
+    def predict(pixels: Tensor) -> Tensor:
+        return (pixels.flatten(1) - 0.5) @ weight.T
+
+    found = autoattack(predict, images, predict(images).argmax(1), 0.05)
+    assert (found - images).abs().max() <= 0.05 + 1e-6
+    assert (predict(found).argmax(1) == predict(images).argmax(1)).any()
+    with pytest.raises(ValueError, match="`predict` must give logits of 4 classes or more, got 3"):
+        autoattack(lambda pixels: predict(pixels)[:, :3], images, labels.clamp(max=2), 0.05)

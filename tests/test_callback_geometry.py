@@ -26,7 +26,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from trainings import INPUTS, Augmented, Order, Tiny, events, fit, loader, trainer
 
-from lightning_topolip import SmoothnessReport, TopoLipCallback, analyst, analyze, distance_matrix, layer_geometry
+from lightning_topolip import (
+    SmoothnessReport,
+    TopoLipCallback,
+    analyst,
+    analyze,
+    budget,
+    distance_matrix,
+    layer_geometry,
+)
 from lightning_topolip.background import Background
 from lightning_topolip.geometry import covering_dimension, participation_ratio, total_variance, two_nn_dimension
 from lightning_topolip.lipschitz import layer_lipschitz, pairwise_lipschitz
@@ -442,6 +450,7 @@ def test_the_predicted_cost_counts_the_constants(
 
     clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])
     monkeypatch.setattr(analyst, "time", clock)
+    monkeypatch.setattr(budget, "time", clock)
     monkeypatch.setattr(analyst, "rank_zero_info", lines.append)
     monkeypatch.setattr(analyst, "local_constants", slow)
     callback = TopoLipCallback(probe_size=20, figures=False, lipschitz=3, background=background)

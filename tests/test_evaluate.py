@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -157,6 +158,17 @@ def test_a_module_is_borrowed(photos: Tensor, labels: Tensor) -> None:
     assert report.clean.correct == int(right.sum())
 
 
+def test_a_scripted_module_is_borrowed_too(photos: Tensor, labels: Tensor) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3 * 32 * 32), nn.Linear(3 * 32 * 32, 10)).eval()
+    options = {"corruptions": ["fog"], "severities": [1], "attacks": {}}
+    expected = evaluate_robustness(model, photos, labels, **options)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch deprecate it
+        scripted = torch.jit.script(model)
+    found = evaluate_robustness(scripted, photos, labels, **options)  # type: ignore[arg-type]
+    assert found.accuracies == expected.accuracies
+
+
 def test_rows_make_one_tidy_table(photos: Tensor, labels: Tensor) -> None:
     report = evaluate_robustness(brightness_classifier, photos, labels, corruptions=["fog"], attacks={})
     rows = report.to_rows(model="mean", seed=0)
@@ -216,7 +228,9 @@ def test_wrong_arguments_are_named(photos: Tensor, labels: Tensor) -> None:
     refuse(r"in \[0, 1\] of at least one image.*from -1 to", photos - 1, labels)
     refuse(r"of at least one image.*shape \(0, 3, 32, 32\)", photos[:0], labels[:0])
     refuse(r"one whole number for each of 24 images, got torch.int64 of shape \(23,\)", photos, labels[1:])
-    refuse("`epsilon` must lie in", corruptions=[], epsilons=[300])
+    refuse(r"`epsilons` must hold 255ths of the pixel range, 0 to 255, got \[8, 300\]", epsilons=[8, 300])
+    refuse(r"`epsilons` must hold 255ths", epsilons=[math.nan])
+    refuse(r"one whole number for each of 24 images, got torch.bool", photos, labels > 3)
     refuse(
         "one image for each of 24 labels, got 23 for fog at severity 1",
         corrupted=lambda *which: corrupt(np.zeros((23, 32, 32, 3), np.uint8), *which),

@@ -169,6 +169,15 @@ def test_covering_numbers_of_a_line_are_known() -> None:
     assert found.lower == (9, 5, 3, 1, 1, 1)
 
 
+def test_two_nn_counts_points_closer_than_the_matrix_resolves_once() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(size=(400, 2))
+    twins = np.concatenate([points, points[:60] + 1e-7 * rng.normal(size=(60, 2))])
+    clean, doubled = (two_nn_dimension(cdist(cloud, cloud)) for cloud in (points, twins))
+    assert clean == pytest.approx(2, rel=0.1)
+    assert doubled == pytest.approx(clean, rel=0.01)
+
+
 def test_points_that_coincide_need_one_ball() -> None:
     geometry = layer_geometry(np.zeros((6, 6)))
     assert set(geometry.covering.upper) == set(geometry.covering.lower) == {1}

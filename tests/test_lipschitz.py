@@ -277,6 +277,33 @@ def test_a_layer_that_a_skip_connection_passes_by_is_no_function_of_the_one_befo
     ]
 
 
+class Hidden(Skip):
+    """The same, out of autograd's sight."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.way == "detached":
+            return self.c(self.b(self.a(x)) + 100 * x.detach())
+        with torch.no_grad():
+            hidden = self.b(self.a(x)) + 100 * x
+            if self.way == "all":
+                return self.c(hidden)
+        return self.c(hidden)
+
+
+@pytest.mark.parametrize("way", ["detached", "encoder", "all"])
+def test_a_skip_connection_that_autograd_does_not_see_is_seen(way: str) -> None:
+    torch.manual_seed(0)
+    model, probe = Hidden(way), torch.randn(4, 3)
+    found = layer_bounds(model, probe, ["a", "b", "c"])
+    assert found.failures == {("b", "c"): "`c` does not depend on the samples through `b` alone"}
+    matrix = model.c.weight.detach() @ (100 * torch.eye(3) + model.b.weight.detach() @ model.a.weight.detach())
+    assert found.steps[INPUT, OUTPUT].value >= float(torch.linalg.matrix_norm(matrix, 2)) * (1 - 1e-6)
+
+
 class Doubling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.mul_(2)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from timm.layers import SEModule
+from timm.layers.pool2d_same import MaxPool2dSame
 from timm.models.resnet import BasicBlock, Bottleneck
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -102,6 +103,23 @@ def test_the_symbol_never_falls_below_the_norm(name: str, grid: int, monkeypatch
     layer, shape, truth = layer_and_truth(name)
     bound = operator_norm(layer, shape)
     assert truth / ROUNDING <= bound <= (2.2 if layer.padding_mode == "circular" else 1.8) * truth
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"dilation": 2}, {"groups": 2}], ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_coarse_grid_of_frequencies_never_falls_below_the_norm(
+    options: dict[str, int], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = seeded(lambda: nn.Conv2d(2, 2, 3, padding=1, **options), seed)
+    truth = operator_norm(layer, (2, 16, 16))
+    monkeypatch.setattr(convolution, "_DENSE_INPUTS", 0)
+    fine = operator_norm(layer, (2, 16, 16))
+    monkeypatch.setattr(convolution, "_FINEST_GRID", 3)
+    monkeypatch.setattr(convolution, "_GRID_BY_REACH", 3)
+    coarse = operator_norm(layer, (2, 16, 16))
+    assert truth / ROUNDING <= fine
+    assert truth / ROUNDING <= coarse
+    assert coarse != fine
 
 
 def test_the_margin_between_frequencies_is_needed_and_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -550,6 +568,10 @@ def test_a_product_of_factors_that_vary_holds_for_smaller_factors() -> None:
     assert max(jacobian_norm(lambda x: x * x, sample) for sample in probe) == pytest.approx(bound.value)
 
 
+def sevenfold(x: Tensor) -> Tensor:
+    return 7.0 * x
+
+
 REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "no rule": (lambda x: x.sqrt(), "`sqrt` as it is used here: it has no rule"),
     "divisor": (lambda x: 1 / x, "has no rule|divisor depends on the input"),
@@ -563,7 +585,101 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "batch statistics": (nn.BatchNorm1d(4, track_running_stats=False), "mixes the samples"),
     "bicubic": (lambda x: F.interpolate(x[:, None, None], scale_factor=2, mode="bicubic"), "negative coefficients"),
     "cross attention": (lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.1), "dropout"),
+    "one key for several heads": (
+        lambda x: F.scaled_dot_product_attention(x.view(3, 2, 1, 2), x.view(3, 1, 2, 2), x.view(3, 1, 2, 2)),
+        "used for several heads",
+    ),
+    "attention in training": (
+        lambda x: nn.MultiheadAttention(4, 1, dropout=0.9, dtype=x.dtype)(x, x, x)[0],
+        "random numbers in training mode",
+    ),
+    "vmap": (torch.vmap(sevenfold), "an operand depends on the input through something"),
+    "vmap beside": (lambda x: x + torch.vmap(sevenfold)(x), "TorchScript or vmap"),
+    "result given": (lambda x: torch.mul(x, 7, out=torch.empty_like(x)), "unexpected keyword argument 'out'"),
+    "weight that is a vector": (lambda x: F.linear(x, torch.ones(4, dtype=x.dtype)), "`linear` as it is used here"),
 }
+
+
+BROADCAST = {
+    "chosen": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), x[:, None], 0.0),
+    "masked": lambda x: x[:, None].masked_fill(torch.zeros(1, 9, 4, dtype=torch.bool), 0.0),
+    "limited": lambda x: x[:, None].clamp(min=torch.full((1, 9, 4), -99.0, dtype=x.dtype)),
+    "mask": lambda x: x * torch.tensor([True, False, True, True]),
+    "reversed difference": lambda x: torch.rsub(x, 1.0, alpha=5),
+    "named input": lambda x: F.relu(input=torch.softmax(input=x, dim=-1)),
+    "named factors": lambda x: torch.mul(input=x, other=x),
+}
+
+
+@pytest.mark.parametrize("name", BROADCAST)
+def test_every_form_of_a_call_is_bounded(name: str) -> None:
+    probe = normal(3, 4)
+    truth = max(jacobian_norm(BROADCAST[name], sample) for sample in probe)
+    assert truth / ROUNDING <= lipschitz_bound(BROADCAST[name], probe).value <= 1.5 * truth
+
+
+def broken(layer: nn.Module) -> nn.Module:
+    next(layer.parameters()).data.view(-1)[0] = math.nan
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (broken(nn.Conv2d(16, 16, 3, padding=1)), (16, 20, 20)),
+        (broken(nn.Conv2d(2, 2, 3, padding=1)), (2, 4, 4)),
+        (broken(nn.PReLU()), (3,)),
+        (broken(nn.Linear(3, 2)), (3,)),
+        (broken(nn.LayerNorm(4)), (4,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_weight_that_is_not_a_number_gives_no_number(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    assert math.isnan(lipschitz_bound(layer, torch.rand(2, *shape)).value)
+
+
+def test_activations_that_are_not_a_number_give_no_number() -> None:
+    heads = normal(2, 3, 5, 4)
+    heads[0, 1] = math.nan
+    assert math.isnan(lipschitz_bound(lambda x: F.scaled_dot_product_attention(x, x, x), heads).value)
+    assert math.isnan(lipschitz_bound(nn.LayerNorm(4).double(), heads).value)
+
+
+class Gated(nn.Module):
+    """Attention behind a gate that is closed at the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.gate = nn.MultiheadAttention(4, 1, batch_first=True), nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.gate * self.attention(x, x, x, need_weights=False)[0]
+
+
+def test_what_a_zero_weight_shuts_off_has_constant_zero_whatever_stands_before() -> None:
+    assert lipschitz_bound(seeded(Gated), normal(2, 5, 4), everywhere=True) == LipschitzBound(1.0, True)
+    shut = seeded(lambda: nn.MultiheadAttention(4, 1, batch_first=True))
+    shut.in_proj_weight.data.zero_()
+    bound = lipschitz_bound(lambda x: shut(x, x, x, need_weights=False)[0], normal(2, 5, 4), everywhere=True)
+    assert bound == LipschitzBound(0.0, True)
+    chain = nn.Sequential(nn.LayerNorm(4, eps=0.0), nn.Linear(4, 2))
+    chain[1].weight.data.zero_()
+    whole = layer_bounds(chain, torch.randn(3, 4), ["0", "1"], everywhere=True).steps["<input>", "<output>"]
+    assert whole.value == 0.0
+
+
+def test_padding_with_minus_infinity_is_a_copy() -> None:
+    pool = seeded(lambda: MaxPool2dSame(3, 2))
+    probe = normal(2, 2, 7, 7)
+    truth = max(jacobian_norm(pool, sample) for sample in probe)
+    assert truth / ROUNDING <= lipschitz_bound(pool, probe).value <= 2.0
+
+
+def test_nothing_of_the_graph_stays() -> None:
+    model, probe = seeded(lambda: nn.Sequential(nn.Linear(4, 4), nn.GELU())), normal(3, 4)
+    lipschitz_bound(model, probe)
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+    assert not probe.requires_grad
 
 
 def _changed_through_a_view(x: Tensor) -> Tensor:

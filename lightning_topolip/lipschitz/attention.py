@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_topolip.lipschitz.extended import product
 from lightning_topolip.lipschitz.spectral import spectral_norm
 
 
@@ -61,10 +62,10 @@ def attention_bound(query: Operand, key: Operand, value: Operand, queries: int, 
     root = math.sqrt(queries)
     parts = [
         (value.constant, root),
-        (query.constant, scale * value.radius * key.radius),
-        (key.constant, root * scale * value.radius * query.radius),
+        (query.constant, product(scale, value.radius, key.radius)),
+        (key.constant, product(root, scale, value.radius, query.radius)),
     ]
-    return sum(constant * factor for constant, factor in parts if constant > 0)
+    return sum(product(constant, factor) for constant, factor in parts)
 
 
 def self_attention_bound(
@@ -124,12 +125,12 @@ def self_attention_bound(
     for head, (q, k, v, b) in enumerate(zip(*matrices, strict=True)):
         scale = 1 / math.sqrt(len(q))
         products = scale * spectral_norm(torch.linalg.qr(k.T).R @ q)
-        reach = products * radius + scale * float(torch.linalg.vector_norm(k.T @ b))
+        reach = product(products, radius) + scale * float(torch.linalg.vector_norm(k.T @ b))
         unit = attention_bound(
             Operand(reach, products), Operand(radius, 1.0), Operand(radius, 1.0), queries=tokens, scale=1.0
         )
-        apart.append(unit * spectral_norm(v))
-        together.append(unit * spectral_norm(v if outputs is None else outputs[head] @ v))
+        apart.append(product(unit, spectral_norm(v)))
+        together.append(product(unit, spectral_norm(v if outputs is None else outputs[head] @ v)))
     if output is None:
         return math.hypot(*apart)
-    return min(spectral_norm(output) * math.hypot(*apart), sum(together))
+    return min(product(spectral_norm(output), math.hypot(*apart)), sum(together))

@@ -15,6 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from lightning_topolip.activations import first_floating_tensor, observe
 from lightning_topolip.lipschitz.combinations import COMBINATIONS
+from lightning_topolip.lipschitz.extended import product
 from lightning_topolip.lipschitz.region import Region
 from lightning_topolip.lipschitz.spectral import nonnegative_norm
 from lightning_topolip.lipschitz.stretches import METADATA, NONNEGATIVE, STRETCHES
@@ -92,9 +93,8 @@ def lipschitz_bound(
         else:
             stack.enter_context(kept_random_numbers(seed))
             stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.no_grad())
-        start = inputs.detach().clone()
-        propagation.record(start, 1.0)
+        stack.enter_context(torch.enable_grad())
+        start = propagation.start(inputs)
         with propagation:
             output = function(start)
     end = first_floating_tensor(output)
@@ -103,7 +103,10 @@ def lipschitz_bound(
             "Argument `function` must give a floating-point tensor, "
             f"got {type(output).__name__}; wrap it so that it does."
         )
-    return LipschitzBound(propagation.constant_of(end), everywhere=not region.read)
+    try:
+        return LipschitzBound(propagation.constant_of(end), everywhere=not region.read)
+    except NotImplementedError as reason:
+        raise _refusal("the output", str(reason)) from None
 
 
 def operator_norm(layer: nn.Module, input_shape: Sequence[int]) -> float:
@@ -154,17 +157,45 @@ class _Propagation(TorchFunctionMode):
         super().__init__()
         self._region = region
         self._records: Any = WeakTensorKeyDictionary()
+        self._leaf = torch.empty(0)
+
+    def start(self, inputs: Tensor) -> Tensor:
+        """Copy the probe, so that all that follows from it is known by its record or by its graph."""
+        self._leaf = inputs.detach().clone().requires_grad_()
+        start = self._leaf.clone()
+        self.record(start, 1.0)
+        return start
 
     def record(self, tensor: Tensor, constant: float) -> None:
         self._records[tensor] = (constant, tensor._version)
 
     def constant_of(self, value: Any) -> float:
-        if not isinstance(value, Tensor) or value not in self._records:
+        if not isinstance(value, Tensor):
+            return 0.0
+        if value not in self._records:
+            if self._follows_unseen(value):
+                raise NotImplementedError(
+                    "an operand depends on the input through something that torch functions do not show, such as "
+                    "TorchScript or vmap"
+                )
             return 0.0
         constant, version = self._records[value]
         if version != value._version:
             raise NotImplementedError("an operand was changed in place through another view of it")
         return float(constant)
+
+    def _follows_unseen(self, value: Tensor) -> bool:
+        """Whether a tensor without a record has the probe in its graph."""
+        waiting, seen = [value.grad_fn], set()
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in seen:
+                continue
+            if getattr(node, "variable", None) is self._leaf:
+                return True
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+        return False
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -175,7 +206,10 @@ class _Propagation(TorchFunctionMode):
         name = _name(function)
         if name in METADATA:
             return function(*args, **kwargs)
-        constant = self._constant(name, function, args, kwargs)
+        if not args and "input" in kwargs:
+            args, kwargs = (kwargs["input"],), {key: value for key, value in kwargs.items() if key != "input"}
+        with torch.no_grad():
+            constant = self._constant(name, function, args, kwargs)
         result = function(*args, **kwargs)
         constants = constant if isinstance(constant, tuple) else itertools.repeat(constant)
         for tensor, own in zip(_tensors(result), constants, strict=False):
@@ -198,13 +232,12 @@ class _Propagation(TorchFunctionMode):
             if kind in NONNEGATIVE:
                 if any(isinstance(option, str) and option == "bicubic" for option in (*args, *kwargs.values())):
                     raise NotImplementedError("a bicubic interpolation has negative coefficients")
-                return constant * nonnegative_norm(
-                    lambda x: function(x, *args[1:], **kwargs), args[0].shape, args[0].device
-                )
+                norm = nonnegative_norm(lambda x: function(x, *args[1:], **kwargs), args[0].shape, args[0].device)
+                return product(constant, norm)
             if kind in STRETCHES:
-                return constant * STRETCHES[kind](self._region, *args, **kwargs)
+                return product(constant, STRETCHES[kind](self._region, *args, **kwargs))
             raise NotImplementedError("it has no rule")
-        except NotImplementedError as reason:
+        except (NotImplementedError, TypeError, IndexError) as reason:
             raise _refusal(name, str(reason)) from None
 
 

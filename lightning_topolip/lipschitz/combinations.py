@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_topolip.lipschitz.attention import Operand, attention_bound, self_attention_bound
+from lightning_topolip.lipschitz.extended import largest, product
 from lightning_topolip.lipschitz.region import Region
 from lightning_topolip.lipschitz.spectral import in_float64, largest_entry, spectral_norm
 
@@ -17,13 +18,17 @@ Constant = Callable[[Any], float]
 
 
 def _sum(region: Region, of: Constant, first: Any, other: Any, *, alpha: float = 1) -> float:
-    return _copied(of, first, other) + abs(alpha) * _copied(of, other, first)
+    return _copied(of, first, other) + product(abs(alpha), _copied(of, other, first))
+
+
+def _reversed_difference(region: Region, of: Constant, first: Any, other: Any, *, alpha: float = 1) -> float:
+    return _sum(region, of, other, first, alpha=alpha)
 
 
 def _product(region: Region, of: Constant, first: Any, other: Any) -> float:
     """``d(ab) = b da + a db``; a factor that varies is bounded by its largest entry on the probe."""
     terms = ((first, other), (other, first))
-    return sum(_copied(of, one, two) * _extent(region, of, two, largest_entry) for one, two in terms if of(one))
+    return sum(product(_copied(of, one, two), _extent(region, of, two, largest_entry)) for one, two in terms if of(one))
 
 
 def _quotient(region: Region, of: Constant, first: Any, other: Any, *, rounding_mode: str | None = None) -> float:
@@ -38,7 +43,7 @@ def _matrix_product(region: Region, of: Constant, first: Tensor, other: Tensor) 
     if min(first.ndim, other.ndim) < 2 or any(of(one) and one.shape[:-2] != batch for one in (first, other)):
         raise NotImplementedError("a vector, or a matrix that is used for several others")
     terms = ((first, other), (other, first))
-    return sum(of(one) * _extent(region, of, two, spectral_norm) for one, two in terms if of(one))
+    return sum(product(of(one), _extent(region, of, two, spectral_norm)) for one, two in terms if of(one))
 
 
 def _side_by_side(region: Region, of: Constant, tensors: Sequence[Tensor], *_: Any, **__: Any) -> float:
@@ -47,7 +52,7 @@ def _side_by_side(region: Region, of: Constant, tensors: Sequence[Tensor], *_: A
 
 def _choice(region: Region, of: Constant, *operands: Any) -> float:
     """Each entry of the result is an entry of one operand, and no entry is used twice."""
-    return math.hypot(*[_copied(of, one, other) for one, other in zip(operands[-2:], operands[:-3:-1], strict=True)])
+    return math.hypot(*[_copied(of, operand, *operands) for operand in operands[-2:]])
 
 
 def _attention(
@@ -65,6 +70,11 @@ def _attention(
     """With the balls that hold the probe's queries, keys and values of every head."""
     if enable_gqa or dropout_p > 0 or of(attn_mask):
         raise NotImplementedError("grouped queries, dropout or a mask that depends on the input")
+    operands = (query, key, value)
+    mask = () if attn_mask is None else attn_mask.shape[:-2]
+    batch = _broadcast(mask, *(operand.shape[:-2] for operand in operands))
+    if any(of(operand) and operand.shape[:-2] != batch for operand in operands):
+        raise NotImplementedError("one query, key or value is used for several heads")
     return attention_bound(
         Operand(_radius_of_heads(region, query, centred=False), of(query)),
         Operand(_radius_of_heads(region, key, centred=True), of(key)),
@@ -89,6 +99,8 @@ def _multi_head_attention(
     add_zero_attn: bool,
     dropout_p: float,
     out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None = None,
+    training: bool = True,
     *_: Any,
     **options: Any,
 ) -> tuple[float, float]:
@@ -97,6 +109,8 @@ def _multi_head_attention(
         raise NotImplementedError("query, key and value are not one tensor, or a token is added")
     if any(map(of, options.values())):
         raise NotImplementedError("a mask that depends on the input")
+    if training and dropout_p > 0:
+        raise NotImplementedError("it draws random numbers in training mode")
     query_weight, key_weight, value_weight = in_proj_weight.chunk(3)
     bound = self_attention_bound(
         query_weight,
@@ -108,12 +122,13 @@ def _multi_head_attention(
         heads=num_heads,
         query_offset=None if in_proj_bias is None else in_proj_bias.chunk(3)[0],
     )
-    return of(query) * bound, math.inf
+    return product(of(query), bound), math.inf
 
 
 # The constant of a function of several tensors: called as ``rule(region, constant of, *args, **kwargs)``.
 COMBINATIONS: dict[str, Callable[..., Any]] = {
-    **{name: _sum for name in ("add", "sub", "subtract", "rsub", "__add__", "__radd__", "__sub__", "__rsub__")},
+    **{name: _sum for name in ("add", "sub", "subtract", "__add__", "__radd__", "__sub__", "__rsub__")},
+    "rsub": _reversed_difference,
     **{name: _product for name in ("mul", "multiply", "__mul__", "__rmul__")},
     **{name: _quotient for name in ("div", "divide", "true_divide", "__truediv__")},
     **{name: _matrix_product for name in ("matmul", "bmm", "mm", "__matmul__")},
@@ -125,25 +140,25 @@ COMBINATIONS: dict[str, Callable[..., Any]] = {
 
 
 def _extent(region: Region, of: Constant, factor: Any, size: Callable[[Any], float]) -> float:
-    return region.largest(torch.tensor(size(factor))) if of(factor) else size(factor)
+    return region.largest(torch.tensor(size(factor), dtype=torch.float64)) if of(factor) else size(factor)
 
 
-def _copied(of: Constant, operand: Any, other: Any) -> float:
+def _copied(of: Constant, operand: Any, *others: Any) -> float:
     """The constant of an operand after broadcasting, which repeats every entry equally often."""
     if not of(operand):
         return 0.0
-    shape = _broadcast(operand.shape, other.shape if isinstance(other, Tensor) else ())
-    return of(operand) * math.sqrt(math.prod(shape) / operand.numel())
+    shape = _broadcast(operand.shape, *(other.shape for other in others if isinstance(other, Tensor)))
+    return float(of(operand) * math.sqrt(math.prod(shape) / operand.numel()))
 
 
-def _broadcast(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
-    return tuple(torch.broadcast_shapes(first, second))  # type: ignore[no-untyped-call]
+def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
 def _radius_of_heads(region: Region, points: Tensor, *, centred: bool) -> float:
     """The largest radius over heads, each with a ball of its own: points of shape (batch, heads, tokens, width)."""
     heads = points.unbind(-3) if points.ndim > 3 else (points,)
-    return max(_radius(region, head, centred=centred) for head in heads)
+    return largest(_radius(region, head, centred=centred) for head in heads)
 
 
 def _radius(region: Region, points: Tensor, *, centred: bool) -> float:

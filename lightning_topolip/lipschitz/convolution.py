@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_topolip.lipschitz.extended import largest
 from lightning_topolip.lipschitz.spectral import in_float64, spectral_norm
 
 _DENSE_INPUTS = 1024
@@ -155,7 +156,7 @@ def _symbol_norm(
         phases = torch.outer(frequencies, torch.arange(degree + 1, dtype=torch.float64)) * (-2 * math.pi / grid)
         waves.append(torch.polar(torch.ones_like(phases), phases))
     matrices, shape = taps.flatten(3).movedim(-1, 0), taps.shape[:3]
-    largest = 0.0
+    norms: list[float] = []
     modes = list(itertools.product(*[range(len(wave)) for wave in waves]))
     size = max(1, _CHUNK_ENTRIES // math.prod(shape))
     for start in range(0, len(modes), size):
@@ -164,8 +165,8 @@ def _symbol_norm(
         for wave, index in zip(waves, chosen.T, strict=True):
             factor = (factor[:, :, None] * wave[index][:, None, :]).flatten(1)
         symbols = factor.to(matrices.device) @ matrices.flatten(1).to(torch.complex128)
-        largest = max(largest, spectral_norm(symbols.reshape(-1, *shape)))
-    return largest / slack
+        norms.append(spectral_norm(symbols.reshape(-1, *shape)))
+    return largest(norms) / slack
 
 
 def _taps_by_block(

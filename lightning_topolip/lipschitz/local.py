@@ -67,8 +67,8 @@ def local_lipschitz(
 
     One forward serves all iterations: ``J^T w`` is a backward pass, and ``J v`` the derivative of a backward pass with
     respect to its cotangent. So every module works whose backward can be differentiated; attention runs in the plain
-    implementation, since the fused ones cannot. A module is borrowed as by `observe`: evaluation mode, then modes,
-    buffers, gradients and random generators as before.
+    implementation, since the fused ones cannot. cuDNN's recurrent layers cannot either: run those on the CPU. A module
+    is borrowed as by `observe`: evaluation mode, then modes, buffers, gradients and random generators as before.
 
     Power iteration comes from below: whenever it ends, the value is ``|J v|`` for a unit vector v, hence at most the
     true norm (up to the rounding of the dtype of ``inputs``).
@@ -193,10 +193,11 @@ def _jacobian_products(function: Function, samples: Tensor) -> tuple[Function, F
 
 
 def _check_samples_apart(output: Tensor, point: Tensor) -> None:
-    first = torch.zeros_like(output)
-    first[0] = torch.linspace(1, 2, first[0].numel(), dtype=first.dtype).reshape(first[0].shape).to(first.device)
-    others = _gradient(output, point, first)[1:]
-    if bool((others.isfinite() & (others != 0)).any()):
+    weights = torch.linspace(1, 2, output[0].numel(), dtype=output.dtype).reshape(output[0].shape).to(output.device)
+    first, others = torch.zeros_like(output), weights.expand_as(output).clone()
+    first[0], others[0] = weights, 0
+    into_others, into_first = _gradient(output, point, first)[1:], _gradient(output, point, others)[:1]
+    if any(bool((into.isfinite() & (into != 0)).any()) for into in (into_others, into_first)):
         raise ValueError(
             "Argument `function` must act on each sample alone, got outputs that depend on other samples of the batch; "
             "give batch normalisation running statistics."

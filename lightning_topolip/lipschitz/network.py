@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from torch import Tensor, nn
 from lightning_topolip.activations import first_floating_tensor, observe
 from lightning_topolip.layers import resolve_layers
 from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound
+from lightning_topolip.lipschitz.extended import product
 from lightning_topolip.lipschitz.local import Function, LocalLipschitz, joined, local_lipschitz
 from lightning_topolip.probe import model_inputs, move_batch, run_model, samples_in
+from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.smoothness import INPUT
 
 OUTPUT = "<output>"
@@ -145,7 +146,7 @@ def layer_bounds(
 
 
 def _chained(bounds: list[LipschitzBound]) -> LipschitzBound:
-    return LipschitzBound(math.prod(bound.value for bound in bounds), all(bound.everywhere for bound in bounds))
+    return LipschitzBound(product(*(bound.value for bound in bounds)), all(bound.everywhere for bound in bounds))
 
 
 class _Reached(Exception):
@@ -221,7 +222,7 @@ def _measure_steps(
         for start, end in [*pieces, (chain[0], chain[-1])]:
             if (start, end) in constants.steps:
                 continue
-            reason = _obstacle(network, outputs, chain[0], start, end)
+            reason = _obstacle(network, outputs, chain[0], start, end, seed)
             if reason:
                 constants.failures[start, end] = reason
             elif chained and constants.steps.keys() == set(pieces):
@@ -250,7 +251,7 @@ def _measure_step(
         constants.failures[start, end] = str(error)
 
 
-def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: str, end: str) -> str | None:
+def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: str, end: str, seed: int) -> str | None:
     """Why there is no function from the one layer's output to the other's; None where there is."""
     n = samples_in(network.batch)
     for name in (start, end):
@@ -261,13 +262,20 @@ def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: 
     if start == first:
         return None
     few = _Network(network.model, _samples(network.batch, n, 0, _WITNESSES), network.forward)
-    leaf = outputs[first][:_WITNESSES].detach().clone().requires_grad_()
-    with torch.enable_grad():
-        output = few.run({first: leaf.clone(), start: outputs[start][:_WITNESSES].detach().clone()}, end)
-        if output is None or not output.requires_grad:
-            return None
-        (passed,) = torch.autograd.grad(output.sum(), leaf, allow_unused=True)
-    return None if passed is None else f"`{end}` does not depend on the samples through `{start}` alone"
+    held, x = outputs[start][:_WITNESSES], outputs[first][:_WITNESSES]
+    ends = []
+    for other in (x, 1.001 * x + 0.001, 1 - 2 * x):
+        with kept_random_numbers(seed):
+            ends.append(few.run({first: other.clone(), start: held.clone()}, end))
+    if all(_equal(ends[0], moved) for moved in ends[1:]):
+        return None
+    return f"`{end}` does not depend on the samples through `{start}` alone"
+
+
+def _equal(first: Tensor | None, second: Tensor | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return torch.equal(first.nan_to_num(), second.nan_to_num()) and torch.equal(first.isnan(), second.isnan())
 
 
 def _substitution(tensor: Tensor) -> Callable[[nn.Module, Any, Any], Any]:

@@ -58,9 +58,10 @@ def nonnegative_norm(
         ones = torch.ones(tuple(shape), dtype=torch.float64, device=place, requires_grad=True)
         image = function(ones)
         (columns,) = torch.autograd.grad(image.sum(), ones)
-        rows = image - function(torch.zeros_like(ones))
-    if not rows.numel():
+        offset = function(torch.zeros_like(ones))
+    if not image.numel():
         return 0.0
+    rows = torch.where(offset.isinf(), 0.0, image - offset)
     return math.sqrt(float(rows.detach().max()) * float(columns.max()))
 
 
@@ -89,4 +90,4 @@ def largest_entry(values: Tensor | float | None) -> float:
     """
     if values is None:
         return 1.0
-    return float(values.abs().max()) if isinstance(values, Tensor) else abs(values)
+    return float(in_float64(values).abs().max()) if isinstance(values, Tensor) else abs(values)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_topolip.lipschitz.convolution import convolution_norm, transposed_convolution_norm
+from lightning_topolip.lipschitz.extended import largest
 from lightning_topolip.lipschitz.region import Region
 from lightning_topolip.lipschitz.spectral import in_float64, largest_entry, spectral_norm
 
@@ -37,11 +38,12 @@ NONNEGATIVE = frozenset(
 _ONE = (
     *("reshape", "view", "view_as", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze"),
     *("unsqueeze", "T", "mT", "t", "chunk", "split", "unbind", "select", "narrow", "flip", "roll", "tril", "triu"),
-    *("pixel_shuffle", "pixel_unshuffle", "contiguous", "clone", "detach", "masked_fill", "amax", "amin"),
+    *("pixel_shuffle", "pixel_unshuffle", "contiguous", "clone", "detach", "amax", "amin"),
     *("to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda"),
     *("relu", "relu6", "hardtanh", "softplus", "logsigmoid", "log_sigmoid", "softsign", "celu", "tanh", "sin", "cos"),
-    *("abs", "neg", "clamp", "clamp_min", "clamp_max"),
+    *("abs", "neg"),
 )
+_LIMITS = ("masked_fill", "clamp", "clamp_min", "clamp_max")
 _ZERO = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full", "new_empty")
 _DROPOUT = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
 
@@ -83,7 +85,7 @@ def _rms_norm(
 
 
 def _gain(variance: float, weight: Tensor | None) -> float:
-    return largest_entry(weight) / math.sqrt(variance) if variance > 0 else math.inf
+    return math.inf if variance == 0 else largest_entry(weight) / math.sqrt(variance)
 
 
 def _batch_norm(
@@ -201,15 +203,22 @@ def _gelu(region: Region, x: Tensor, approximate: str = "none") -> float:
 
 
 def _leaky_relu(region: Region, x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> float:
-    return max(1.0, abs(negative_slope))
+    return largest((1.0, abs(negative_slope)))
 
 
 def _prelu(region: Region, x: Tensor, weight: Tensor) -> float:
-    return max(1.0, largest_entry(weight))
+    return largest((1.0, largest_entry(weight)))
 
 
 def _elu(region: Region, x: Tensor, alpha: float = 1.0, inplace: bool = False) -> float:
-    return max(1.0, abs(alpha))
+    return largest((1.0, abs(alpha)))
+
+
+def _limited(region: Region, x: Tensor, *limits: Any, **named: Any) -> float:
+    """Entries are kept or replaced; limits of more dimensions repeat them."""
+    shapes = [limit.shape for limit in (*limits, *named.values()) if isinstance(limit, Tensor)]
+    shape = torch.broadcast_shapes(x.shape, *shapes)  # type: ignore[no-untyped-call]
+    return math.sqrt(math.prod(shape) / x.numel())
 
 
 def _fixed(slope: float) -> Rule:
@@ -221,6 +230,7 @@ STRETCHES: dict[str, Rule] = {
     **{name: _fixed(1.0) for name in _ONE},
     **{name: _fixed(slope) for name, slope in _SLOPES.items()},
     **{name: _fixed(0.0) for name in _ZERO},
+    **{name: _limited for name in _LIMITS},
     "softmax": _fixed(_SOFTMAX_SLOPE),
     "gelu": _gelu,
     "leaky_relu": _leaky_relu,

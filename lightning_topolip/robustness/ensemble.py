@@ -11,6 +11,8 @@ from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.robustness.attacks import checked
 from lightning_topolip.robustness.prediction import Predict
 
+_FEWEST_CLASSES = 4
+
 
 def autoattack(
     predict: Predict,
@@ -52,10 +54,18 @@ def autoattack(
             "pip install 'lightning_topolip[autoattack]', or use `pgd` with more steps and restarts."
         ) from error
     images, labels = checked(images, labels, epsilon)
+    classes = predict(images[:1]).shape[-1]
+    if classes < _FEWEST_CLASSES:
+        raise ValueError(
+            f"Argument `predict` must give logits of {_FEWEST_CLASSES} classes or more, got {classes}: the loss of "
+            "AutoAttack compares the largest four. Use `pgd`."
+        )
     tracing = sys.gettrace()
     try:
         with kept_random_numbers(seed):
             attack = AutoAttack(predict, eps=epsilon, norm="Linf", version=version, seed=seed, device=images.device)
+            for part in (attack.apgd_targeted, attack.fab):
+                part.n_target_classes = min(part.n_target_classes, classes - 1)
             found: Tensor = attack.run_standard_evaluation(images, labels, batch_size=len(images))[0]
     finally:
         sys.settrace(tracing)  # its check for dynamic defences ends all tracing

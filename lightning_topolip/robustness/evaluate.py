@@ -137,6 +137,7 @@ def evaluate_robustness(
         [('clean', 0), ('fog', 1), ('fog', 5), ('fgsm', 8), ('pgd', 8)]
     """
     _check_images(images, labels, batch_size)
+    _check_epsilons(epsilons)
     if corrupted is None:
         _check_corruptions(corruptions, severities)
     source = corrupted or (lambda name, severity: corrupt(levels(images), name, severity, seed=seed))
@@ -222,13 +223,18 @@ def _check_images(images: Tensor, labels: Tensor, batch_size: int) -> None:
             f"got {images.dtype} of shape {tuple(images.shape)}"
             + (f" from {images.min():g} to {images.max():g}." if images.numel() else ".")
         )
-    if labels.shape != images.shape[:1] or labels.is_floating_point():
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
             f"Argument `labels` must hold one whole number for each of {len(images)} images, got {labels.dtype} of "
             f"shape {tuple(labels.shape)}."
         )
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"Argument `batch_size` must be a whole number >= 1, got {batch_size!r}.")
+
+
+def _check_epsilons(epsilons: Sequence[float]) -> None:
+    if not all(0 <= epsilon <= 255 for epsilon in epsilons):
+        raise ValueError(f"Argument `epsilons` must hold 255ths of the pixel range, 0 to 255, got {list(epsilons)}.")
 
 
 def _check_corruptions(corruptions: Sequence[str], severities: Sequence[int]) -> None:
