@@ -44,7 +44,7 @@ class Summary:
         unit: Its unit; empty for a plain number.
         comparison: How two models are compared: by a ``"ratio"`` where values are positive, else a ``"difference"``.
         of: Computes it from the rows of a run; NaN where they are absent.
-        over_training: Whether it is a mean over the epochs, so that two models compare over the same ones only.
+        over_training: Whether it is a mean over epochs, so that models trained for different numbers do not compare.
         exact: Whether it is the same for every seed by its nature, so that one difference decides.
     """
 

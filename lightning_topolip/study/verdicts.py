@@ -60,7 +60,8 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
     """Hold every claim against the runs of every data set.
 
     A comparison takes seeds as the repetitions: Welch's interval of the ratio of the geometric means, or of the
-    difference of the means. Numbers that are means over training are compared over the epochs that both models have.
+    difference of the means. A mean over training decides nothing between models that were trained for different numbers
+    of epochs, since an epoch is then a different part of the training.
     A correlation is Spearman's over the models, each the mean of its seeds, for seeds of one model resemble each other
     and are no models of their own. It controls for nothing. No level is adjusted for the number of claims.
 
@@ -88,33 +89,19 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
         >>> verdict.verdict, round(verdict.effect, 3), verdict.first
         ('holds', 0.354, 'vit 0.11 ± 0.01 (3 seeds)')
     """
-    runs = run_summaries(results)
+    groups: dict[str, dict[RunKey, dict[str, float]]] = {}
+    for key, numbers in run_summaries(results).items():
+        groups.setdefault(key.data, {})[key] = numbers
     return [
-        _compare(claim, data, _comparable(claim, data, results, runs), confidence)
+        _compare(claim, data, own, results.where(data=data), confidence)
         if claim.correlation is None
-        else _correlate(claim, claim.correlation, data, _on(data, runs), confidence)
+        else _correlate(claim, claim.correlation, data, own, confidence)
         for claim in claims
-        for data in dict.fromkeys(key.data for key in runs)
+        for data, own in groups.items()
     ]
 
 
-def _on(data: str, runs: Runs) -> Runs:
-    return {key: numbers for key, numbers in runs.items() if key.data == data}
-
-
-def _comparable(claim: Claim, data: str, results: Results, runs: Runs) -> Runs:
-    """Give the runs of a data set; where a number is a mean over training, over the epochs that both models have."""
-    if not SUMMARIES[claim.summary].over_training:
-        return _on(data, runs)
-    own = results.where(data=data, model=(claim.lower, claim.higher))
-    epochs: dict[tuple[str, int], set[float]] = {}
-    for row in own.where(quantity="epoch_drift"):
-        epochs.setdefault((row.model, row.seed), set()).add(row.epoch)
-    shared = set.intersection(*epochs.values()) if epochs else set()
-    return run_summaries(Results(row for row in own if row.quantity != "epoch_drift" or row.epoch in shared))
-
-
-def _compare(claim: Claim, data: str, runs: Runs, confidence: float) -> Verdict:
+def _compare(claim: Claim, data: str, runs: Runs, results: Results, confidence: float) -> Verdict:
     summary = SUMMARIES[claim.summary]
     first, second = (_numbers_of(model, claim.summary, runs) for model in (claim.lower, claim.higher))
     estimate = mean_ratio if summary.comparison == "ratio" else mean_difference
@@ -123,6 +110,7 @@ def _compare(claim: Claim, data: str, runs: Runs, confidence: float) -> Verdict:
         _obstacle(claim.lower, claim.summary, first)
         or _obstacle(claim.higher, claim.summary, second)
         or ("" if summary.exact or low < high else "the seeds of each model agree, so there is no spread to judge by")
+        or (_obstacle_of_training(claim, results) if summary.over_training else "")
     )
     known = _count(first) + _count(second)
     return Verdict(
@@ -185,6 +173,13 @@ def _obstacle(model: str, summary: str, values: Sequence[float]) -> str:
     if SUMMARIES[summary].comparison == "ratio" and min(known) <= 0:
         return f"{summary} of {model} is not positive in every run, so there is no ratio"
     return f"there are fewer than 2 runs of {model}" if len(known) < 2 else ""
+
+
+def _obstacle_of_training(claim: Claim, results: Results) -> str:
+    trained = [max(results.where(model=model).unique("epoch"), default=0.0) for model in (claim.lower, claim.higher)]
+    if trained[0] == trained[1]:
+        return ""
+    return f"trained for {trained[0]:g} and {trained[1]:g} epochs, so an epoch is not the same part of both trainings"
 
 
 def _obstacle_of_correlation(pair: tuple[str, str], first: Sequence[float], second: Sequence[float]) -> str:

@@ -64,8 +64,8 @@ def _epochs(source: Source) -> list[str]:
         return []
     epochs = listed([f"{model} {count(number_of)}" for model, number_of in trained.items()])
     return [
-        f"Epochs: {epochs}. Epoch drift shrinks as training goes on, so claims on it compare the epochs that both "
-        "models have; their accuracies differ there."
+        f"Epochs: {epochs}. Epoch drift shrinks as training goes on and learning rates fall with the whole of a "
+        "training, so models trained for different numbers of epochs do not compare by it."
     ]
 
 
