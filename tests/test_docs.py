@@ -111,6 +111,13 @@ def test_the_page_of_results_says_what_the_results_say(folder: Path) -> None:
     assert claims_table(folder) in (ROOT / "docs" / "results" / "README.md").read_text()
 
 
+def test_the_page_of_results_says_what_the_studies_say_together() -> None:
+    page = (ROOT / "docs" / "results" / "README.md").read_text()
+    (command,) = re.findall(r"`python examples/together.py (.+?)`", page)
+    together_table = runpy.run_path(str(ROOT / "examples" / "together.py"))["together_table"]
+    assert together_table([ROOT / folder for folder in command.split()]) in page
+
+
 class FakeCIFAR10:
     """Images of the official shape, for a machine that has not got them."""
 

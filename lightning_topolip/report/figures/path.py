@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lightning_topolip.report.curves import Curve
 from lightning_topolip.report.figures.frame import frame, legend, name_axes
@@ -50,6 +50,7 @@ def path(
         ends = accuracy.mean[across], score.mean[along]
         axes.plot(*ends, color=look.colour, linestyle=look.dashes, linewidth=1.6, marker=look.marker, markersize=4)
         axes.plot(ends[0][-1:], ends[1][-1:], marker="o", markersize=10, mfc="none", color=look.ink)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylim(bottom=0)
     name_axes(axes, x, y)
