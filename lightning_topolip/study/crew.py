@@ -73,6 +73,8 @@ class _Seat:
             self.pool = self._process()
             self._messages.put((number, "failed", 1, 1))
             return "the process that did it was killed; a lack of memory does that"
+        except Exception as error:  # the job, or what it raised, cannot be sent to another process
+            return f"{type(error).__name__}: {error}"
 
     def _process(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, self._context)
