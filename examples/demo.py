@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_topolip import TopoLipCallback
-from lightning_topolip.checkpoints import write_json
 from lightning_topolip.data import DigitsDataModule
+from lightning_topolip.files import write_json
 from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
 from lightning_topolip.plots import smoothness_figure
 
