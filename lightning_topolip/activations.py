@@ -123,6 +123,10 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         for module, buffers, hidden in kept:
             if _same(module._buffers, buffers) and set(module._non_persistent_buffers_set) == hidden:
                 continue
+            if isinstance(module, torch.jit.ScriptModule):  # its buffers can be replaced, not come or go
+                for name, own in buffers.items():
+                    setattr(module, name, own)
+                continue
             module._buffers.clear()
             module._buffers.update(buffers)
             module._non_persistent_buffers_set.clear()

@@ -16,8 +16,6 @@ RADII = tuple(2.0 ** (step / 4) for step in range(-12, 5))
 _FEWEST_CENTRES = 4
 _CENTRES_SHARE = 4
 _ROUNDING = 1e-6
-
-
 _RESOLUTION = 1e-5  # what `distance_matrix` promises, relative to the diameter
 
 

@@ -1,6 +1,7 @@
 """The model is borrowed: what a layer puts out arrives, and everything else is as before."""
 
 import random
+import warnings
 from collections import OrderedDict
 from typing import Any
 
@@ -170,6 +171,27 @@ class Caching(nn.Module):
         self.register_buffer("mask", torch.ones(3))
         del self.gone
         return inputs
+
+
+class Counting(nn.Module):
+    """Gives itself another buffer in each forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return inputs
+
+
+def test_a_buffer_that_a_scripted_module_replaces_is_put_back() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions of torch deprecate it
+        model = torch.jit.script(nn.Sequential(Counting(), nn.BatchNorm1d(3)))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    collect(model, [], torch.zeros(4, 3))
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
 def test_buffers_that_come_grow_or_go_are_put_back() -> None:

@@ -315,3 +315,12 @@ def test_autoattack_takes_few_classes(generator: torch.Generator) -> None:
     assert (predict(found).argmax(1) == predict(images).argmax(1)).any()
     with pytest.raises(ValueError, match="`predict` must give logits of 4 classes or more, got 3"):
         autoattack(lambda pixels: predict(pixels)[:, :3], images, labels.clamp(max=2), 0.05)
+
+
+def test_autoattack_puts_the_random_generator_back_even_where_it_refuses() -> None:
+    pytest.importorskip("pyautoattack")
+    drawn = torch.get_rng_state()
+    images, labels = torch.full((3, 3, 4, 4), 0.5), torch.tensor([0, 1, 0])
+    with pytest.raises(ValueError, match="`predict` must give logits of 4 classes or more, got 2"):
+        autoattack(lambda pixels: torch.rand(len(pixels), 2), images, labels, 0.05)
+    assert torch.equal(torch.get_rng_state(), drawn)

@@ -131,8 +131,18 @@ def test_a_jacobian_that_is_not_finite_leaves_the_other_samples_alone() -> None:
     assert not found.converged
 
 
-def test_samples_that_influence_each_other_raise() -> None:
-    mixing = nn.BatchNorm1d(3, track_running_stats=False)
+@pytest.mark.parametrize(
+    "mixing",
+    [
+        nn.BatchNorm1d(3, track_running_stats=False),
+        lambda x: x.cumsum(0),
+        lambda x: x.flip(0).cumsum(0).flip(0),
+        lambda x: torch.cat([x[:1], x[1:] + 100 * x[:-1]]),
+        lambda x: x + torch.tensor([0.0, 1.0, -1.0, 1.0, -1.0])[:, None] * x[0],
+    ],
+    ids=["statistics", "those before", "those after", "the one before", "the first, to and fro"],
+)
+def test_samples_that_influence_each_other_raise(mixing: Any) -> None:
     with pytest.raises(ValueError, match="depend on other samples of the batch"):
         local_lipschitz(mixing, torch.randn(5, 3))
 
@@ -302,6 +312,22 @@ def test_a_skip_connection_that_autograd_does_not_see_is_seen(way: str) -> None:
     assert found.failures == {("b", "c"): "`c` does not depend on the samples through `b` alone"}
     matrix = model.c.weight.detach() @ (100 * torch.eye(3) + model.b.weight.detach() @ model.a.weight.detach())
     assert found.steps[INPUT, OUTPUT].value >= float(torch.linalg.matrix_norm(matrix, 2)) * (1 - 1e-6)
+
+
+class Particular(Skip):
+    """Takes no negative numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if (x < 0).any():
+            raise IndexError("negative")
+        return super().forward(x)
+
+
+def test_a_model_that_refuses_other_samples_keeps_the_steps_that_need_none() -> None:
+    found = layer_lipschitz(Particular(), 1 + torch.rand(4, 3), ["a", "b"])
+    assert list(found.steps) == [(INPUT, "a"), (INPUT, OUTPUT)]
+    assert found.failures.keys() == {("a", "b"), ("b", OUTPUT)}
+    assert "with other samples the model raises IndexError('negative')" in found.failures["a", "b"]
 
 
 class Doubling(nn.Module):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -572,6 +573,21 @@ def sevenfold(x: Tensor) -> Tensor:
     return 7.0 * x
 
 
+def scripted(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions of torch deprecate it
+        return torch.jit.script(function)
+
+
+SCRIPTED = scripted(sevenfold)
+
+
+def nested(x: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a prototype
+        return torch.nested.to_padded_tensor(torch.nested.nested_tensor([*(7 * x)]), 0.0)
+
+
 REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "no rule": (lambda x: x.sqrt(), "`sqrt` as it is used here: it has no rule"),
     "divisor": (lambda x: 1 / x, "has no rule|divisor depends on the input"),
@@ -595,6 +611,23 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     ),
     "vmap": (torch.vmap(sevenfold), "an operand depends on the input through something"),
     "vmap beside": (lambda x: x + torch.vmap(sevenfold)(x), "TorchScript or vmap"),
+    "TorchScript": (SCRIPTED, "an operand depends on the input through something"),
+    "TorchScript beside": (lambda x: x + SCRIPTED(x), "`add` as it is used here: an operand depends on the input"),
+    "TorchScript without gradients": (torch.no_grad()(SCRIPTED), "TorchScript or vmap"),
+    "TorchScript of a detached input": (lambda x: SCRIPTED(x.detach()), "TorchScript or vmap"),
+    "TorchScript in inference mode": (torch.inference_mode()(SCRIPTED), "TorchScript or vmap"),
+    "vmap without gradients": (torch.no_grad()(torch.vmap(sevenfold)), "TorchScript or vmap"),
+    "inference mode": (torch.inference_mode()(sevenfold), "it runs in inference mode"),
+    "nested": (nested, "a nested tensor does not show what it was made of"),
+    "other bits": (lambda x: x.view(torch.float32), "it reads the bits as another number"),
+    "division by zero": (lambda x: x / 0, "division by zero"),
+    "mask by position": (
+        lambda x: F.multi_head_attention_forward(
+            *(x, x, x, 4, 1, normal(12, 4), None, None, None, False, 0.0, normal(4, 4), None, False),
+            *(None, False, x @ x.T),
+        )[0],
+        "a mask that depends on the input",
+    ),
     "result given": (lambda x: torch.mul(x, 7, out=torch.empty_like(x)), "unexpected keyword argument 'out'"),
     "weight that is a vector": (lambda x: F.linear(x, torch.ones(4, dtype=x.dtype)), "`linear` as it is used here"),
 }
@@ -602,6 +635,9 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
 
 BROADCAST = {
     "chosen": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), x[:, None], 0.0),
+    "chosen by a method": lambda x: (7 * x).where(torch.tensor([True, False, True, True]), 0.0),
+    "chosen by names": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), input=x[:, None], other=-1.0),
+    "all by names": lambda x: torch.where(condition=torch.ones(9, 4, dtype=torch.bool), input=x[:, None], other=-1.0),
     "masked": lambda x: x[:, None].masked_fill(torch.zeros(1, 9, 4, dtype=torch.bool), 0.0),
     "limited": lambda x: x[:, None].clamp(min=torch.full((1, 9, 4), -99.0, dtype=x.dtype)),
     "mask": lambda x: x * torch.tensor([True, False, True, True]),
@@ -631,11 +667,17 @@ def broken(layer: nn.Module) -> nn.Module:
         (broken(nn.PReLU()), (3,)),
         (broken(nn.Linear(3, 2)), (3,)),
         (broken(nn.LayerNorm(4)), (4,)),
+        (nn.ELU(math.nan), (3,)),
+        (nn.LeakyReLU(math.nan), (3,)),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_a_weight_that_is_not_a_number_gives_no_number(layer: nn.Module, shape: tuple[int, ...]) -> None:
     assert math.isnan(lipschitz_bound(layer, torch.rand(2, *shape)).value)
+
+
+def test_a_weight_that_is_not_a_number_behind_an_infinite_gain_gives_no_number() -> None:
+    assert math.isnan(lipschitz_bound(broken(nn.LayerNorm(4, eps=0.0)), torch.rand(2, 4), everywhere=True).value)
 
 
 def test_activations_that_are_not_a_number_give_no_number() -> None:
@@ -666,6 +708,28 @@ def test_what_a_zero_weight_shuts_off_has_constant_zero_whatever_stands_before()
     chain[1].weight.data.zero_()
     whole = layer_bounds(chain, torch.randn(3, 4), ["0", "1"], everywhere=True).steps["<input>", "<output>"]
     assert whole.value == 0.0
+    chain[0].weight.data.zero_()
+    assert lipschitz_bound(chain[0], torch.randn(3, 4), everywhere=True) == LipschitzBound(0.0, True)
+    silent = seeded(lambda: nn.MultiheadAttention(4, 1, batch_first=True))
+    silent.out_proj.weight.data.zero_()
+    bound = lipschitz_bound(lambda x: x + silent(x, x, x, need_weights=False)[0], normal(2, 5, 4), everywhere=True)
+    assert bound == LipschitzBound(1.0, True)
+
+
+class Clipping(nn.Linear):
+    """Keeps its weights small by itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.weight.clamp_(-0.1, 0.1)
+            self.weight[0] = 0.0
+        return super().forward(x)
+
+
+def test_a_forward_may_write_to_its_weights() -> None:
+    layer = seeded(lambda: Clipping(4, 3))
+    bound = lipschitz_bound(layer, normal(2, 4))
+    assert bound.value == pytest.approx(float(torch.linalg.matrix_norm(layer.weight.detach(), 2)))
 
 
 def test_padding_with_minus_infinity_is_a_copy() -> None:

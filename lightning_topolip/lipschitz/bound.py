@@ -173,7 +173,7 @@ class _Propagation(TorchFunctionMode):
         if not isinstance(value, Tensor):
             return 0.0
         if value not in self._records:
-            if self._follows_unseen(value):
+            if value.is_inference() or self._follows_unseen(value):
                 raise NotImplementedError(
                     "an operand depends on the input through something that torch functions do not show, such as "
                     "TorchScript or vmap"
@@ -201,26 +201,34 @@ class _Propagation(TorchFunctionMode):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not any(tensor in self._records for tensor in _tensors((args, kwargs))):
-            return function(*args, **kwargs)
         name = _name(function)
+        if name == "_set_grad_enabled" and not any(args):
+            return None  # within `torch.no_grad` the graph has to go on
+        operands = [*_tensors((args, kwargs))]
+        if any(tensor.is_nested for tensor in operands):
+            raise _refusal(name, "a nested tensor does not show what it was made of")
+        if not any(tensor in self._records for tensor in operands):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not _writes_weights(name, operands)):
+                return function(*args, **kwargs)
         if name in METADATA:
             return function(*args, **kwargs)
-        if not args and "input" in kwargs:
-            args, kwargs = (kwargs["input"],), {key: value for key, value in kwargs.items() if key != "input"}
         with torch.no_grad():
             constant = self._constant(name, function, args, kwargs)
-        result = function(*args, **kwargs)
+        result = args[0].view_as(args[0]) if name == "detach" else function(*args, **kwargs)
         constants = constant if isinstance(constant, tuple) else itertools.repeat(constant)
         for tensor, own in zip(_tensors(result), constants, strict=False):
             if not tensor.is_floating_point():
                 raise _refusal(name, f"its result is {tensor.dtype}")
+            if tensor.is_inference():
+                raise _refusal(name, "it runs in inference mode")
             self.record(tensor, own)
         return result
 
     def _constant(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        in_place = name.endswith("_") and not name.endswith("__")
+        in_place = _in_place(name)
         kind = name[:-1] if in_place else name
+        if not args and "input" in kwargs:
+            args, kwargs = (kwargs["input"],), {key: value for key, value in kwargs.items() if key != "input"}
         try:
             if in_place and args[0] not in self._records:
                 raise NotImplementedError("it writes into a tensor that did not depend on the input before")
@@ -237,7 +245,7 @@ class _Propagation(TorchFunctionMode):
             if kind in STRETCHES:
                 return product(constant, STRETCHES[kind](self._region, *args, **kwargs))
             raise NotImplementedError("it has no rule")
-        except (NotImplementedError, TypeError, IndexError) as reason:
+        except (NotImplementedError, TypeError, IndexError, ZeroDivisionError) as reason:
             raise _refusal(name, str(reason)) from None
 
 
@@ -246,6 +254,16 @@ def _refusal(name: str, reason: str) -> NotImplementedError:
         f"lipschitz_bound cannot bound `{name}` as it is used here: {reason}; "
         "bound the parts before and after it, see `layer_bounds`."
     )
+
+
+def _in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _writes_weights(name: str, operands: list[Tensor]) -> bool:
+    """Whether it may run without gradients alone, as in a model that clips its own weights."""
+    weights = any(tensor.is_leaf and tensor.requires_grad for tensor in operands)
+    return weights and (_in_place(name) or name == "__setitem__")
 
 
 def _name(function: Any) -> str:

@@ -50,9 +50,12 @@ def _side_by_side(region: Region, of: Constant, tensors: Sequence[Tensor], *_: A
     return math.hypot(*map(of, tensors))
 
 
-def _choice(region: Region, of: Constant, *operands: Any) -> float:
-    """Each entry of the result is an entry of one operand, and no entry is used twice."""
-    return math.hypot(*[_copied(of, operand, *operands) for operand in operands[-2:]])
+def _choice(
+    region: Region, of: Constant, *operands: Any, condition: Any = None, input: Any = None, other: Any = None
+) -> float:
+    """Each entry of the result is an entry of one operand, and no entry is used twice; a condition has none of them."""
+    given = (*operands, condition, input, other)
+    return math.hypot(*[_copied(of, operand, *given) for operand in given])
 
 
 def _attention(
@@ -101,13 +104,13 @@ def _multi_head_attention(
     out_proj_weight: Tensor,
     out_proj_bias: Tensor | None = None,
     training: bool = True,
-    *_: Any,
+    *masks: Any,
     **options: Any,
 ) -> tuple[float, float]:
     """With the ball around 0 that holds the probe's tokens; the second output, the weights, is not bounded."""
     if not (query is key is value) or in_proj_weight is None or bias_k is not None or add_zero_attn:
         raise NotImplementedError("query, key and value are not one tensor, or a token is added")
-    if any(map(of, options.values())):
+    if any(map(of, (*masks, *options.values()))):
         raise NotImplementedError("a mask that depends on the input")
     if training and dropout_p > 0:
         raise NotImplementedError("it draws random numbers in training mode")

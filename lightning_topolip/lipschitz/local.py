@@ -193,9 +193,9 @@ def _jacobian_products(function: Function, samples: Tensor) -> tuple[Function, F
 
 
 def _check_samples_apart(output: Tensor, point: Tensor) -> None:
-    weights = torch.linspace(1, 2, output[0].numel(), dtype=output.dtype).reshape(output[0].shape).to(output.device)
-    first, others = torch.zeros_like(output), weights.expand_as(output).clone()
-    first[0], others[0] = weights, 0
+    weights = torch.linspace(1, 2, output.numel(), dtype=output.dtype).reshape(output.shape).to(output.device)
+    first, others = torch.zeros_like(output), weights.clone()
+    first[0], others[0] = weights[0], 0
     into_others, into_first = _gradient(output, point, first)[1:], _gradient(output, point, others)[:1]
     if any(bool((into.isfinite() & (into != 0)).any()) for into in (into_others, into_first)):
         raise ValueError(

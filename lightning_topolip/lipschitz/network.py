@@ -264,9 +264,12 @@ def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: 
     few = _Network(network.model, _samples(network.batch, n, 0, _WITNESSES), network.forward)
     held, x = outputs[start][:_WITNESSES], outputs[first][:_WITNESSES]
     ends = []
-    for other in (x, 1.001 * x + 0.001, 1 - 2 * x):
-        with kept_random_numbers(seed):
-            ends.append(few.run({first: other.clone(), start: held.clone()}, end))
+    try:
+        for other in (x, 1.001 * x + 0.001, 1 - 2 * x):
+            with kept_random_numbers(seed):
+                ends.append(few.run({first: other.clone(), start: held.clone()}, end))
+    except Exception as error:
+        return f"what `{end}` depends on cannot be told: with other samples the model raises {error!r}"
     if all(_equal(ends[0], moved) for moved in ends[1:]):
         return None
     return f"`{end}` does not depend on the samples through `{start}` alone"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_topolip.lipschitz.convolution import convolution_norm, transposed_convolution_norm
-from lightning_topolip.lipschitz.extended import largest
+from lightning_topolip.lipschitz.extended import largest, product
 from lightning_topolip.lipschitz.region import Region
 from lightning_topolip.lipschitz.spectral import in_float64, largest_entry, spectral_norm
 
@@ -36,7 +36,7 @@ NONNEGATIVE = frozenset(
 
 # Rearrangements and selections of entries, and functions of single entries whose slope is at most 1.
 _ONE = (
-    *("reshape", "view", "view_as", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze"),
+    *("reshape", "view_as", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze"),
     *("unsqueeze", "T", "mT", "t", "chunk", "split", "unbind", "select", "narrow", "flip", "roll", "tril", "triu"),
     *("pixel_shuffle", "pixel_unshuffle", "contiguous", "clone", "detach", "amax", "amin"),
     *("to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda"),
@@ -85,7 +85,8 @@ def _rms_norm(
 
 
 def _gain(variance: float, weight: Tensor | None) -> float:
-    return math.inf if variance == 0 else largest_entry(weight) / math.sqrt(variance)
+    gain = largest_entry(weight)
+    return product(gain, math.inf) if variance == 0 else gain / math.sqrt(variance)
 
 
 def _batch_norm(
@@ -221,6 +222,12 @@ def _limited(region: Region, x: Tensor, *limits: Any, **named: Any) -> float:
     return math.sqrt(math.prod(shape) / x.numel())
 
 
+def _view(region: Region, x: Tensor, *shape: Any, **named: Any) -> float:
+    if any(isinstance(option, torch.dtype) for option in (*shape, *named.values())):
+        raise NotImplementedError("it reads the bits as another number")
+    return 1.0
+
+
 def _fixed(slope: float) -> Rule:
     return lambda region, x, *_, **__: slope
 
@@ -231,6 +238,7 @@ STRETCHES: dict[str, Rule] = {
     **{name: _fixed(slope) for name, slope in _SLOPES.items()},
     **{name: _fixed(0.0) for name in _ZERO},
     **{name: _limited for name in _LIMITS},
+    "view": _view,
     "softmax": _fixed(_SOFTMAX_SLOPE),
     "gelu": _gelu,
     "leaky_relu": _leaky_relu,

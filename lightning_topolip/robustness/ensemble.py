@@ -54,7 +54,8 @@ def autoattack(
             "pip install 'lightning_topolip[autoattack]', or use `pgd` with more steps and restarts."
         ) from error
     images, labels = checked(images, labels, epsilon)
-    classes = predict(images[:1]).shape[-1]
+    with kept_random_numbers(seed):
+        classes = predict(images[:1]).shape[-1]
     if classes < _FEWEST_CLASSES:
         raise ValueError(
             f"Argument `predict` must give logits of {_FEWEST_CLASSES} classes or more, got {classes}: the loss of "
