@@ -1,6 +1,7 @@
 """The command `topolip`: a short fit, its checkpoint analysed, and what wrong arguments say."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -106,4 +107,9 @@ def test_study_ends_with_an_error_where_a_run_failed(tmp_path: Path) -> None:
         "data: {digits: {class_path: lightning_topolip.data.DigitsDataModule}}\n"
     )
     with pytest.raises(SystemExit, match=r"1 runs failed.*nothing on digits, seed 0.*class_path"):
-        main(["study", "--config", str(recipe), "--workers", "0", "--output", str(tmp_path / "out")])
+        main(["study", "--config", str(recipe), "--workers", "0", "--seeds", "[0]", "--output", str(tmp_path / "out")])
+    about = json.loads((tmp_path / "out" / "about.json").read_text())
+    assert shlex.split(about["command"]) == [
+        *("topolip", "study", "--config", str(recipe), "--size", "short"),
+        *("--output", str(tmp_path / "out"), "--workers", "0", "--seeds", "[0]"),
+    ]

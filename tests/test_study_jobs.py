@@ -101,6 +101,13 @@ def test_what_was_kept_from_other_versions_says_so(tmp_path: Path, monkeypatch: 
     assert run["warnings"][-2:] == ["trained before, with torch 0.4.1", "measured before, with torch 0.4.1"]
 
 
+def test_a_probe_that_is_smaller_than_asked_for_says_so(tmp_path: Path) -> None:
+    config = recipe()
+    run_study(replace(config, smoothness=replace(config.smoothness, probe_size=400, noise_splits=0)), tmp_path)
+    (run,) = json.loads((tmp_path / "about.json").read_text())["runs"]
+    assert any(warning.startswith("The probe has 359 samples, not 400") for warning in run["warnings"])
+
+
 @dataclass(frozen=True)
 class Chore:
     """Ends well, by an error, or with its process."""
