@@ -44,14 +44,14 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from sklearn.metrics import pairwise_distances
 
 from lightning_topolip import distance_matrix, persistence_diagrams
-from lightning_topolip.activations import observe
-from lightning_topolip.clouds import point_cloud
 from lightning_topolip.data import DigitsDataModule, ImageFolderDataModule
-from lightning_topolip.layers import resolve_layers
 from lightning_topolip.models import ResNetClassifier
-from lightning_topolip.probe import take_probe
+from lightning_topolip.network.borrowing import observe
+from lightning_topolip.network.clouds import point_cloud
+from lightning_topolip.network.layers import resolve_layers
+from lightning_topolip.network.probe import take_probe
+from lightning_topolip.trainer.workers import Workers
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
-from lightning_topolip.workers import Workers
 
 LAYERS, ORDERS, DIMENSIONS = 12, (1.0, 2.0, math.inf), (0, 1)
 STAGES = ("matrices", "persistence", "distances")

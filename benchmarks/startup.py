@@ -41,7 +41,7 @@ def program() -> dict[str, float]:
 
     from lightning_topolip.data import DigitsDataModule
     from lightning_topolip.models import ResNetClassifier
-    from lightning_topolip.probe import take_probe
+    from lightning_topolip.network.probe import take_probe
 
     torch.manual_seed(0)
     model = ResNetClassifier(size="micro", blocks=(3, 3, 3, 3))

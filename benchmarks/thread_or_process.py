@@ -26,7 +26,7 @@ from rich.table import Table
 
 from lightning_topolip import distance_matrix, persistence_diagrams
 from lightning_topolip.models import ResNetClassifier
-from lightning_topolip.workers import Workers
+from lightning_topolip.trainer.workers import Workers
 
 POINTS, SECONDS = 256, 10.0
 COLUMNS = ("median", "slowest of 100", "slowest")

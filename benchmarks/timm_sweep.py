@@ -35,7 +35,7 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 
 from lightning_topolip import analyze
-from lightning_topolip.smoothness import INPUT
+from lightning_topolip.topology.names import INPUT
 
 SAMPLES, PIXELS, SECONDS, GIGABYTES, TRIES = 8, 128, 300, 4, 3
 REMARKS = {

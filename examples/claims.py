@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_topolip.study.claims import claims_of
-from lightning_topolip.study.results import Results
-from lightning_topolip.study.verdicts import Verdict, judge
+from lightning_topolip.study.judging.claims import claims_of
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.verdicts import Verdict, judge
 
 
 def claims_table(folder: Path) -> str:

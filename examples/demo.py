@@ -14,9 +14,9 @@ from rich.table import Table
 
 from lightning_topolip import TopoLipCallback
 from lightning_topolip.data import DigitsDataModule
+from lightning_topolip.display.plots import smoothness_figure
 from lightning_topolip.files import write_json
 from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
-from lightning_topolip.plots import smoothness_figure
 
 RECIPES = {
     "ViT": (30, lambda: ViTClassifier(size="micro", patch_size=8, learning_rate=3e-3)),

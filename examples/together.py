@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_topolip.study.averages import model_means
-from lightning_topolip.study.results import Results
-from lightning_topolip.study.statistics import spearman
-from lightning_topolip.study.summaries import run_summaries
+from lightning_topolip.study.judging.averages import model_means
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.statistics import spearman
+from lightning_topolip.study.judging.summaries import run_summaries
 
 EXPLANATIONS = ("topolip", "speed_mean", "local_lipschitz", "accuracy")
 DROPS = ("corruption_drop", "attack_drop")

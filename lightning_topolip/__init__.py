@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_topolip.analysis import analyze
-    from lightning_topolip.callback import TopoLipCallback
-    from lightning_topolip.diagrams import persistence_diagrams
-    from lightning_topolip.distances import distance_matrix
-    from lightning_topolip.layers import resolve_layers
-    from lightning_topolip.metric import TopoLipMetric
-    from lightning_topolip.smoothness import SmoothnessReport
+    from lightning_topolip.metric.metric import TopoLipMetric
+    from lightning_topolip.network.distances import distance_matrix
+    from lightning_topolip.network.layers import resolve_layers
+    from lightning_topolip.topology.diagrams import persistence_diagrams
+    from lightning_topolip.topology.report import SmoothnessReport
+    from lightning_topolip.trainer.callback import TopoLipCallback
     from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
 
 __version__ = "0.1.0"
@@ -30,14 +30,14 @@ __all__ = [
 
 # Each name is imported when it is first used: a worker process needs neither torch nor Lightning.
 _HOMES = {
-    "SmoothnessReport": "smoothness",
-    "TopoLipCallback": "callback",
-    "TopoLipMetric": "metric",
+    "SmoothnessReport": "topology.report",
+    "TopoLipCallback": "trainer.callback",
+    "TopoLipMetric": "metric.metric",
     "activation_drift": "wasserstein",
     "analyze": "analysis",
-    "distance_matrix": "distances",
-    "persistence_diagrams": "diagrams",
-    "resolve_layers": "layers",
+    "distance_matrix": "network.distances",
+    "persistence_diagrams": "topology.diagrams",
+    "resolve_layers": "network.layers",
     "wasserstein_distance": "wasserstein",
 }
 

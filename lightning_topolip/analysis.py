@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lightning_topolip.activations import observe
-from lightning_topolip.blocks import FEWEST_LAYERS
-from lightning_topolip.clouds import Reduction, point_cloud
-from lightning_topolip.diagrams import Engine
-from lightning_topolip.distances import distance_matrix
-from lightning_topolip.layers import candidate_layers
-from lightning_topolip.passes import representations_of
-from lightning_topolip.probe import (
-    FEWEST_SAMPLES,
-    copied,
-    model_inputs,
+from lightning_topolip.network.batches import (
     move_batch,
     require_padded,
     run_model,
     samples_in,
 )
-from lightning_topolip.representations import tensors_in, with_channels_in_place
-from lightning_topolip.settings import Settings, View
-from lightning_topolip.smoothness import INPUT, SmoothnessReport, smoothness_report
-
-Forward = Callable[[Any, Any], Any]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Distance matrices of a network's layers on one probe: all that leaves the accelerator.
-
-    Attributes:
-        distances: By layer in the order of execution, each of shape ``(n, n)``, float32; None where the layer's
-            output has no distances (NaN, infinite) or where another rank measures it.
-        failures: By layer why it is None or missing.
-        rank: Which share of the layers is measured: of the layers as they run every ``ranks``-th, from this one on.
-        ranks: Number of shares.
-    """
-
-    distances: dict[str, npt.NDArray[np.float32] | None]
-    failures: dict[str, str]
-    rank: int = 0
-    ranks: int = 1
-
-    @property
-    def layers(self) -> list[str]:
-        """The network's own layers that gave one output a sample, in the order of execution."""
-        return [name for name in self.distances if name != INPUT]
-
-    def add(self, name: str, output: Tensor, reduction: Reduction) -> None:
-        """Measure a layer; one without distances is None, with the reason.
-
-        Args:
-            name: The layer.
-            output: Its output, shape ``(n, ...)``.
-            reduction: How it becomes a cloud.
-        """
-        mine = len(self.distances) % self.ranks == self.rank
-        self.distances[name] = None
-        if mine:
-            try:
-                self.distances[name] = distance_matrix(point_cloud(output, reduction)).cpu().numpy()
-            except ValueError as error:
-                self.failures[name] = str(error)
+from lightning_topolip.network.measure import Forward, measure
+from lightning_topolip.topology.diagrams import Engine
+from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
+from lightning_topolip.topology.settings import Reduction, Settings, View
 
 
 def analyze(
@@ -144,79 +91,3 @@ def analyze(
     batch = move_batch(batch, parameter.device if parameter is not None else torch.device("cpu"))
     measured = measure(model, batch, layers, chosen, forward_fn or run_model)
     return smoothness_report(measured.distances, chosen, measured.failures, samples_in(batch))
-
-
-def measure(
-    model: nn.Module,
-    batch: Any,
-    layers: str | Sequence[str],
-    settings: Settings,
-    forward_fn: Forward,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Measurement:
-    """Run the probe once and reduce every layer's output to its distances while the model goes on.
-
-    Under ``"auto"`` the layers are those blocks that run. Where nothing in a module has one output a sample, such as
-    windows or experts that take the samples apart, the module stands in for what is in it; and where fewer than three
-    layers are left, the probe runs again for the next of `levels`.
-
-    Args:
-        model: The module to borrow.
-        batch: The probe, on the model's device, n >= 3 samples first; the model may change it.
-        layers: As `resolve_layers` takes them.
-        settings: The reduction and the seed.
-        forward_fn: Called as ``forward_fn(model, batch)``.
-        rank: Which share of the layers to measure.
-        ranks: Number of shares.
-
-    Returns:
-        The distances, first those of the input where the first tensor that ``forward`` takes holds real numbers.
-
-    Raises:
-        ValueError: If the batch holds fewer than 3 samples, or no layer gave one output a sample.
-    """
-    candidates, by_structure = candidate_layers(model, layers), layers == "auto"
-    n = samples_in(batch)
-    if n < FEWEST_SAMPLES:
-        raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; give a larger probe.")
-    tried: list[Measurement] = []
-    for path in candidates:
-        tried.append(Measurement({}, {}, rank, ranks))
-        probe = copied(batch) if by_structure else batch
-        _measure_path(tried[-1], model, probe, path, settings, forward_fn, by_structure)
-        if len(tried[-1].layers) >= FEWEST_LAYERS:
-            break
-    best = max(tried, key=lambda measured: len(measured.layers))
-    fewest = 2 if by_structure else 1
-    if len(best.layers) < fewest:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in best.failures.items())
-        raise ValueError(
-            f"Argument `layers` must name layers with one output a sample, got {', '.join(best.layers) or 'none'} "
-            f"({reasons or 'auto needs two or more'})."
-        )
-    return best
-
-
-def _measure_path(
-    found: Measurement,
-    model: nn.Module,
-    batch: Any,
-    path: Sequence[str],
-    settings: Settings,
-    forward_fn: Forward,
-    stand_in: bool,
-) -> None:
-    def take(name: str, module: nn.Module, output: Tensor) -> None:
-        mean = settings.reduction == "mean"
-        found.add(name, with_channels_in_place(module, output) if mean else output, settings.reduction)
-
-    n, inputs = samples_in(batch), next(tensors_in(model_inputs(model, batch)), None)
-    if inputs is not None and inputs.is_floating_point() and inputs.ndim and len(inputs) == n:
-        found.add(INPUT, inputs, "flatten")
-    with (
-        observe(model, (), lambda name, output: None, settings.seed),
-        representations_of(model, path, n, take, stand_in) as failures,
-    ):
-        forward_fn(model, batch)
-    found.failures.update(failures)

@@ -16,17 +16,16 @@ from rich.console import Console
 
 from lightning_topolip import data as _data  # noqa: F401  so that its classes can be named without their path
 from lightning_topolip.analysis import analyze
-from lightning_topolip.checkpoints import load_model
-from lightning_topolip.clouds import Reduction
-from lightning_topolip.diagrams import Engine
+from lightning_topolip.display.terminal import report_table
 from lightning_topolip.files import write_json
-from lightning_topolip.probe import take_probe
-from lightning_topolip.progress import progress_bars
+from lightning_topolip.models.checkpoints import load_model
+from lightning_topolip.network.probe import take_probe
 from lightning_topolip.report import write_report
-from lightning_topolip.settings import View
-from lightning_topolip.study.config import read_config
 from lightning_topolip.study.engine import run_study
-from lightning_topolip.terminal import report_table
+from lightning_topolip.study.progress import progress_bars
+from lightning_topolip.study.recipe import read_config
+from lightning_topolip.topology.diagrams import Engine
+from lightning_topolip.topology.settings import Reduction, View
 
 _USAGE = """usage: topolip <command> ...
 

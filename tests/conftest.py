@@ -1,10 +1,7 @@
 import logging
-from pathlib import Path
 
 import pytest
 import torch
-
-ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "cifar10-images.tar.xz"
 
 
 @pytest.fixture(autouse=True)

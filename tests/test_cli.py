@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import EXAMPLES
 
-from lightning_topolip.checkpoints import load_model
 from lightning_topolip.cli import main
+from lightning_topolip.models.checkpoints import load_model
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 
 

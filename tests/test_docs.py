@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers.paths import ROOT
 from torchvision.utils import save_image
 
 from lightning_topolip.cli import main
-from lightning_topolip.study.config import Choice, read_config
+from lightning_topolip.study.config import Choice
+from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import make_data, make_model
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     pytest.param(code, id=f"{page.name}-{number}")

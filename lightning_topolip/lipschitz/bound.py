@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from lightning_topolip.activations import first_floating_tensor, observe
 from lightning_topolip.lipschitz.combinations import COMBINATIONS
 from lightning_topolip.lipschitz.extended import product
 from lightning_topolip.lipschitz.region import Region
 from lightning_topolip.lipschitz.spectral import nonnegative_norm
 from lightning_topolip.lipschitz.stretches import METADATA, NONNEGATIVE, STRETCHES
+from lightning_topolip.network.borrowing import first_floating_tensor, observe
 from lightning_topolip.randomness import kept_random_numbers
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

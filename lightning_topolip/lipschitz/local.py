@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lightning_topolip.activations import observe
+from lightning_topolip.network.borrowing import observe
 from lightning_topolip.randomness import kept_random_numbers
 
 Array = npt.NDArray[np.float64]

@@ -12,16 +12,15 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from lightning_topolip.activations import first_floating_tensor, observe
-from lightning_topolip.layers import resolve_layers
 from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound
 from lightning_topolip.lipschitz.extended import product
 from lightning_topolip.lipschitz.local import Function, LocalLipschitz, joined, local_lipschitz
-from lightning_topolip.probe import model_inputs, move_batch, run_model, samples_in
+from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
+from lightning_topolip.network.borrowing import first_floating_tensor, observe
+from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.randomness import kept_random_numbers
-from lightning_topolip.smoothness import INPUT
+from lightning_topolip.topology.names import INPUT, OUTPUT
 
-OUTPUT = "<output>"
 _WITNESSES = 2
 
 Forward = Callable[[Any, Any], Any]

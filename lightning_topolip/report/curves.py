@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lightning_topolip.report.formats import number
-from lightning_topolip.study.results import Row
+from lightning_topolip.study.judging.results import Row
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -32,7 +32,7 @@ def write_report(folder: Path) -> Path:
 
     Example:
         >>> import tempfile
-        >>> from lightning_topolip.study.results import Results, Row
+        >>> from lightning_topolip.study.judging.results import Results, Row
         >>> folder = Path(tempfile.mkdtemp())
         >>> row = Row("digits", "vit", 0, 1.0, "accuracy", "", "", "validation", 0.0, 0.9)
         >>> Results([row]).write(folder / "results.csv")

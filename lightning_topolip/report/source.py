@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning_topolip.report.palette import Look, looks
-from lightning_topolip.smoothness import INPUT
-from lightning_topolip.study.results import Results, Row
-from lightning_topolip.study.summaries import RunKey, run_summaries
+from lightning_topolip.study.judging.results import Results, Row
+from lightning_topolip.study.judging.summaries import RunKey, run_summaries
+from lightning_topolip.topology.names import INPUT
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lightning_topolip.report.formats import number
-from lightning_topolip.study.verdicts import Verdict
+from lightning_topolip.study.judging.verdicts import Verdict
 
 _ENDS = {"ratio": (2.0, 10.0, 100.0, 1000.0), "difference": (0.05, 0.1, 0.2, 0.5, 1.0), "rho": (1.0,)}
 

@@ -2,9 +2,9 @@
 
 from lightning_topolip.robustness.accuracy import Accuracy, wilson_interval
 from lightning_topolip.robustness.attacks import ATTACKS, fgsm, pgd
-from lightning_topolip.robustness.cifar10_c import read_cifar10_c
-from lightning_topolip.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corrupt_tensor
-from lightning_topolip.robustness.ensemble import autoattack
+from lightning_topolip.robustness.autoattack import autoattack
+from lightning_topolip.robustness.corruptions.cifar10_c import read_cifar10_c
+from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, corrupt_tensor
 from lightning_topolip.robustness.evaluate import RobustnessReport, evaluate_robustness
 from lightning_topolip.robustness.path import PerturbationPath, perturbation_drifts
 from lightning_topolip.robustness.perturbations import attack_family, corruption_family, noise_family, perturbed

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lightning_topolip.scores import speed_max, speed_mean, topolip
-from lightning_topolip.settings import VIEWS, View
-from lightning_topolip.smoothness import INPUT, SmoothnessReport
-from lightning_topolip.topology import Array, step_drift
+from lightning_topolip.topology.layer import Array, step_drift
+from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
+from lightning_topolip.topology.settings import VIEWS, View
 
 
 @dataclass(frozen=True)

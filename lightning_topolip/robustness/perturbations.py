@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_topolip.robustness.attacks import Attack
-from lightning_topolip.robustness.corruptions import SEVERITIES, corrupt_tensor
+from lightning_topolip.robustness.corruptions.corrupt import SEVERITIES, corrupt_tensor
 from lightning_topolip.robustness.prediction import Predict
 
 Perturbation = Callable[[Tensor, float], Tensor]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_topolip.activations import first_floating_tensor, observe
+from lightning_topolip.network.borrowing import first_floating_tensor, observe
 from lightning_topolip.randomness import kept_random_numbers
 
 Predict = Callable[[Tensor], Tensor]

@@ -12,9 +12,9 @@ from typing import Any
 
 from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
-from lightning_topolip.study.crew import Report, work
 from lightning_topolip.study.job import Job
-from lightning_topolip.study.results import Results
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.processes import Report, work
 from lightning_topolip.study.runs import Run, runs_of
 from lightning_topolip.study.versions import versions
 

@@ -18,8 +18,8 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
+from lightning_topolip.study.judging.results import Results, Row
 from lightning_topolip.study.measures import measure_course
-from lightning_topolip.study.results import Results, Row
 from lightning_topolip.study.runs import Run, fingerprint, make_data, make_model
 from lightning_topolip.study.snapshots import Snapshot, snapshots_in
 from lightning_topolip.study.training import train

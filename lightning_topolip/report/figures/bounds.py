@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from lightning_topolip.report.figures.frame import SIZE, frame, legend, name_axes, tick_log
+from lightning_topolip.report.frame import SIZE, frame, legend, name_axes, tick_log
 from lightning_topolip.report.palette import Look
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from lightning_topolip.report.curves import Curve
-from lightning_topolip.report.figures.frame import frame, legend, name_axes, tick_log
-from lightning_topolip.report.figures.lines import handle
+from lightning_topolip.report.frame import frame, legend, name_axes, tick_log
+from lightning_topolip.report.lines import handle
 from lightning_topolip.report.palette import Look
 
 

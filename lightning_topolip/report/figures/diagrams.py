@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lightning_topolip.report.curves import Array
-from lightning_topolip.report.figures.frame import frame, legend, name_axes
+from lightning_topolip.report.frame import frame, legend, name_axes
 from lightning_topolip.report.palette import FAINT, looks
 
 _DIMENSIONS = ("H0", "H1", "H2", "H3")

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lightning_topolip.report.curves import Array
-from lightning_topolip.report.figures.frame import SIZE, frame, name_axes
+from lightning_topolip.report.frame import SIZE, frame, name_axes
 from lightning_topolip.report.palette import MAP
 
 

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lightning_topolip.report.curves import Curve
-from lightning_topolip.report.figures.frame import frame, legend, name_axes
-from lightning_topolip.report.figures.lines import handle
+from lightning_topolip.report.frame import frame, legend, name_axes
+from lightning_topolip.report.lines import handle
 from lightning_topolip.report.palette import Look
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from lightning_topolip.report.figures.frame import SIZE, frame, legend, name_axes
+from lightning_topolip.report.frame import SIZE, frame, legend, name_axes
 from lightning_topolip.report.palette import INK, Look
 
 

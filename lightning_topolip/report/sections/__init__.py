@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
-from lightning_topolip.report.pieces import Section
+from lightning_topolip.report.blocks import Section
+from lightning_topolip.report.sections.claims import found
 from lightning_topolip.report.sections.depth import depth
 from lightning_topolip.report.sections.diagrams import diagrams
-from lightning_topolip.report.sections.found import found
 from lightning_topolip.report.sections.geometry import geometry
 from lightning_topolip.report.sections.limits import limits
-from lightning_topolip.report.sections.link import link
 from lightning_topolip.report.sections.lipschitz import lipschitz
 from lightning_topolip.report.sections.maps import maps
 from lightning_topolip.report.sections.numbers import numbers
 from lightning_topolip.report.sections.robustness import robustness
 from lightning_topolip.report.sections.runs import runs
+from lightning_topolip.report.sections.smoothness_and_robustness import link
 from lightning_topolip.report.sections.training import training
 from lightning_topolip.report.source import Source
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import curves, describe
-from lightning_topolip.report.figures.lines import lines
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.layers import layers_table
-from lightning_topolip.study.results import Results, Row
-from lightning_topolip.study.summaries import HEADLINE
+from lightning_topolip.study.judging.results import Results, Row
+from lightning_topolip.study.judging.summaries import HEADLINE
 
 _SCALED = "in units of the layer's mean distance"
 _FORMS = {

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lightning_topolip.layers import short_names
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Array
 from lightning_topolip.report.figures.diagrams import as_points, diagram
 from lightning_topolip.report.formats import number
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.source import Source
+from lightning_topolip.topology.names import short_names
 
 _INTRO = (
     "Each point is a feature of the cloud that the probe makes in a layer: a component (H0) or a loop (H1), by the "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import curves, describe
 from lightning_topolip.report.figures.covering import covering
-from lightning_topolip.report.figures.lines import lines
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
-from lightning_topolip.smoothness import INPUT
-from lightning_topolip.study.results import Results
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.topology.names import INPUT
 
 
 class _Quantity(NamedTuple):

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from lightning_topolip.report.blocks import Block, Listing, Note, Section
 from lightning_topolip.report.formats import count, listed, percent
-from lightning_topolip.report.pieces import Block, Listing, Note, Section
 from lightning_topolip.report.source import Source
 
 _CONTROLS = (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-from lightning_topolip.layers import short_names
-from lightning_topolip.local_constants import NETWORK
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.figures.bounds import bounds
 from lightning_topolip.report.formats import number
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.lipschitz import lipschitz_table
+from lightning_topolip.topology.names import NETWORK, short_names
 
 _INTRO = (
     "How much a small change of the input can change the output at most. Lower bounds come from images of the probe, "

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lightning_topolip.layers import short_names
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Array
 from lightning_topolip.report.figures.maps import layer_map
 from lightning_topolip.report.formats import number
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.source import Source
-from lightning_topolip.smoothness import INPUT
-from lightning_topolip.study.summaries import HEADLINE
+from lightning_topolip.study.judging.summaries import HEADLINE
+from lightning_topolip.topology.names import INPUT, short_names
 
 _QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift: how far an epoch moves a layer"}
 _UNIT = "W2, units of the layer's mean distance"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lightning_topolip.report.blocks import Block, Note, Section
 from lightning_topolip.report.formats import count
-from lightning_topolip.report.pieces import Block, Note, Section
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.summaries import summaries_tables
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Curve, curves, describe
-from lightning_topolip.report.figures.lines import lines
 from lightning_topolip.report.formats import condition_name
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.accuracy import CLEAN, VALIDATION, accuracy_table
 from lightning_topolip.robustness import wilson_interval
-from lightning_topolip.study.results import Results
-from lightning_topolip.study.summaries import ATTACKS
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.summaries import ATTACKS
 
 _INTRO = (
     "Accuracy on test images that are clean, corrupted as in CIFAR-10-C, or attacked in the L∞ ball of radius ε. "

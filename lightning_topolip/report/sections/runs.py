@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lightning_topolip.report.pieces import Block, Listing, Section
+from lightning_topolip.report.blocks import Block, Listing, Section
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.runs import runs_table, versions_table
 from lightning_topolip.report.tables.warnings import warnings_table

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Curve, curves, describe
-from lightning_topolip.report.figures.lines import lines
 from lightning_topolip.report.figures.path import path
-from lightning_topolip.report.pieces import Block, Gallery, Note, Panel, Section
+from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
 from lightning_topolip.report.tables.accuracy import VALIDATION
 from lightning_topolip.report.tables.forms import forms_table
-from lightning_topolip.smoothness import INPUT
-from lightning_topolip.study.results import Results
-from lightning_topolip.study.summaries import HEADLINE
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.summaries import HEADLINE
+from lightning_topolip.topology.names import INPUT
 
 _UNIT = "W2, in units of the layer's mean distance"
 _QUANTITIES = {

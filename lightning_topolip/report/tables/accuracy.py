@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.formats import condition_name, over_seeds
-from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
-from lightning_topolip.study.results import Results
-from lightning_topolip.study.summaries import ATTACKS
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.summaries import ATTACKS
 
 CLEAN, VALIDATION = "clean", "validation"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.formats import over_seeds
-from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
 
 _SCORES = {"topolip": "TopoLip", "speed_mean": "mean speed", "speed_max": "largest speed"}

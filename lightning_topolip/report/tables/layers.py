@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.formats import number
-from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
-from lightning_topolip.smoothness import INPUT
+from lightning_topolip.topology.names import INPUT
 
 
 def layers_table(source: Source) -> Table | None:

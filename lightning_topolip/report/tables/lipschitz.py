@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.formats import MISSING, over_seeds
-from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
 
 

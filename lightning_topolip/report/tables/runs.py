@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.formats import MISSING, count, number, percent
-from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
-from lightning_topolip.study.summaries import RunKey
+from lightning_topolip.study.judging.summaries import RunKey
 
 
 def runs_table(source: Source) -> Table:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.formats import count, number, percent
-from lightning_topolip.report.pieces import Table
 from lightning_topolip.report.source import Source
-from lightning_topolip.study.summaries import SUMMARIES, RunKey
+from lightning_topolip.study.judging.summaries import SUMMARIES, RunKey
 
 _COLUMNS = 8
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_topolip.report.pieces import Table
+from lightning_topolip.report.blocks import Table
 from lightning_topolip.report.source import Source
 
 

@@ -10,10 +10,9 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
-from lightning_topolip.analysis import measure
-from lightning_topolip.probe import move_batch, run_model, samples_in, take_probe
-from lightning_topolip.settings import Settings
-from lightning_topolip.smoothness import INPUT, SmoothnessReport, smoothness_report
+from lightning_topolip.network.batches import move_batch, run_model, samples_in
+from lightning_topolip.network.measure import measure
+from lightning_topolip.network.probe import take_probe
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.measures.geometry import Matrices, coverings, geometry, stretches
 from lightning_topolip.study.measures.lipschitz import lipschitz
@@ -21,6 +20,9 @@ from lightning_topolip.study.measures.measured import Measured
 from lightning_topolip.study.measures.robustness import accuracies, perturbations, validation_accuracy
 from lightning_topolip.study.measures.smoothness import diagrams, movement, smoothness
 from lightning_topolip.study.snapshots import Snapshot
+from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
+from lightning_topolip.topology.settings import Settings
 
 Tell = Callable[[int, int], None]
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from lightning_topolip.geometry import covering_numbers
-from lightning_topolip.pairwise import pairwise_lipschitz
-from lightning_topolip.smoothness import INPUT, SmoothnessReport
 from lightning_topolip.study.measures.measured import Measured
+from lightning_topolip.topology.geometry import covering_numbers
+from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.pairwise import pairwise_lipschitz
+from lightning_topolip.topology.report import SmoothnessReport
 
 Matrices = Mapping[str, npt.NDArray[np.float32]]
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from lightning_topolip.lipschitz import OUTPUT, layer_bounds, layer_lipschitz
-from lightning_topolip.local_constants import NETWORK
-from lightning_topolip.smoothness import INPUT
 from lightning_topolip.study.measures.measured import Measured
+from lightning_topolip.topology.names import INPUT, NETWORK
 
 
 def lipschitz(model: nn.Module, images: Tensor, layers: Sequence[str], tolerance: float) -> Iterator[Measured]:

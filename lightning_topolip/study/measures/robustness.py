@@ -22,10 +22,10 @@ from lightning_topolip.robustness import (
 )
 from lightning_topolip.robustness.attacks import Attack
 from lightning_topolip.robustness.perturbations import Perturbation, attack_family
-from lightning_topolip.smoothness import SmoothnessReport
 from lightning_topolip.study.config import Robustness
 from lightning_topolip.study.measures.measured import Measured
 from lightning_topolip.study.measures.smoothness import variant_of
+from lightning_topolip.topology.report import SmoothnessReport
 
 Analysis = Callable[[Tensor], SmoothnessReport]
 

@@ -9,10 +9,10 @@ from typing import get_args
 
 import numpy as np
 
-from lightning_topolip.scores import speed_max, speed_mean, topolip
-from lightning_topolip.settings import VIEWS, Settings, View, describe_order
-from lightning_topolip.smoothness import SmoothnessReport, epoch_drifts, report_of_topology
 from lightning_topolip.study.measures.measured import Measured
+from lightning_topolip.topology.report import SmoothnessReport, epoch_drifts, report_of_topology
+from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
+from lightning_topolip.topology.settings import VIEWS, Settings, View, describe_order
 
 ORDERS = (2.0, 1.0, math.inf)
 

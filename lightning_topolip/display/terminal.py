@@ -1,0 +1,59 @@
+"""A report as a table for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from lightning_topolip.topology.names import short_names
+from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.settings import describe_order
+
+
+def report_table(report: SmoothnessReport, title: str = "") -> Table:
+    """Lay a report out layer by layer, the drift of each being that from the layer above it.
+
+    Args:
+        report: The analysis.
+        title: Title of the table.
+
+    Returns:
+        A table that `rich` prints.
+    """
+    settings = report.settings
+    parts = list(report.drifts[settings.view])
+    table = Table(title=title or None, caption=summary(report), caption_justify="left")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("scale", justify="right")
+    for dimension in settings.dimensions:
+        table.add_column(f"H{dimension} size", justify="right")
+    for part in parts:
+        table.add_column("drift" if part == "all" else part, justify="right")
+    table.add_column("raw" if settings.view == "scaled" else "scaled", justify="right")
+    other = report.drifts["raw" if settings.view == "scaled" else "scaled"]["all"]
+    for index, (name, found) in enumerate(zip(short_names(report.layers), report.topology, strict=True)):
+        counts = [str(len(found.raw[k])) if found else "-" for k in settings.dimensions]
+        drifts = [*(report.drifts[settings.view][part] for part in parts), other]
+        cells = [f"{values[index - 1]:.4g}" if index else "" for values in drifts]
+        table.add_row(name, f"{found.scale:.4g}" if found else "-", *counts, *cells)
+    return table
+
+
+def summary(report: SmoothnessReport) -> str:
+    """Say the headline of a report in a few lines.
+
+    Args:
+        report: The analysis.
+
+    Returns:
+        Plain text.
+    """
+    settings = report.settings
+    lines = [
+        f"TopoLip {report.score:.4g}, speed mean {report.speed_mean:.4g}, max {report.speed_max:.4g}; "
+        f"input drift {report.input_drift:.4g}",
+        f"{describe_order(settings.order)}, {settings.view} view, {report.sample}, "
+        f"reduction {settings.reduction}, engine {settings.engine}",
+        f"noise of {report.noise.points} samples {report.noise.level:.4g}; drift over noise {report.noise.signal:.3g}",
+    ]
+    lines += [f"{layer}: {reason}" for layer, reason in report.failures.items()]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The smoothness of a whole epoch, as a metric of torchmetrics."""

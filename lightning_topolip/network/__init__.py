@@ -1,0 +1,1 @@
+"""From a model and a probe to one distance matrix per layer; everything here knows torch."""

@@ -1,0 +1,140 @@
+"""Which layers of a network to look at: names, patterns, or the repeated blocks found by their structure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from lightning_topolip.network.blocks import FEWEST_LAYERS, WRAPPERS, content, levels
+
+_FEWEST = 2
+
+
+def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[str]:
+    """Find the names of the layers that a smoothness analysis looks at.
+
+    Args:
+        model: Any module.
+        layers: One of
+
+            - ``"auto"``: the repeated blocks of the network, such as ``blocks.*`` of a ViT, ``layerN.M`` of a ResNet,
+              ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; where there are fewer
+              than three, their parts, the layers with weights, or all layers, see `levels`
+            - a pattern such as ``"blocks.*"``: a star stands for one name between dots, ``**`` for any number of them
+            - a list of names and patterns
+
+    Returns:
+        Names as in `named_layers`, without repetition, in the order in which the model registers them,
+        which is the order of execution for all but exotic models. An analysis sorts them by their first execution.
+
+    Raises:
+        ValueError: If a name or pattern matches no module; the message lists close matches. If ``"auto"`` finds fewer
+            than two layers.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> resolve_layers(model)
+        ['0', '2', '4']
+        >>> resolve_layers(model, ["1", "3"])
+        ['1', '3']
+    """
+    candidates = candidate_layers(model, layers)
+    found = next((names for names in candidates if len(names) >= FEWEST_LAYERS), max(candidates, key=len))
+    if layers == "auto" and len(found) < _FEWEST:
+        raise ValueError(_no_layers(model))
+    return found
+
+
+def candidate_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[list[str]]:
+    """Find the sets of layers among which a run of the network decides.
+
+    Args:
+        model: Any module.
+        layers: As `resolve_layers` takes them.
+
+    Returns:
+        For ``"auto"`` what `levels` finds, the best first; otherwise the one set that is meant.
+
+    Raises:
+        ValueError: As `resolve_layers`.
+    """
+    _require_initialised(model)
+    if isinstance(layers, str) and layers == "auto":
+        found = levels(model)
+        if not found:
+            raise ValueError(_no_layers(model))
+        return found
+    patterns = [layers] if isinstance(layers, str) else list(layers)
+    names = list(named_layers(model))
+    chosen = {name for pattern in patterns for name in _matching(pattern, names)}
+    if not chosen:
+        raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
+    return [[name for name in names if name in chosen]]
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Give every submodule its name, the same whether or not parts of the model are wrapped.
+
+    Compiled, sharded and checkpointed modules sit in wrappers, which occur in ``model.named_modules()`` as names of
+    their own, such as ``_orig_mod``. Here a wrapper and what it wraps are one, called by the wrapper.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        Submodules by name, in the order in which the model registers them, each once.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.compile(torch.nn.Sequential(torch.nn.Linear(2, 2))))
+        >>> list(dict(model.named_modules())), list(named_layers(model))
+        (['', '0', '0._orig_mod', '0._orig_mod.0'], ['0', '0.0'])
+    """
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        plain = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+        if plain:
+            found.setdefault(plain, module)
+    return found
+
+
+def _matching(pattern: object, names: list[str]) -> list[str]:
+    if not isinstance(pattern, str):
+        raise ValueError(f"Argument `layers` must hold names or patterns as text, got {pattern!r}.")
+    found = [name for name in names if _fits(name.split("."), pattern.split("."))]
+    if not found:
+        close = difflib.get_close_matches(pattern, names, n=5, cutoff=0.4) or names[:5]
+        raise ValueError(
+            f"Argument `layers` must name modules of the model, got {pattern!r}, which matches none; "
+            f"close matches: {', '.join(close)}."
+        )
+    return found
+
+
+def _fits(name: list[str], pattern: list[str]) -> bool:
+    if not pattern:
+        return not name
+    if pattern[0] == "**":
+        return any(_fits(name[start:], pattern[1:]) for start in range(len(name) + 1))
+    return bool(name) and fnmatchcase(name[0], pattern[0]) and _fits(name[1:], pattern[1:])
+
+
+def _no_layers(model: nn.Module) -> str:
+    return (
+        "Argument `layers='auto'` needs a model with at least two layers in a row, found none in "
+        f"{type(content(model)).__name__}; name the layers, for example layers=['encoder', 'decoder']."
+    )
+
+
+def _require_initialised(model: nn.Module) -> None:
+    lazy = [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if is_lazy(tensor)]
+    if lazy:
+        raise ValueError(
+            f"Argument `model` must have initialised parameters, got {', '.join(lazy[:3])} without a shape; run a "
+            "batch through it before, as for its optimizer."
+        )

@@ -1,0 +1,1 @@
+"""From the table of results to verdicts; neither torch nor a plot."""

@@ -1,0 +1,115 @@
+"""What a study is held against: claims in words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from lightning_topolip.study.judging.summaries import SUMMARIES
+
+Sign = Literal["positive", "negative"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that runs can bear out or contradict: a comparison of two models, or a correlation over models.
+
+    Attributes:
+        says: The claim in words.
+        summary: For a comparison, the number compared, out of `SUMMARIES`.
+        lower: For a comparison, label of the model claimed to have the lower value.
+        higher: For a comparison, label of the model claimed to have the higher value.
+        correlation: For a correlation, two names out of `SUMMARIES`.
+        sign: For a correlation, the claimed sign.
+        source: Where it comes from.
+
+    Raises:
+        ValueError: If it is neither a whole comparison nor a correlation, or both, or names an unknown number.
+
+    Example:
+        >>> claim = Claim("Attention is smoother.", summary="topolip", lower="vit", higher="resnet")
+        >>> Claim("Smoothness goes with robustness.", correlation=("topolip", "corruption_drop")).sign
+        'positive'
+    """
+
+    says: str
+    summary: str = ""
+    lower: str = ""
+    higher: str = ""
+    correlation: tuple[str, str] | None = None
+    sign: Sign = "positive"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that it is one of the two kinds."""
+        if not self.says.strip():
+            raise ValueError("Argument `says` must be the claim in words, got nothing.")
+        if self.sign not in get_args(Sign):
+            raise ValueError(f"Argument `sign` must be one of {get_args(Sign)}, got {self.sign!r}.")
+        comparison = {"summary": self.summary, "lower": self.lower, "higher": self.higher}
+        given = [name for name, value in comparison.items() if value]
+        if bool(given) == (self.correlation is not None):
+            raise ValueError(
+                f"Claim {self.says!r} must have either `summary`, `lower` and `higher`, or `correlation`, "
+                f"got {'both' if given else 'neither'}."
+            )
+        if self.correlation is None:
+            self._check_comparison([name for name, value in comparison.items() if not value])
+        else:
+            self._check_correlation()
+
+    def _check_comparison(self, missing: list[str]) -> None:
+        if missing:
+            raise ValueError(
+                f"Claim {self.says!r} compares two models and lacks {' and '.join(f'`{name}`' for name in missing)}."
+            )
+        _check_summary("summary", self.summary)
+        if self.lower == self.higher:
+            raise ValueError(
+                f"Arguments `lower` and `higher` must be different models, got {self.lower!r} twice in {self.says!r}."
+            )
+        if self.sign != "positive":
+            raise ValueError(f"Argument `sign` belongs to a correlation, got it in {self.says!r}; swap the models.")
+
+    def _check_correlation(self) -> None:
+        pair = self.correlation
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2 or pair[0] == pair[1]:
+            raise ValueError(f"Argument `correlation` must be two different names of summaries, got {pair!r}.")
+        for name in pair:
+            _check_summary("correlation", name)
+        object.__setattr__(self, "correlation", tuple(pair))
+
+
+def claims_of(found: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    """Read claims back from plain values, as in ``about.json``.
+
+    Args:
+        found: One mapping a claim, with the fields of `Claim`.
+
+    Returns:
+        The claims.
+
+    Raises:
+        ValueError: If an entry is not a mapping, has another field, or is not allowed.
+
+    Example:
+        >>> claims_of([{"says": "Small is smooth.", "correlation": ["parameters", "topolip"]}])[0].correlation
+        ('parameters', 'topolip')
+    """
+    names = {field.name for field in fields(Claim)}
+    for entry in found:
+        if not isinstance(entry, Mapping) or "says" not in entry or set(entry) - names:
+            raise ValueError(
+                f"Every entry of `claims` must have `says` and else only {sorted(names - {'says'})}, got {entry!r}."
+            )
+    return [Claim(**entry) for entry in found]
+
+
+def _check_summary(argument: str, name: str) -> None:
+    if name in SUMMARIES:
+        return
+    close = difflib.get_close_matches(name, SUMMARIES)
+    allowed = f"did you mean {' or '.join(map(repr, close))}?" if close else f"take one of {sorted(SUMMARIES)}."
+    raise ValueError(f"Argument `{argument}` must name a summary, got {name!r}; {allowed}")

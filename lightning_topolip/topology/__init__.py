@@ -1,0 +1,1 @@
+"""From distance matrices to a report; numpy alone, so that a worker process loads nothing else."""

@@ -1,0 +1,93 @@
+"""What a run has shown so far: the curve of every analysis and the drift from each to the next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lightning_topolip.topology.layer import Array
+from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.report import SmoothnessReport, epoch_drifts
+
+
+@dataclass
+class History:
+    """The training axis of one run.
+
+    Attributes:
+        epochs: Position of every analysis: epochs trained by then, 0 before training.
+        steps: Optimizer steps taken by every analysis.
+        curves: Smoothness curve of every analysis, by the step's later layer.
+        drifts: Epoch drift from the analysis before, by layer; empty for the first analysis.
+        last: The latest report, with its diagrams.
+    """
+
+    epochs: list[float] = field(default_factory=list)
+    curves: list[dict[str, float]] = field(default_factory=list)
+    drifts: list[dict[str, float]] = field(default_factory=list)
+    last: SmoothnessReport | None = None
+    steps: list[int] = field(default_factory=list)
+
+    def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, float]:
+        """Add an analysis.
+
+        Args:
+            epoch: Epochs trained by then, later than all before.
+            report: What was found.
+            step: Optimizer steps taken by then.
+
+        Returns:
+            The epoch drift of every layer since the analysis before; empty for the first.
+        """
+        moved = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
+        self.epochs.append(epoch)
+        self.steps.append(step)
+        self.curves.append(dict(zip(report.layers[1:], report.curve.tolist(), strict=True)))
+        self.drifts.append(moved)
+        self.last = report
+        return moved
+
+    def difference(self, report: SmoothnessReport) -> str:
+        """Say why a report cannot be compared with the last one; empty where it can.
+
+        Args:
+            report: A later analysis.
+
+        Returns:
+            What differs: the settings, the size of the probe, or every layer.
+        """
+        last = self.last
+        if last is None:
+            return ""
+        if last.settings != report.settings:
+            return f"the settings were {last.settings} and are {report.settings}"
+        if last.points != report.points:
+            return (
+                f"the probe had {last.points} samples and has {report.points}, and drifts of different probe sizes are "
+                "not comparable"
+            )
+        if not set(last.layers) & set(report.layers) - {INPUT}:
+            return f"the layers were {list(last.layers)} and are {list(report.layers)}"
+        return ""
+
+
+def step_names(history: History) -> list[str]:
+    """List the layers at which the steps of the curves end, in the order of execution."""
+    return list(dict.fromkeys(name for curve in history.curves for name in curve))
+
+
+def table(rows: list[dict[str, float]], names: list[str]) -> Array:
+    """Lay values by name out as a matrix.
+
+    Args:
+        rows: One mapping an analysis.
+        names: The columns.
+
+    Returns:
+        Shape ``(len(rows), len(names))``, NaN where a row lacks a name.
+    """
+    return np.array([[row.get(name, math.nan) for name in names] for row in rows], dtype=np.float64).reshape(
+        len(rows), len(names)
+    )

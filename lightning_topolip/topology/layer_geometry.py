@@ -1,0 +1,131 @@
+"""What a layer's distance matrix tells beside its diagrams: spread, dimensions, and the stretch from the input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+
+from lightning_topolip.topology.geometry import (
+    covering_dimension,
+    participation_ratio,
+    total_variance,
+    two_nn_dimension,
+)
+from lightning_topolip.topology.pairwise import pairwise_lipschitz
+
+_NO_PAIR = "no two samples of the input are far enough apart"
+_NO_INPUT = "the input could not be measured"
+_TOO_FEW_TO_COVER = "there are fewer than 24 points, or too few of them differ"
+
+
+@dataclass(frozen=True)
+class LayerGeometry:
+    """The geometry of one layer at one moment; NaN where it is not defined.
+
+    Attributes:
+        total_variance: Sum over features of the variance, in the squared unit of the activations.
+        two_nn_dimension: Intrinsic dimension from the two nearest neighbours of each point.
+        participation_ratio: Effective number of directions of the variance, 1 to n - 1.
+        covering_dimension: Growth rate of the covering numbers.
+        pairwise_lipschitz: Largest stretch of a pair of samples from the input to this layer, in units of the layer
+            over units of the input: a lower bound on the Lipschitz constant of the network up to here. NaN also where
+            the input is no tensor of real numbers.
+        failures: Why a number is NaN, by its name.
+    """
+
+    total_variance: float = math.nan
+    two_nn_dimension: float = math.nan
+    participation_ratio: float = math.nan
+    covering_dimension: float = math.nan
+    pairwise_lipschitz: float = math.nan
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain numbers and dictionaries, ready for JSON."""
+        return asdict(self)
+
+
+def geometry_of_layer(distances: npt.ArrayLike) -> LayerGeometry:
+    """Compute what one matrix tells; a number that fails is NaN, with the reason.
+
+    Args:
+        distances: Distance matrix, shape ``(n, n)``.
+
+    Returns:
+        The geometry, without the stretch from the input, for which see `with_stretch`.
+
+    Example:
+        >>> import numpy as np
+        >>> line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
+        >>> found = geometry_of_layer(line)
+        >>> found.total_variance, found.participation_ratio, list(found.failures)
+        (2.0, 1.0, ['covering_dimension'])
+    """
+    tried = {
+        "total_variance": _attempt(partial(total_variance, distances), "it is not finite"),
+        "two_nn_dimension": _attempt(partial(two_nn_dimension, distances), "too few points differ from each other"),
+        "participation_ratio": _attempt(partial(participation_ratio, distances), "all points coincide"),
+        "covering_dimension": _attempt(partial(covering_dimension, distances), _TOO_FEW_TO_COVER),
+    }
+    values = {number: value for number, (value, _) in tried.items()}
+    return LayerGeometry(**values, failures={number: reason for number, (_, reason) in tried.items() if reason})
+
+
+def with_stretch(
+    geometry: LayerGeometry, distances: npt.ArrayLike, input_distances: npt.ArrayLike | None
+) -> LayerGeometry:
+    """Add the stretch from the input, which takes the matrices of both.
+
+    Args:
+        geometry: What the layer's own matrix told.
+        distances: Distance matrix of the layer, shape ``(n, n)``.
+        input_distances: Distance matrix of the input, shape ``(n, n)``; None where it could not be measured.
+
+    Returns:
+        The geometry with its `pairwise_lipschitz`; NaN with the reason where that fails.
+
+    Example:
+        >>> import numpy as np
+        >>> line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
+        >>> with_stretch(LayerGeometry(), 3 * line, line).pairwise_lipschitz
+        3.0
+    """
+    value, reason = math.nan, _NO_INPUT
+    if input_distances is not None:
+        value, reason = _attempt(lambda: pairwise_lipschitz(input_distances, distances).value, _NO_PAIR)
+    failures = geometry.failures | ({"pairwise_lipschitz": reason} if reason else {})
+    return replace(geometry, pairwise_lipschitz=value, failures=failures)
+
+
+def undefined_numbers(geometry: Mapping[str, LayerGeometry]) -> list[str]:
+    """Say which numbers are NaN and why, one sentence for each number and reason.
+
+    Args:
+        geometry: By layer.
+
+    Returns:
+        Sentences for people to read.
+
+    Example:
+        >>> undefined_numbers({name: LayerGeometry(failures={"two_nn_dimension": "few points"}) for name in "ab"})
+        ["two_nn_dimension of 'a', 'b' is NaN: few points"]
+    """
+    layers: dict[tuple[str, str], list[str]] = {}
+    for layer, found in geometry.items():
+        for number, reason in found.failures.items():
+            layers.setdefault((number, reason), []).append(repr(layer))
+    return [f"{number} of {', '.join(named)} is NaN: {reason}" for (number, reason), named in layers.items()]
+
+
+def _attempt(compute: Callable[[], float], undefined: str) -> tuple[float, str]:
+    """A number with an empty reason, or NaN with a reason; a monitor must not end a training."""
+    try:
+        value = compute()
+    except Exception as error:
+        return math.nan, str(error) or repr(error)
+    return value, undefined if math.isnan(value) else ""

@@ -1,0 +1,29 @@
+"""Names that stand for places in a network, and names as people read them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+INPUT = "<input>"
+OUTPUT = "<output>"
+NETWORK = "<network>"
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Leave out the parents that all names share, for people to read.
+
+    Args:
+        names: Names as in ``model.named_modules()``.
+
+    Returns:
+        The names from where they differ.
+
+    Example:
+        >>> short_names(["<input>", "network.layer1.0", "network.layer2.0"])
+        ['<input>', 'layer1.0', 'layer2.0']
+    """
+    grandparents = [name.split(".")[:-2] for name in names if "." in name]
+    levels = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*grandparents, strict=False))
+    prefix = "".join(f"{level[0]}." for level in levels)
+    return [name.removeprefix(prefix) for name in names]

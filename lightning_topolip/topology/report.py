@@ -1,0 +1,279 @@
+"""The report of one analysis: smoothness over the depth of a network, and from one epoch to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_topolip.topology.diagrams import Diagrams
+from lightning_topolip.topology.layer import (
+    Array,
+    LayerTopology,
+    Path,
+    disjoint_subsets,
+    path_drifts,
+    step_drift,
+    topology_of,
+    with_stretches,
+)
+from lightning_topolip.topology.layer_geometry import LayerGeometry
+from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.noise import NoiseBand, noise_band
+from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
+from lightning_topolip.topology.settings import VIEWS, Settings
+from lightning_topolip.topology.step_constants import LocalConstants
+from lightning_topolip.wasserstein import combine_dimensions
+
+Distances = Mapping[str, npt.NDArray[np.float32] | None]
+
+
+@dataclass(frozen=True)
+class SmoothnessReport:
+    """What one analysis found along the depth of a network.
+
+    Attributes:
+        layers: Names in the order of execution, ``"<input>"`` first where the input is a tensor of real
+            numbers.
+        topology: Scale and raw diagrams of every layer; None where the layer could not be measured.
+        drifts: By view (``"scaled"``, ``"raw"``) and part (``"all"``, ``"H0"``, ``"H1"``, ...) the drift of every
+            step from one layer to the next, shape ``(len(layers) - 1,)``; NaN where a layer could not be measured.
+        errors: Standard error over subsets of every drift of the curve; NaN for a probe that is taken as a whole.
+        noise: The noise band of the headline's view.
+        points: Size n of the probe.
+        settings: What was computed.
+        failures: Why a layer is missing or not a number, by name.
+        local_lipschitz: Local Lipschitz constants of the steps; None where they were not asked for.
+    """
+
+    layers: tuple[str, ...]
+    topology: tuple[LayerTopology | None, ...]
+    drifts: dict[str, dict[str, Array]]
+    errors: Array
+    noise: NoiseBand
+    points: int
+    settings: Settings
+    failures: dict[str, str] = field(default_factory=dict)
+    local_lipschitz: LocalConstants | None = None
+
+    @property
+    def curve(self) -> Array:
+        """The smoothness curve: the headline's drift of every step, the step from the input included."""
+        return self.drifts[self.settings.view]["all"]
+
+    @property
+    def sample(self) -> str:
+        """What the drifts were measured on, for people to read: ``"256 samples"``, ``"4 subsets of 512 samples"``."""
+        subsets = disjoint_subsets(self.points, self.settings)
+        return f"{len(subsets)} subsets of {len(subsets[0])} samples" if subsets else f"{self.points} samples"
+
+    @property
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """The two layers of every step of the curve."""
+        return tuple(zip(self.layers[:-1], self.layers[1:], strict=True))
+
+    @property
+    def score(self) -> float:
+        """TopoLip of the headline over the scored steps; NaN for fewer than two."""
+        return topolip(self.scored_drifts())
+
+    @property
+    def speed_mean(self) -> float:
+        """Mean drift of the headline over the scored steps; NaN for none."""
+        return speed_mean(self.scored_drifts())
+
+    @property
+    def speed_max(self) -> float:
+        """Largest drift of the headline over the scored steps; NaN for none."""
+        return speed_max(self.scored_drifts())
+
+    @property
+    def input_drift(self) -> float:
+        """Drift from the input to the first layer; NaN where the input is no tensor of real numbers."""
+        return float(self.curve[0]) if self._starts_at_input and self.curve.size else math.nan
+
+    @property
+    def diagrams(self) -> dict[str, Diagrams]:
+        """Raw diagrams by layer and dimension, without the layers that could not be measured."""
+        return {name: found.raw for name, found in zip(self.layers, self.topology, strict=True) if found}
+
+    @property
+    def geometry(self) -> dict[str, LayerGeometry]:
+        """Geometry of every layer, NaN where a layer could not be measured; empty without ``Settings.geometry``."""
+        if not self.settings.geometry:
+            return {}
+        found = zip(self.layers, self.topology, strict=True)
+        return {name: (layer and layer.geometry) or LayerGeometry() for name, layer in found}
+
+    def scored_drifts(self, view: str | None = None, part: str = "all") -> Array:
+        """Select the drifts that make up speed and TopoLip.
+
+        Args:
+            view: ``"scaled"`` or ``"raw"``; the headline's by default.
+            part: ``"all"`` for the combined dimensions, or ``"H0"``, ``"H1"``, ...
+
+        Returns:
+            Drifts over the network's own layers, with the input's step only under ``include_input``.
+        """
+        drifts = self.drifts[view or self.settings.view][part]
+        return drifts[1:] if self._starts_at_input and not self.settings.include_input else drifts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as plain values that `json.dumps` takes; NaN stays a float."""
+        return {
+            "score": self.score,
+            "speed_mean": self.speed_mean,
+            "speed_max": self.speed_max,
+            "input_drift": self.input_drift,
+            "noise": self.noise.level,
+            "noise_of_splits": self.noise.noise.tolist(),
+            "signal": self.noise.signal,
+            "errors": self.errors.tolist(),
+            "points": self.points,
+            "subset_size": self.settings.subset_size,
+            "order": "inf" if math.isinf(self.settings.order) else self.settings.order,
+            "view": self.settings.view,
+            "dimensions": list(self.settings.dimensions),
+            "reduction": self.settings.reduction,
+            "engine": self.settings.engine,
+            "include_input": self.settings.include_input,
+            "noise_splits": self.settings.noise_splits,
+            "seed": self.settings.seed,
+            "layers": list(self.layers),
+            "scales": [found.scale if found else math.nan for found in self.topology],
+            "drifts": {
+                view: {part: values.tolist() for part, values in parts.items()} for view, parts in self.drifts.items()
+            },
+            "scores": {
+                view: {part: topolip(self.scored_drifts(view, part)) for part in parts}
+                for view, parts in self.drifts.items()
+            },
+            "diagrams": {
+                name: {f"H{dimension}": points.tolist() for dimension, points in diagrams.items()}
+                for name, diagrams in self.diagrams.items()
+            },
+            "geometry": {name: found.to_dict() for name, found in self.geometry.items()},
+            "local_lipschitz": self.local_lipschitz and self.local_lipschitz.to_dict(),
+            "failures": dict(self.failures),
+        }
+
+    @property
+    def _starts_at_input(self) -> bool:
+        return bool(self.layers) and self.layers[0] == INPUT
+
+
+def smoothness_report(
+    distances: Distances,
+    settings: Settings | None = None,
+    failures: Mapping[str, str] | None = None,
+    points: int | None = None,
+    on_layer: Callable[[], object] = lambda: None,
+) -> SmoothnessReport:
+    """Compute everything that depends on the distance matrices alone.
+
+    Args:
+        distances: Distance matrix of every layer in the order of execution, each of shape ``(n, n)``, ``"<input>"``
+            first where there is one; None for a layer that could not be measured.
+        settings: What to compute; the defaults of :class:`Settings` where left out.
+        failures: Reasons already known, by layer.
+        points: Size of the probe; that of the matrices by default.
+        on_layer: Called whenever the persistence of a layer is done, to show progress.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: If a matrix is no distance matrix or the matrices differ in size.
+
+    Example:
+        >>> import torch
+        >>> from lightning_topolip import distance_matrix
+        >>> clouds = [torch.randn(20, 3) for _ in range(3)]
+        >>> report = smoothness_report({str(i): distance_matrix(cloud).numpy() for i, cloud in enumerate(clouds)})
+        >>> report.layers, report.curve.shape
+        (('0', '1', '2'), (2,))
+    """
+    settings = settings or Settings()
+    sizes = {len(matrix) for matrix in distances.values() if matrix is not None}
+    if len(sizes | ({points} - {None})) > 1:
+        raise ValueError(f"Argument `distances` must hold matrices of one size, got sizes {sorted(sizes)}.")
+    topology = topology_of(distances, settings, on_layer)
+    if settings.geometry and INPUT in distances:
+        topology = with_stretches(topology, distances, distances[INPUT])
+    return report_of_topology(topology, settings, failures or {}, points or next(iter(sizes), 0))
+
+
+def report_of_topology(
+    topology: Mapping[str, LayerTopology | None], settings: Settings, failures: Mapping[str, str], points: int
+) -> SmoothnessReport:
+    """Compute everything that depends on the diagrams alone.
+
+    Args:
+        topology: Every layer in the order of execution, as `smoothness_report` takes their distances.
+        settings: What to compute.
+        failures: Reasons already known, by layer.
+        points: Size of the probe.
+
+    Returns:
+        The report.
+    """
+    path = list(topology.values())
+    coincident = "all points coincide, so the scaled view is not defined; its drifts are NaN"
+    degenerate = {name: coincident for name, found in topology.items() if found and found.degenerate}
+    parts = {view: _parts(path, view, settings) for view in VIEWS}
+    return SmoothnessReport(
+        layers=tuple(topology),
+        topology=tuple(path),
+        drifts={view: {part: drifts.mean(axis=1) for part, drifts in found.items()} for view, found in parts.items()},
+        errors=_standard_errors(parts[settings.view]["all"]),
+        noise=noise_band([found for name, found in topology.items() if name != INPUT], points, settings),
+        points=points,
+        settings=settings,
+        failures={**failures, **degenerate},
+    )
+
+
+def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval: float = 1.0) -> dict[str, float]:
+    """Measure how far every layer's diagrams travelled between two analyses, in the headline's view.
+
+    Args:
+        previous: The earlier analysis.
+        current: The later analysis, with the same settings and probe.
+        interval: Epochs from one to the other.
+
+    Returns:
+        Drift an epoch of every layer that both hold, the input left out; NaN where a layer could not be measured.
+
+    Raises:
+        ValueError: If the settings or the probe sizes differ, or the interval is not positive.
+    """
+    if previous.settings != current.settings or previous.points != current.points:
+        raise ValueError(
+            "Arguments `previous` and `current` must come from the same settings and probe size, "
+            f"got {previous.settings}, {previous.points} points and {current.settings}, {current.points} points."
+        )
+    if not interval > 0:
+        raise ValueError(f"Argument `interval` must be positive, got {interval!r}.")
+    scale, before = current.settings, dict(zip(previous.layers, previous.topology, strict=True))
+    return {
+        name: step_drift(before[name], found, scale.view, scale.dimensions, scale.order) / interval
+        for name, found in zip(current.layers, current.topology, strict=True)
+        if name != INPUT and name in before
+    }
+
+
+def _parts(topology: Path, view: str, settings: Settings) -> dict[str, Array]:
+    single = {f"H{k}": path_drifts(topology, view, (k,), settings.order) for k in settings.dimensions}
+    cells = zip(*(drifts.flat for drifts in single.values()), strict=True)
+    joined = np.array([combine_dimensions(cell, settings.order) for cell in cells], dtype=np.float64)
+    return {"all": joined.reshape(next(iter(single.values())).shape), **single}
+
+
+def _standard_errors(drifts: Array) -> Array:
+    steps, subsets = drifts.shape
+    errors: Array = drifts.std(axis=1, ddof=1) / math.sqrt(subsets) if subsets > 1 else np.full(steps, math.nan)
+    return errors

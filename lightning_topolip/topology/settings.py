@@ -1,0 +1,94 @@
+"""What is computed from the distance matrices of an analysis."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from lightning_topolip.topology.diagrams import ENGINES, Engine
+
+Reduction = Literal["flatten", "mean", "cls"]
+REDUCTIONS: tuple[str, ...] = get_args(Reduction)
+View = Literal["scaled", "raw"]
+VIEWS: tuple[str, ...] = get_args(View)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of an analysis, checked when they are made.
+
+    Attributes:
+        order: Order p of the Wasserstein distance, from 1 to ``math.inf`` (the bottleneck distance).
+        dimensions: Homology dimensions, joined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``.
+        reduction: How an output becomes one point a sample: ``"flatten"``, ``"mean"`` or ``"cls"``.
+        engine: What computes persistence: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
+        view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone) or ``"raw"``.
+        include_input: Whether the step from the input to the first layer joins speed and TopoLip.
+        noise_splits: How many random halvings of the probe make the noise band; 0 leaves it out.
+        subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
+            over the subsets, so that time grows with n and not with its power; None takes every probe as a whole.
+        seed: Seed of halvings and subsets, and of the random numbers that the model draws during an analysis.
+        geometry: Whether to compute the `LayerGeometry` of every layer too. It changes no drift, so settings that
+            differ in nothing else are equal.
+
+    Raises:
+        ValueError: If a setting is not one of the allowed values.
+    """
+
+    order: float = 2.0
+    dimensions: tuple[int, ...] = (0, 1)
+    reduction: Reduction = "flatten"
+    engine: Engine = "giotto"
+    view: View = "scaled"
+    include_input: bool = False
+    noise_splits: int = 4
+    subset_size: int | None = 512
+    seed: int = 0
+    geometry: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        if isinstance(self.order, bool) or not isinstance(self.order, (int, float)) or not self.order >= 1:
+            raise ValueError(f"Argument `order` must be a number from 1 to math.inf, got {self.order!r}.")
+        object.__setattr__(self, "order", float(self.order))
+        object.__setattr__(self, "dimensions", self._checked_dimensions())
+        for name, allowed in (("reduction", REDUCTIONS), ("engine", ENGINES), ("view", VIEWS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"Argument `{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
+        for name in ("noise_splits", "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"Argument `{name}` must be a whole number >= 0, got {value!r}.")
+        if not isinstance(self.geometry, bool):
+            raise ValueError(f"Argument `geometry` must be True or False, got {self.geometry!r}.")
+        if self.subset_size is not None and (
+            isinstance(self.subset_size, bool) or not isinstance(self.subset_size, int) or self.subset_size < 3
+        ):
+            raise ValueError(f"Argument `subset_size` must be a whole number >= 3 or None, got {self.subset_size!r}.")
+
+    def _checked_dimensions(self) -> tuple[int, ...]:
+        try:
+            dimensions = tuple(self.dimensions)
+        except TypeError:
+            dimensions = ()
+        if not dimensions or len(set(dimensions)) < len(dimensions) or not set(dimensions) <= {0, 1, 2, 3}:
+            raise ValueError(
+                "Argument `dimensions` must hold different whole numbers from 0 to 3, such as (0, 1), "
+                f"got {self.dimensions!r}."
+            )
+        return dimensions
+
+
+def describe_order(order: float) -> str:
+    """Name a Wasserstein order as a person reads it.
+
+    Args:
+        order: From 1 to infinity.
+
+    Returns:
+        ``"W2"``, ``"W1.5"`` or ``"bottleneck"``.
+
+    Example:
+        >>> describe_order(2.0), describe_order(math.inf)
+        ('W2', 'bottleneck')
+    """
+    return "bottleneck" if math.isinf(order) else f"W{order:g}"

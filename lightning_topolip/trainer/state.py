@@ -1,0 +1,132 @@
+"""The run so far as plain values and tensors, so that a checkpoint can carry it and loading executes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from lightning_topolip.topology.history import History
+from lightning_topolip.topology.layer import LayerTopology
+from lightning_topolip.topology.layer_geometry import LayerGeometry
+from lightning_topolip.topology.noise import NoiseBand
+from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.step_constants import LocalConstants
+
+Record = TypeVar("Record", LayerGeometry, LocalConstants)
+
+VERSION = 2
+
+
+def history_state(history: History) -> dict[str, Any]:
+    """Write a history down.
+
+    Args:
+        history: The run so far.
+
+    Returns:
+        Nested dictionaries and lists of numbers, text and tensors; `torch.load(weights_only=True)` reads them.
+    """
+    return {
+        "version": VERSION,
+        "epochs": list(history.epochs),
+        "steps": list(history.steps),
+        "curves": [dict(curve) for curve in history.curves],
+        "drifts": [dict(moved) for moved in history.drifts],
+        "last": _report_state(history.last) if history.last else None,
+    }
+
+
+def history_from_state(state: dict[str, Any], settings: Settings) -> History:
+    """Read what `history_state` wrote.
+
+    Args:
+        state: The dictionary.
+        settings: The settings that the analyses go on with.
+
+    Returns:
+        The history.
+
+    Raises:
+        ValueError: If the state is of another version or was made with other settings; nothing is changed then.
+    """
+    if state.get("version") != VERSION:
+        raise ValueError(
+            f"its state has version {state.get('version')!r}, this package reads version {VERSION}; "
+            "go on with the package that wrote it"
+        )
+    last = state["last"]
+    if last is not None and last["settings"] != _settings_state(settings):
+        raise ValueError(
+            f"its state was made with {last['settings']}, the callback has {_settings_state(settings)}; "
+            "use the same settings to continue the curves"
+        )
+    return History(
+        epochs=list(state["epochs"]),
+        steps=list(state["steps"]),
+        curves=[dict(curve) for curve in state["curves"]],
+        drifts=[dict(moved) for moved in state["drifts"]],
+        last=_report_from_state(last, settings) if last is not None else None,
+    )
+
+
+def _settings_state(settings: Settings) -> dict[str, Any]:
+    """What has to be the same for curves to go on."""
+    compared = {known.name: getattr(settings, known.name) for known in fields(settings) if known.compare}
+    return {**compared, "dimensions": list(settings.dimensions)}
+
+
+def _report_state(report: SmoothnessReport) -> dict[str, Any]:
+    return {
+        "layers": list(report.layers),
+        "topology": [found and _topology_state(found) for found in report.topology],
+        "drifts": {view: {part: w.tolist() for part, w in parts.items()} for view, parts in report.drifts.items()},
+        "errors": torch.from_numpy(report.errors),
+        "noise": torch.from_numpy(report.noise.noise),
+        "noise_drifts": torch.from_numpy(report.noise.drifts),
+        "noise_points": report.noise.points,
+        "points": report.points,
+        "settings": _settings_state(report.settings),
+        "failures": dict(report.failures),
+        "local_lipschitz": report.local_lipschitz and report.local_lipschitz.to_dict(),
+    }
+
+
+def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessReport:
+    return SmoothnessReport(
+        layers=tuple(state["layers"]),
+        topology=tuple(found and _topology_from_state(found) for found in state["topology"]),
+        drifts={view: {part: np.array(w) for part, w in parts.items()} for view, parts in state["drifts"].items()},
+        errors=state["errors"].numpy(),
+        noise=NoiseBand(state["noise_points"], state["noise"].numpy(), state["noise_drifts"].numpy()),
+        points=state["points"],
+        settings=settings,
+        failures=dict(state["failures"]),
+        local_lipschitz=_read(LocalConstants, state.get("local_lipschitz")),
+    )
+
+
+def _topology_state(found: LayerTopology) -> dict[str, Any]:
+    return {
+        "scale": found.scale,
+        "raw": {k: torch.from_numpy(points) for k, points in found.raw.items()},
+        "subsets": [_topology_state(subset) for subset in found.subsets],
+        "geometry": found.geometry and found.geometry.to_dict(),
+    }
+
+
+def _topology_from_state(state: dict[str, Any]) -> LayerTopology:
+    return LayerTopology(
+        state["scale"],
+        {k: points.numpy() for k, points in state["raw"].items()},
+        tuple(map(_topology_from_state, state["subsets"])),
+        geometry=_read(LayerGeometry, state.get("geometry")),
+    )
+
+
+def _read(kind: type[Record], values: dict[str, Any] | None) -> Record | None:
+    """States of older packages lack what was added since."""
+    return None if values is None else kind(**values)

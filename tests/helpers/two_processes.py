@@ -1,0 +1,122 @@
+"""Trainings that `test_distributed.py` runs in one process and in two, and what they found, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from lightning import seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.utils.data import DataLoader, TensorDataset
+
+from helpers.trainings import INPUTS, Tiny, loader, trainer
+from lightning_topolip import TopoLipCallback
+from lightning_topolip.topology import layer as topology
+
+OPTIONS: dict[str, Any] = {"probe_size": 12, "figures": False, "on_error": "raise"}
+
+
+class OwnLoader(Tiny):
+    """Each process has validation data of another length, and more layers than processes."""
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(INPUTS, (INPUTS.sum(1) > 0).long()), batch_size=4 * (1 + self.global_rank))
+
+
+class FailsOnce(Tiny):
+    """The batch-transfer hook of the second process fails when the probe is taken."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if self.global_rank == 1 and not self.trainer.training and not hasattr(self, "failed"):
+            self.failed = True
+            raise MemoryError("once")
+        return batch
+
+
+class CPUShards(FSDPStrategy):
+    """Lightning refuses its own class without an accelerator; torch shards on the CPU where it is told to."""
+
+    def _setup_model(self, model: nn.Module) -> nn.Module:
+        return FullyShardedDataParallel(model, device_id=torch.device("cpu"), **self.kwargs)
+
+
+class Sharded(Tiny):
+    """Sharded by its own hook, as `ModelParallelStrategy` wants it."""
+
+    def configure_model(self) -> None:
+        for layer in self.layers:
+            fully_shard(layer, mesh=self.device_mesh["data_parallel"])
+        fully_shard(self.layers, mesh=self.device_mesh["data_parallel"])
+
+
+def fails_on_the_second(module: Any, batch: Any) -> Any:
+    if module.global_rank == 1:
+        raise OSError("the second process fails")
+    return module(batch[0])
+
+
+def run(folder: Path, model: Tiny, callback: TopoLipCallback | None, **options: Any) -> dict[str, Any]:
+    counted = mock.patch.object(topology, "layer_topology", wraps=topology.layer_topology)
+    seed_everything(0, verbose=False)
+    callbacks = [callback] if callback else []
+    if callback:
+        callbacks.append(EarlyStopping("topolip/score", patience=9, check_finite=False))
+    fitted = trainer(folder, *callbacks, max_epochs=2, use_distributed_sampler=False, **options)
+    with counted as measured:
+        fitted.fit(model, loader(), None if isinstance(model, OwnLoader) else loader())
+    values = {key: float(value) for key, value in fitted.callback_metrics.items() if key.startswith("topolip")}
+    timed = ("topolip/seconds", "topolip/overhead")
+    return {
+        "curves": callback.history.curves if callback else [],
+        "drifts": callback.history.drifts if callback else [],
+        "values": {key: repr(value) for key, value in values.items() if key not in timed},
+        "measured": measured.call_count,
+        "weights": {} if options.get("strategy") != several(options["devices"])["strategy"] else exact(fitted),
+    }
+
+
+def exact(fitted: Any) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in fitted.lightning_module.state_dict().items()}
+
+
+def several(processes: int) -> dict[str, Any]:
+    return {"devices": processes, "strategy": "ddp" if processes > 1 else "auto"}
+
+
+def tiny(kind: type[Tiny] = Tiny) -> Tiny:
+    seed_everything(1, verbose=False)
+    return kind()
+
+
+def main(folder: Path, processes: int) -> None:
+    plain = several(processes)
+    found = {"plain": run(folder, tiny(), None, **plain)}
+    found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **plain)
+    found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **plain)
+    found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **plain, val_check_interval=2)
+    found["steps"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, every_n_steps=2), **plain)
+    if processes > 1:
+        failing = OPTIONS | {"on_error": "warn", "forward_fn": fails_on_the_second}
+        found["failing"] = run(folder, tiny(), TopoLipCallback(**failing), **plain)
+        once = TopoLipCallback(**OPTIONS | {"on_error": "warn"})
+        found["once"] = run(folder, tiny(FailsOnce), once, **plain, num_sanity_val_steps=0)
+        wrapped = CPUShards(auto_wrap_policy={nn.Linear})
+        found["wrapped"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), devices=processes, strategy=wrapped)
+        sharded = ModelParallelStrategy(data_parallel_size=processes, tensor_parallel_size=1)
+        found["sharded"] = run(folder, tiny(Sharded), TopoLipCallback(**OPTIONS), devices=processes, strategy=sharded)
+    (folder / f"{processes}-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), int(sys.argv[2]))

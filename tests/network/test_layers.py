@@ -1,0 +1,186 @@
+"""What "auto" finds in the families of networks that people train, and what a wrong name says."""
+
+from typing import Any
+
+import pytest
+import timm
+import torchvision
+from torch import nn
+
+from lightning_topolip.network.layers import resolve_layers
+
+TIMM = {
+    "vit_tiny_patch16_224": [f"blocks.{i}" for i in range(12)],
+    "resnet18": [f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)],
+    "convnext_atto": [f"stages.{s}.blocks.{b}" for s, n in enumerate((2, 2, 6, 2)) for b in range(n)],
+    "swin_tiny_patch4_window7_224": [f"layers.{s}.blocks.{b}" for s, n in enumerate((2, 2, 6, 2)) for b in range(n)],
+    "mixer_s32_224": [f"blocks.{i}" for i in range(8)],
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_auto_in_timm(name: str) -> None:
+    assert resolve_layers(timm.create_model(name)) == TIMM[name]
+
+
+def test_auto_in_torchvision() -> None:
+    assert resolve_layers(torchvision.models.resnet18()) == TIMM["resnet18"]
+    vit = resolve_layers(torchvision.models.vit_b_16())
+    assert vit == [f"encoder.layers.encoder_layer_{i}" for i in range(12)]
+
+
+def test_auto_in_a_transformer_encoder() -> None:
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 3)
+    assert resolve_layers(encoder) == ["layers.0", "layers.1", "layers.2"]
+
+
+class HuggingFaceLayer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.Linear(4, 4)
+        self.output = nn.Linear(4, 4)
+
+
+class HuggingFaceLike(nn.Module):
+    """The nesting of a Hugging Face encoder: `encoder.layer.N`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embeddings = nn.Embedding(10, 4)
+        self.encoder = nn.Module()
+        self.encoder.layer = nn.ModuleList(HuggingFaceLayer() for _ in range(3))
+        self.pooler = nn.Linear(4, 4)
+
+
+def test_auto_in_a_hugging_face_encoder() -> None:
+    assert resolve_layers(HuggingFaceLike()) == ["encoder.layer.0", "encoder.layer.1", "encoder.layer.2"]
+
+
+def test_auto_in_siblings_that_no_list_holds() -> None:
+    model = nn.Module()
+    for name in ("down", "middle", "up"):
+        model.add_module(name, HuggingFaceLayer())
+    assert resolve_layers(model) == ["down", "middle", "up"]
+
+
+def test_auto_in_a_plain_sequence_takes_what_has_weights() -> None:
+    convolutions = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()]
+    assert resolve_layers(nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(4, 2))) == ["0", "3", "6"]
+
+
+def test_auto_takes_every_layer_where_two_have_weights() -> None:
+    assert resolve_layers(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))) == ["0", "1", "2"]
+    assert resolve_layers(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))) == ["0", "1"]
+
+
+def test_auto_in_a_transformer_takes_blocks_though_each_holds_two_attentions() -> None:
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(64, 2, 32, batch_first=True), 3)
+    assert resolve_layers(decoder) == ["layers.0", "layers.1", "layers.2"]
+
+
+class Stage(nn.Module):
+    def __init__(self, depth: int, **parts: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*[HuggingFaceLayer() for _ in range(depth)])
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+
+def test_auto_opens_all_stages_of_a_class_or_none() -> None:
+    light, heavy = Stage(1, down=nn.Linear(12, 12)), Stage(3)
+    assert resolve_layers(nn.Sequential(light, heavy)) == ["0.blocks.0", *(f"1.blocks.{i}" for i in range(3))]
+    closed = nn.Sequential(*[Stage(3, rest=nn.Linear(30, 30)) for _ in range(3)])
+    assert resolve_layers(closed) == ["0", "1", "2"]
+    single = nn.Sequential(*[Stage(1) for _ in range(3)])
+    assert resolve_layers(single) == ["0", "1", "2"]
+
+
+def test_auto_keeps_a_block_whole_whose_parts_have_names_of_their_own() -> None:
+    class Composed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleDict({name: HuggingFaceLayer() for name in ("mix", "window", "grid")})
+
+    assert resolve_layers(nn.Sequential(*[Composed() for _ in range(3)])) == ["0", "1", "2"]
+
+
+def test_auto_takes_all_modules_of_the_blocks_classes() -> None:
+    model = nn.Module()
+    model.start = HuggingFaceLayer()
+    model.stages = nn.ModuleList(HuggingFaceLayer() for _ in range(2))
+    model.end = nn.ModuleDict({"block": HuggingFaceLayer(), "head": nn.Linear(4, 2)})
+    assert resolve_layers(model) == ["start", "stages.0", "stages.1", "end.block"]
+
+
+def test_auto_prefers_the_heavier_of_blocks_in_lists_and_blocks_beside_each_other() -> None:
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = nn.Linear(32, 32), nn.Linear(32, 32)
+
+    model = nn.Module()
+    for name in ("first", "second", "third"):
+        model.add_module(name, Wide())
+    model.heads = nn.ModuleList(HuggingFaceLayer() for _ in range(4))
+    assert resolve_layers(model) == ["first", "second", "third"]
+
+
+def test_auto_takes_a_shared_module_once() -> None:
+    block = HuggingFaceLayer()
+    model = nn.ModuleList([block, HuggingFaceLayer(), block, HuggingFaceLayer()])
+    assert resolve_layers(model) == ["0", "1", "3"]
+
+
+def test_auto_in_alike_sequences_takes_the_sequences() -> None:
+    def convolutions() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
+
+    assert resolve_layers(nn.Sequential(*[convolutions() for _ in range(3)], nn.Linear(4, 2))) == ["0", "1", "2"]
+
+
+def test_lazy_modules_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"initialised parameters, got 0\.weight, 0\.bias without a shape; run"):
+        resolve_layers(nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 2)))
+
+
+def test_auto_without_weights_takes_every_layer() -> None:
+    assert resolve_layers(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Softmax(dim=1))) == ["0", "1", "2"]
+
+
+def test_auto_without_layers_raises() -> None:
+    with pytest.raises(ValueError, match="at least two layers in a row, found none in Linear"):
+        resolve_layers(nn.Linear(2, 2))
+
+
+def test_patterns_match_whole_names() -> None:
+    model = timm.create_model("vit_tiny_patch16_224", depth=11)
+    assert resolve_layers(model, "blocks.*") == [f"blocks.{i}" for i in range(11)]
+    assert resolve_layers(model, "blocks.1") == ["blocks.1"]
+    assert resolve_layers(model, "blocks.[0-2].mlp") == ["blocks.0.mlp", "blocks.1.mlp", "blocks.2.mlp"]
+    assert resolve_layers(model, "**.mlp.fc1") == [f"blocks.{i}.mlp.fc1" for i in range(11)]
+
+
+def test_names_come_once_and_in_the_models_order() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    assert resolve_layers(model, ["2", "0", "2", "*"]) == ["0", "1", "2"]
+
+
+def test_unknown_name_lists_close_matches() -> None:
+    with pytest.raises(ValueError, match=r"got 'layer5\.0', which matches none; close matches: layer[1-4]\.0"):
+        resolve_layers(timm.create_model("resnet18"), ["layer1.0", "layer5.0"])
+
+
+@pytest.mark.parametrize("layers", [[], [3]])
+def test_what_is_no_name_raises(layers: list[object]) -> None:
+    with pytest.raises(ValueError, match="Argument `layers` must"):
+        resolve_layers(nn.Sequential(nn.Linear(2, 2)), layers)
+
+
+@pytest.mark.parametrize(
+    "parametrize", [nn.utils.parametrizations.spectral_norm, nn.utils.parametrizations.weight_norm]
+)
+def test_auto_sees_a_parametrized_layer_as_the_layer(parametrize: Any) -> None:
+    linear = [parametrize(nn.Linear(6, 6)) for _ in range(3)]
+    assert resolve_layers(nn.Sequential(linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])) == ["0", "2", "4"]
+    blocks = nn.ModuleList(nn.ModuleDict({"a": parametrize(nn.Linear(4, 4)), "b": nn.Linear(4, 4)}) for _ in range(2))
+    assert not any("parametrizations" in name for name in resolve_layers(blocks))

@@ -1,0 +1,355 @@
+"""Accuracies against counts by hand, intervals against scipy, and the perturbation axis against known gains."""
+
+import csv
+import io
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import binomtest
+from sklearn.datasets import load_sample_image
+from torch import Tensor, nn
+
+from lightning_topolip import analyze, wasserstein_distance
+from lightning_topolip.robustness import (
+    CORRUPTIONS,
+    Accuracy,
+    RobustnessReport,
+    attack_family,
+    corrupt,
+    corrupt_tensor,
+    corruption_family,
+    evaluate_robustness,
+    fgsm,
+    noise_family,
+    perturbation_drifts,
+    perturbed,
+    pgd,
+    predictor,
+    read_cifar10_c,
+    wilson_interval,
+)
+from lightning_topolip.topology.report import smoothness_report
+from lightning_topolip.topology.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def photos() -> Tensor:
+    """Give 24 colour photographs of 32 x 32 pixels, cut out of scikit-learn's sample images."""
+    small = Image.fromarray(load_sample_image("china.jpg")).resize((192, 128))
+    image = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 255
+    return torch.stack([part for row in image.split(32, 1) for part in row.split(32, 2)])
+
+
+def brightness_classifier(images: Tensor) -> Tensor:
+    """Tell light images (class 1) from dark ones, with a margin that no rounding decides."""
+    light = images.double().mean(dim=(1, 2, 3)) - 0.503
+    return torch.stack([-light, light], dim=1)
+
+
+@pytest.fixture
+def labels(photos: Tensor) -> Tensor:
+    return brightness_classifier(photos).argmax(1)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_the_interval_is_wilsons(confidence: float) -> None:
+    for trials in (1, 2, 17, 10000):
+        for successes in {0, 1, trials // 3, trials - 1, trials}:
+            expected = binomtest(successes, trials).proportion_ci(confidence, "wilson")
+            assert wilson_interval(successes, trials, confidence) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_accuracies_are_counts_of_right_answers(photos: Tensor, labels: Tensor) -> None:
+    report = evaluate_robustness(
+        brightness_classifier,
+        photos,
+        labels,
+        corruptions=["brightness", "contrast", "fog"],
+        severities=[2, 5],
+        attacks={"fgsm": fgsm, "pgd": partial(pgd, steps=5)},
+        epsilons=[2, 16],
+        seed=3,
+    )
+    names = [(found.kind, found.name, found.strength) for found in report.accuracies]
+    assert names == [
+        ("clean", "clean", 0),
+        *[("corruption", name, severity) for name in ("brightness", "contrast", "fog") for severity in (2, 5)],
+        *[("attack", name, epsilon) for name in ("fgsm", "pgd") for epsilon in (2, 16)],
+    ]
+    assert {found.total for found in report.accuracies} == {24}
+    assert report.clean.value == 1
+    light = photos.mean(dim=(1, 2, 3))
+    for found in report.accuracies[1:7]:
+        images = corrupt_tensor(photos, found.name, int(found.strength), seed=3)
+        assert found.correct == int((brightness_classifier(images).argmax(1) == labels).sum())
+        assert report.drop(found) == 1 - found.value
+    for found in report.accuracies[7:]:
+        # one constant shift is the optimum, up to pixels that cannot move further
+        beyond = ((light - 0.503).abs() > found.strength / 255).sum()
+        assert beyond <= found.correct <= beyond + 2
+    assert report.accuracies[2].value < 0.8
+    assert report.mean_drop("corruption", "brightness") == pytest.approx(
+        (report.drop(report.accuracies[1]) + report.drop(report.accuracies[2])) / 2
+    )
+    assert report.mean_drop("attack") == pytest.approx(sum(map(report.drop, report.accuracies[7:])) / 4)
+    assert math.isnan(report.mean_drop("attack", "autoattack"))
+
+
+def test_all_corruptions_at_all_severities_by_default(photos: Tensor, labels: Tensor) -> None:
+    calls: list[tuple[Accuracy, int, int]] = []
+    report = evaluate_robustness(
+        brightness_classifier, photos[:2], labels[:2], epsilons=[1], progress=lambda *call: calls.append(call)
+    )
+    assert len(report.accuracies) == 1 + 75 + 2
+    assert [found for found, _, _ in calls] == list(report.accuracies)
+    assert [(done, total) for _, done, total in calls] == [(done, 78) for done in range(1, 79)]
+    assert {found.name for found in report.accuracies if found.kind == "corruption"} == {*CORRUPTIONS}
+
+
+def test_the_report_depends_neither_on_batches_nor_on_the_day(photos: Tensor, labels: Tensor) -> None:
+    evaluate = partial(
+        evaluate_robustness,
+        brightness_classifier,
+        photos,
+        labels,
+        corruptions=["impulse_noise", "snow", "frost"],
+        severities=[1, 5],
+        epsilons=[8],
+    )
+    first = evaluate()
+    assert evaluate() == evaluate(batch_size=7) == first
+
+
+class Sensitive(nn.Module):
+    """A network whose training mode gives other answers, and which counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.head = nn.Linear(3, 2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return self.head(self.norm(images).mean(dim=(2, 3)))
+
+
+def test_a_module_is_borrowed(photos: Tensor, labels: Tensor) -> None:
+    model = Sensitive().double()
+    model(photos.double()).sum().backward()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    gradients = [weight.grad.clone() for weight in model.parameters()]
+    drawn = torch.get_rng_state()
+    report = evaluate_robustness(model, photos.half().float(), labels, corruptions=["fog"], epsilons=[4])
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(weight.grad, kept) for weight, kept in zip(model.parameters(), gradients, strict=True))
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert model.training
+    assert model.norm.training
+    assert torch.equal(torch.get_rng_state(), drawn)
+    right = model.eval()(photos.half().double()).argmax(1) == labels
+    assert report.clean.correct == int(right.sum())
+
+
+def test_a_scripted_module_is_borrowed_too(photos: Tensor, labels: Tensor) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3 * 32 * 32), nn.Linear(3 * 32 * 32, 10)).eval()
+    options = {"corruptions": ["fog"], "severities": [1], "attacks": {}}
+    expected = evaluate_robustness(model, photos, labels, **options)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch deprecate it
+        scripted = torch.jit.script(model)
+    found = evaluate_robustness(scripted, photos, labels, **options)  # type: ignore[arg-type]
+    assert found.accuracies == expected.accuracies
+
+
+def test_rows_make_one_tidy_table(photos: Tensor, labels: Tensor) -> None:
+    report = evaluate_robustness(brightness_classifier, photos, labels, corruptions=["fog"], attacks={})
+    rows = report.to_rows(model="mean", seed=0)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    read = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert len(read) == 6
+    measured = ["total", "correct", "accuracy", "low", "high", "drop"]
+    assert list(read[0]) == ["model", "seed", "kind", "name", "strength", *measured]
+    for row, found in zip(read, report.accuracies, strict=True):
+        assert (row["model"], row["kind"], row["name"]) == ("mean", found.kind, found.name)
+        assert float(row["accuracy"]) == int(row["correct"]) / int(row["total"]) == found.value
+        assert float(row["drop"]) == report.clean.value - found.value
+        assert (float(row["low"]), float(row["high"])) == wilson_interval(found.correct, 24)
+
+
+def test_a_condition_that_is_not_finite_is_nan_and_said(photos: Tensor, labels: Tensor) -> None:
+    def fragile(images: Tensor) -> Tensor:
+        return brightness_classifier(images) / (images.mean() < photos.mean() + 0.15)
+
+    with pytest.warns(UserWarning, match="brightness at strength 5 is NaN: the model gave logits that are not finite"):
+        report = evaluate_robustness(fragile, photos, labels, corruptions=["brightness"], severities=[1, 5], attacks={})
+    clean, mild, broken = report.accuracies
+    assert not math.isnan(clean.value + mild.value)
+    assert broken.correct is None
+    row = report.to_rows()[2]
+    assert all(math.isnan(row[name]) for name in ("accuracy", "low", "high", "drop"))
+    assert math.isnan(report.mean_drop("corruption"))
+
+
+def test_official_files_take_the_place_of_own_corruptions(photos: Tensor, labels: Tensor, tmp_path: Path) -> None:
+    pixels = (photos * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    np.save(tmp_path / "saturate.npy", np.concatenate([255 - pixels, *[pixels] * 4]))
+    np.save(tmp_path / "labels.npy", np.tile(labels.numpy(), 5).astype(np.uint8))
+    found = evaluate_robustness(
+        brightness_classifier,
+        photos,
+        torch.from_numpy(read_cifar10_c(tmp_path, "saturate", 1)[1]),
+        corruptions=["saturate"],
+        severities=[1, 2],
+        attacks={},
+        corrupted=lambda *which: read_cifar10_c(tmp_path, *which)[0],
+    )
+    assert [accuracy.value for accuracy in found.accuracies] == [1, pytest.approx(0, abs=0.1), 1]
+
+
+def test_wrong_arguments_are_named(photos: Tensor, labels: Tensor) -> None:
+    def refuse(match: str, *arguments: object, **options: object) -> None:
+        with pytest.raises(ValueError, match=match):
+            evaluate_robustness(brightness_classifier, *(arguments or (photos, labels)), **options)  # type: ignore[arg-type]
+
+    refuse(r"`corruptions` must hold names out of .*got \['rain'\]", corruptions=["fog", "rain"])
+    refuse(r"`severities` must hold whole numbers from 1 to 5, got \[0, 1\]", severities=[0, 1])
+    refuse("`batch_size` must be a whole number >= 1, got 0", batch_size=0)
+    refuse(r"in \[0, 1\] of at least one image.*from -1 to", photos - 1, labels)
+    refuse(r"of at least one image.*shape \(0, 3, 32, 32\)", photos[:0], labels[:0])
+    refuse(r"one whole number for each of 24 images, got torch.int64 of shape \(23,\)", photos, labels[1:])
+    refuse(r"`epsilons` must hold 255ths of the pixel range, 0 to 255, got \[8, 300\]", epsilons=[8, 300])
+    refuse(r"`epsilons` must hold 255ths", epsilons=[math.nan])
+    refuse(r"one whole number for each of 24 images, got torch.bool", photos, labels > 3)
+    refuse(
+        "one image for each of 24 labels, got 23 for fog at severity 1",
+        corrupted=lambda *which: corrupt(np.zeros((23, 32, 32, 3), np.uint8), *which),
+        corruptions=["fog"],
+    )
+    with pytest.raises(ValueError, match="0 <= successes <= trials and trials >= 1, got 0 and 0"):
+        wilson_interval(0, 0)
+    with pytest.raises(ValueError, match=r"`confidence` must lie between 0 and 1, such as 0.95, got 95"):
+        RobustnessReport((Accuracy("clean", "clean", 0, 1, 2),)).to_rows(confidence=95)
+
+
+class Triple(nn.Module):
+    """Stretch the input by three, then shift it: gains of exactly three in the raw view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stretch, self.shift = nn.Identity(), nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.shift(self.stretch(3 * images) + 5)
+
+
+def test_gains_are_those_of_known_layers(photos: Tensor) -> None:
+    probes = perturbed(photos, noise_family(seed=1), strengths=[0.05, 0.1, 0.3])
+    model = Triple()
+    reports = {s: analyze(model, probe, ["stretch", "shift"], noise_splits=0) for s, probe in probes}
+    raw = perturbation_drifts(reports, view="raw")
+    assert raw.layers == ("<input>", "stretch", "shift")
+    assert raw.strengths == (0, 0.05, 0.1, 0.3)
+    assert raw.gains[0] == pytest.approx(1, abs=0)
+    assert raw.gains[1:] == pytest.approx(np.full((2, 3), 3.0), rel=1e-4)
+    assert perturbation_drifts(reports).gains == pytest.approx(np.ones((3, 3)), rel=1e-4)
+    assert (raw.displacements[0] > 0).all()
+
+
+def test_drifts_are_distances_over_steps_of_strength(photos: Tensor) -> None:
+    strengths = [0.1, 0.3]
+    order = 1.5
+    reports = {
+        s: analyze(nn.Sequential(nn.AvgPool2d(8)), probe, ["0"], order=order, view="raw", noise_splits=0)
+        for s, probe in perturbed(photos, noise_family(), strengths)
+    }
+    path = perturbation_drifts(dict(reversed(reports.items())))
+    diagrams = [reports[s].diagrams["0"] for s in (0, *strengths)]
+
+    def distance(first: int, second: int) -> float:
+        parts = [wasserstein_distance(diagrams[first][k], diagrams[second][k], order) for k in (0, 1)]
+        return float(np.linalg.norm(parts, order))
+
+    assert path.drifts[1] == pytest.approx([distance(0, 1) / 0.1, distance(1, 2) / 0.2], rel=1e-9)
+    assert path.displacements[1] == pytest.approx([distance(0, 1), distance(0, 2)], rel=1e-9)
+    assert path.speed_mean["0"] == pytest.approx(path.drifts[1].mean())
+    assert path.speed_max["0"] == path.drifts[1].max()
+    assert path.topolip["0"] == pytest.approx(abs(path.drifts[1][1] - path.drifts[1][0]))
+    row = path.to_rows(model="pool")[-1]
+    assert row == {
+        "model": "pool",
+        "layer": "0",
+        "strength": 0.3,
+        "drift": path.drifts[1, 1],
+        "displacement": path.displacements[1, 1],
+        "gain": path.displacements[1, 1] / path.displacements[0, 1],
+    }
+
+
+def test_no_gain_without_a_moving_input() -> None:
+    near, far = (np.array([[0, a, a], [a, 0, a], [a, a, 0]], dtype=np.float32) for a in (1.0, 2.0))
+    still = {0.0: {"<input>": near, "layer": near}, 1.0: {"<input>": near, "layer": far}}
+    unseen = {strength: {"layer": matrices["layer"]} for strength, matrices in still.items()}
+    failed = {0.0: still[0.0], 1.0: {"<input>": near, "layer": None}}
+    for case, moved in ((still, 2**0.5), (unseen, 2**0.5), (failed, math.nan)):
+        reports = {s: smoothness_report(layers, Settings(view="raw", noise_splits=0)) for s, layers in case.items()}
+        path = perturbation_drifts(reports)
+        assert path.displacements[-1] == pytest.approx([moved], nan_ok=True)
+        assert np.isnan(path.gains).all()
+
+
+def test_reports_that_do_not_make_a_path_are_refused(photos: Tensor) -> None:
+    measure = partial(analyze, nn.Sequential(nn.AvgPool2d(8)), layers=["0"], noise_splits=0)
+    first, other, smaller = measure(batch=photos), measure(batch=photos, order=1.0), measure(batch=photos[:9])
+    for reports, match in (
+        ({0: first}, r"at least one positive strength, got strengths \[0\]"),
+        ({1: first, 2: first}, r"the clean probe at strength 0 .* got strengths \[1, 2\]"),
+        ({0: first, 1: other}, "the same settings and probe size"),
+        ({0: first, 1: smaller}, "the same settings and probe size"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            perturbation_drifts(reports)
+    with pytest.raises(ValueError, match=r"`view` must be one of .* or None, got 'both'"):
+        perturbation_drifts({0: first, 1: first}, view="both")  # type: ignore[arg-type]
+
+
+def test_the_clean_probe_comes_first_and_noise_only_grows(photos: Tensor) -> None:
+    path = list(perturbed(photos, noise_family(seed=2), [1e-4, 2e-4]))
+    assert [strength for strength, _ in path] == [0, 1e-4, 2e-4]
+    assert path[0][1] is photos
+    small, large = (probe.double() - photos.double() for _, probe in path[1:])
+    inside = ((photos > 0.01) & (photos < 0.99)).flatten()
+    assert torch.allclose(2 * small.flatten()[inside], large.flatten()[inside], atol=1e-6)
+    assert small.flatten()[inside].std() == pytest.approx(1e-4, rel=0.01)
+    assert torch.equal(noise_family(seed=2)(photos, 1e-4), path[1][1])
+
+
+def test_families_give_what_corruptions_and_attacks_give(photos: Tensor, labels: Tensor) -> None:
+    severities: list[Tensor] = [probe for _, probe in perturbed(photos, corruption_family("snow", seed=4), [1, 4])]
+    assert torch.equal(severities[2], corrupt_tensor(photos, "snow", 4, seed=4))
+    with predictor(brightness_classifier) as predict:
+        radii = dict(perturbed(photos, attack_family(fgsm, predict, labels), [2, 8]))
+    assert torch.equal(radii[8], fgsm(brightness_classifier, photos, labels, 8 / 255))
+    assert (radii[2] - photos).abs().max() == pytest.approx(2 / 255, rel=1e-5)
+
+
+@pytest.mark.parametrize("strengths", [[], [0, 1], [2, 1], [1, 1], [-1], [math.nan]])
+def test_strengths_must_rise_from_zero(photos: Tensor, strengths: list[float]) -> None:
+    with pytest.raises(ValueError, match="`strengths` must hold positive, rising numbers"):
+        perturbed(photos, noise_family(), strengths)
+
+
+@pytest.mark.parametrize("family", [corruption_family("fog")])
+def test_a_severity_between_two_is_refused(photos: Tensor, family: Callable[[Tensor, float], Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"must hold severities out of \(1, 2, 3, 4, 5\), got 2.5"):
+        list(perturbed(photos, family, [2.5]))

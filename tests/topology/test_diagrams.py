@@ -1,0 +1,147 @@
+"""Persistence diagrams against closed forms, invariances, and one engine against the others."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.topology.diagrams import ENGINES, persistence_diagrams, require_engine, scaled
+
+
+def distances_of(points: np.ndarray) -> np.ndarray:
+    return distance_matrix(torch.from_numpy(points)).numpy()
+
+
+def cloud(n: int, d: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def polygon(corners: int) -> np.ndarray:
+    angles = 2 * np.pi * np.arange(corners) / corners
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("corners", [4, 5, 6, 9, 12, 30])
+def test_regular_polygon_in_closed_form(engine: str, corners: int) -> None:
+    """H1 of n points on a circle is born with the side and dies with the first chord that spans a third of it."""
+    found = persistence_diagrams(distances_of(polygon(corners)), engine=engine)
+    side = 2 * math.sin(math.pi / corners)
+    death = 2 * math.sin(math.pi * math.ceil(corners / 3) / corners)
+    assert found[1] == pytest.approx(np.array([[side, death]]), rel=1e-6)
+    assert found[0] == pytest.approx(np.array([[0.0, side]] * (corners - 1)), rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "points",
+    [cloud(40, 2), cloud(40, 10), cloud(3, 2), cloud(2, 2), cloud(1, 2), np.zeros((10, 2)), polygon(20)],
+    ids=["plane", "ten dimensions", "three", "two", "one", "equal", "ties"],
+)
+def test_engines_agree_to_the_bit_with_giotto_tda(engine: str, points: np.ndarray) -> None:
+    matrix = distances_of(points)
+    found = persistence_diagrams(matrix, engine=engine)
+    for dimension, diagram in giotto_tda(matrix).items():
+        assert np.array_equal(found[dimension], diagram)
+
+
+def giotto_tda(matrix: np.ndarray) -> dict[int, np.ndarray]:
+    """The same through giotto-tda's own estimator, whose padding is taken away here."""
+    homology = pytest.importorskip("gtda.homology")
+    rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
+    triples = rips.fit_transform([matrix])[0]
+    diagrams = {}
+    for dimension in (0, 1):
+        points = triples[triples[:, 2] == dimension][:, :2]
+        points = points[points[:, 0] < points[:, 1]]
+        diagrams[dimension] = points[np.lexsort((points[:, 1], points[:, 0]))].astype(np.float64)
+    return diagrams
+
+
+def test_deaths_in_dimension_zero_are_the_edges_of_the_minimum_spanning_tree() -> None:
+    matrix = distances_of(cloud(60, 5))
+    tree = np.sort(minimum_spanning_tree(matrix).data)
+    assert np.sort(persistence_diagrams(matrix, (0,))[0][:, 1]) == pytest.approx(tree)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_octahedron_has_one_void(engine: str) -> None:
+    points = np.concatenate([np.eye(3), -np.eye(3)])
+    assert persistence_diagrams(distances_of(points), (2,), engine)[2] == pytest.approx(np.array([[2**0.5, 2.0]]))
+
+
+def test_invariant_under_isometry_and_permutation() -> None:
+    points = cloud(50, 3)
+    rotation, _ = np.linalg.qr(cloud(3, 3, seed=1))
+    moved = (points @ rotation + 7.0)[np.random.default_rng(2).permutation(50)]
+    before, after = persistence_diagrams(distances_of(points)), persistence_diagrams(distances_of(moved))
+    for dimension in (0, 1):
+        assert before[dimension] == pytest.approx(after[dimension], rel=1e-4, abs=1e-5)
+
+
+def test_scaling_the_distances_scales_the_diagrams() -> None:
+    matrix = distances_of(cloud(50, 3))
+    for dimension, points in persistence_diagrams(4 * matrix).items():
+        assert np.array_equal(points, scaled(persistence_diagrams(matrix), 4.0)[dimension])
+
+
+def test_contract_of_the_result() -> None:
+    points = cloud(30, 2)
+    points[5] = points[6]
+    matrix = distances_of(points)
+    before = matrix.copy()
+    found = persistence_diagrams(matrix, (1, 0))
+    assert list(found) == [1, 0]
+    for diagram in found.values():
+        assert diagram.dtype == np.float64
+        assert np.isfinite(diagram).all()
+        assert (diagram[:, 0] < diagram[:, 1]).all()
+    assert len(found[0]) == 28
+    assert np.array_equal(matrix, before)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.zeros((2, 3)), r"shape \(n, n\)"),
+        (np.zeros((0, 0)), r"shape \(n, n\)"),
+        (np.array([[0.0, math.nan], [math.nan, 0.0]]), "finite"),
+        (np.array([[0.0, -1.0], [-1.0, 0.0]]), ">= 0 with a zero diagonal"),
+        (np.array([[1.0, 1.0], [1.0, 0.0]]), ">= 0 with a zero diagonal"),
+        (np.array([[0.0, 1.0], [2.0, 0.0]]), "symmetric"),
+    ],
+)
+def test_what_is_no_distance_matrix_raises(matrix: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        persistence_diagrams(matrix)
+
+
+@pytest.mark.parametrize("dimensions", [(), (0, 0), (-1,), (4,), (0.5,)])
+def test_wrong_dimensions_raise(dimensions: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="`dimensions` must be different whole numbers"):
+        persistence_diagrams(np.zeros((3, 3)), dimensions)
+
+
+def test_unknown_engine_raises() -> None:
+    with pytest.raises(ValueError, match=r"one of \('giotto', 'ripser', 'gudhi'\), got 'dionysus'"):
+        require_engine("dionysus")
+
+
+def test_missing_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ripser", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install ripser"):
+        persistence_diagrams(np.zeros((3, 3)), engine="ripser")
+
+
+def test_importing_the_package_loads_no_engine() -> None:
+    code = (
+        "import sys, lightning_topolip; "
+        "sys.exit(','.join({'gph', 'gtda', 'gudhi', 'ripser', 'ot', 'timm', 'sklearn'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stderr.strip() == ""

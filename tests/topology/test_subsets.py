@@ -1,0 +1,94 @@
+"""Large probes are cut into subsets: means, standard errors and a noise band at the size of a subset."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.trainings import INPUTS, fit
+
+from lightning_topolip import TopoLipCallback, analyze, distance_matrix
+from lightning_topolip.topology.layer import disjoint_subsets
+from lightning_topolip.topology.report import epoch_drifts, smoothness_report
+from lightning_topolip.topology.settings import Settings
+from lightning_topolip.trainer.state import history_from_state, history_state
+
+SETTINGS = Settings(subset_size=20, noise_splits=2, seed=5)
+
+
+def matrices(seed: int, n: int = 90) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(seed)
+    return {name: distance_matrix(torch.randn(n, 5, generator=generator)).numpy() for name in "abcd"}
+
+
+def restricted(layers: dict[str, Any], chosen: Any, **settings: Any) -> Any:
+    own = {name: matrix[np.ix_(chosen, chosen)] for name, matrix in layers.items()}
+    return smoothness_report(own, Settings(subset_size=None, noise_splits=0, **settings))
+
+
+def test_the_curve_is_the_mean_over_subsets_with_its_standard_error() -> None:
+    layers = matrices(0)
+    subsets = disjoint_subsets(90, SETTINGS)
+    assert [len(subset) for subset in subsets] == [20] * 4
+    assert len(set(np.concatenate(subsets).tolist())) == 80
+    report = smoothness_report(layers, SETTINGS)
+    for view in ("scaled", "raw"):
+        alone = [restricted(layers, subset).drifts[view]["all"] for subset in subsets]
+        assert report.drifts[view]["all"] == pytest.approx(np.mean(alone, axis=0))
+    scaled = [restricted(layers, subset).curve for subset in subsets]
+    assert report.errors == pytest.approx(np.std(scaled, axis=0, ddof=1) / 2)
+    assert report.sample == "4 subsets of 20 samples"
+
+
+def test_the_noise_band_has_the_size_of_a_subset() -> None:
+    layers = matrices(0)
+    report = smoothness_report(layers, SETTINGS)
+    first, second, third, fourth = (restricted(layers, subset) for subset in disjoint_subsets(90, SETTINGS))
+    assert report.noise.points == 20
+    expected = [list(epoch_drifts(*pair).values()) for pair in ((first, second), (third, fourth))]
+    assert report.noise.noise == pytest.approx(np.array(expected))
+    assert report.noise.drifts == pytest.approx(np.array([first.curve, third.curve]))
+    assert not smoothness_report(layers, Settings(subset_size=20, noise_splits=0)).noise.noise.size
+
+
+def test_epoch_drifts_are_means_over_the_same_subsets() -> None:
+    before, after = matrices(0), matrices(1)
+    moved = epoch_drifts(smoothness_report(before, SETTINGS), smoothness_report(after, SETTINGS), 2.0)
+    alone = [
+        epoch_drifts(restricted(before, subset), restricted(after, subset)) for subset in disjoint_subsets(90, SETTINGS)
+    ]
+    assert moved == pytest.approx({name: np.mean([drifts[name] for drifts in alone]) / 2 for name in "abcd"})
+
+
+@pytest.mark.parametrize(("points", "size"), [(39, 20), (400, None)])
+def test_a_small_probe_is_taken_as_a_whole(points: int, size: int | None) -> None:
+    assert disjoint_subsets(points, Settings(subset_size=size)) == []
+
+
+def test_a_layer_that_could_not_be_measured_is_nan() -> None:
+    report = smoothness_report(matrices(0) | {"b": None}, SETTINGS)
+    assert [math.isnan(drift) for drift in report.curve] == [True, True, False]
+    assert [math.isnan(error) for error in report.errors] == [True, True, False]
+
+
+@pytest.mark.parametrize("wrong", [2, 0, True, 8.0])
+def test_a_wrong_size_is_said(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"`subset_size` must be a whole number >= 3 or None, got"):
+        Settings(subset_size=wrong)
+
+
+def test_a_callback_draws_logs_and_resumes_with_subsets(tmp_path: Path) -> None:
+    callback = TopoLipCallback(probe_size=48, subset_size=12)
+    run = fit(tmp_path, callback, max_epochs=2)
+    report = analyze(run.lightning_module, INPUTS, subset_size=12)
+    last = callback.history.last
+    assert last is not None
+    assert last.curve == pytest.approx(report.curve)
+    assert last.errors == pytest.approx(report.errors)
+    again = history_from_state(history_state(callback.history), callback.settings).last
+    assert again is not None
+    assert epoch_drifts(again, report) == pytest.approx(dict.fromkeys(callback.history.drifts[-1], 0.0))

@@ -1,0 +1,251 @@
+"""Analyses in a process of their own: the same numbers, in order, bounded, and never in the way of training."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.trainings import Tiny, events, fit, loader, trainer
+from lightning import seed_everything
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from lightning_topolip import SmoothnessReport, TopoLipCallback
+from lightning_topolip.topology.report import smoothness_report
+from lightning_topolip.topology.settings import Settings
+from lightning_topolip.trainer.background import Background
+
+SETTINGS = Settings(noise_splits=1)
+
+
+def matrices(n: int = 30, layers: int = 3, seed: int = 0) -> dict[str, Any]:
+    generator = np.random.default_rng(seed)
+    clouds = generator.normal(size=(layers, n, 4))
+    return {str(i): np.sqrt(((c[:, None] - c) ** 2).sum(-1)).astype(np.float32) for i, c in enumerate(clouds)}
+
+
+def worker_of(background: Background[Any]) -> int:
+    children = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "LokyProcess"], capture_output=True, text=True, check=True
+    )
+    (pid,) = children.stdout.split()
+    return int(pid)
+
+
+@pytest.fixture
+def background() -> Any:
+    pool: Background[int] = Background(2)
+    yield pool
+    pool.stop()
+
+
+def test_results_are_those_of_this_process_and_in_order(background: Background[int]) -> None:
+    jobs = [matrices(60, 4), matrices(10, 2, seed=1)]
+    for key, job in enumerate(jobs):
+        background.submit(key, job, SETTINGS, {"x": "left out"}, len(job["0"]))
+    found = background.finished(wait_for=2)
+    assert [finished.key for finished in found] == [0, 1]
+    for finished, job in zip(found, jobs, strict=True):
+        assert isinstance(finished.report, SmoothnessReport)
+        expected = smoothness_report(job, SETTINGS, {"x": "left out"})
+        np.testing.assert_equal(finished.report.to_dict(), expected.to_dict())
+        assert finished.seconds > 0
+    assert background.finished() == []
+
+
+def test_an_exception_comes_back_with_its_layer_and_the_worker_lives(background: Background[int]) -> None:
+    broken = matrices() | {"bad": np.full((30, 30), -1, np.float32)}
+    background.submit(0, broken, SETTINGS, {}, 30)
+    background.submit(1, matrices(), SETTINGS, {}, 30)
+    first, second = background.finished(wait_for=2)
+    assert isinstance(first.report, ValueError)
+    assert "Layer 'bad': Argument `distances` must be >= 0" in str(first.report)
+    assert isinstance(second.report, SmoothnessReport)
+
+
+def test_a_killed_worker_is_a_failure_and_the_next_one_works(background: Background[int]) -> None:
+    background.submit(0, matrices(), SETTINGS, {}, 30)
+    background.finished(wait_for=1)
+    background.submit(1, matrices(400, 8), SETTINGS, {}, 400)
+    os.kill(worker_of(background), signal.SIGKILL)
+    (killed,) = background.finished(wait_for=1)
+    assert "terminated" in str(killed.report)
+    background.submit(2, matrices(), SETTINGS, {}, 30)
+    (next_one,) = background.finished(wait_for=1)
+    assert isinstance(next_one.report, SmoothnessReport)
+
+
+def test_a_worker_that_dies_while_idle_is_replaced(background: Background[int]) -> None:
+    background.submit(0, matrices(), SETTINGS, {}, 30)
+    background.finished(wait_for=1)
+    os.kill(worker_of(background), signal.SIGKILL)
+    time.sleep(0.5)
+    background.submit(1, matrices(), SETTINGS, {}, 30)
+    (found,) = background.finished(wait_for=1)
+    assert isinstance(found.report, SmoothnessReport)
+
+
+def test_the_worker_stands_back_and_needs_no_torch(background: Background[int]) -> None:
+    background.start()
+    background.submit(0, matrices(), SETTINGS, {}, 30)
+    background.finished(wait_for=1)
+    worker = Path("/proc") / str(worker_of(background))
+    assert int((worker / "stat").read_text().rsplit(")", 1)[1].split()[16]) == 19
+    assert "libtorch" not in (worker / "maps").read_text()
+
+
+class Watcher(Callback):
+    """Writes down how many bytes of matrices wait, after every batch."""
+
+    def __init__(self, callback: TopoLipCallback) -> None:
+        self.callback, self.most = callback, 0
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        analyst = self.callback._analyst
+        assert analyst is not None
+        assert analyst._background is not None
+        self.most = max(self.most, analyst._background.waiting_bytes)
+
+
+def test_a_run_logs_the_same_at_the_same_steps(tmp_path: Path) -> None:
+    def run(**options: Any) -> tuple[dict[str, Any], Any, TopoLipCallback]:
+        seed_everything(0, verbose=False)
+        logger = TensorBoardLogger(tmp_path / str(options))
+        callback = TopoLipCallback(probe_size=20, **options)
+        model = Tiny()
+        trainer(tmp_path, callback, Watcher(callback) if options else Callback(), logger=logger).fit(
+            model, loader(shuffle=True), loader()
+        )
+        found = events(logger)
+        tags = [tag for tag in found.Tags()["scalars"] if tag.startswith("topolip") and tag[8:] not in TIMED]
+        return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in tags}, model.state_dict(), callback
+
+    (inline, weights, _), (apart, same_weights, callback) = run(), run(background=True)
+    assert inline == apart
+    torch.testing.assert_close(weights, same_weights, rtol=0, atol=0)
+    assert callback.history.epochs == [0, 1, 2, 3]
+
+
+TIMED = ("seconds", "overhead")
+
+
+def test_the_queue_is_bounded_by_waiting(tmp_path: Path) -> None:
+    callback = TopoLipCallback(probe_size=48, background=True, queue_size=1, every_n_steps=1, figures=False)
+    watcher = Watcher(callback)
+    trainer(tmp_path, callback, watcher, max_epochs=2).fit(Tiny(), loader(), loader())
+    assert len(callback.history.epochs) == 7
+    layers = 4
+    assert 0 < watcher.most <= 1 * layers * 48 * 48 * 4
+
+
+def test_a_full_queue_may_skip_and_says_how_often(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    callback = TopoLipCallback(
+        probe_size=48, background=True, queue_size=1, every_n_steps=1, when_full="skip", figures=False
+    )
+    fit(tmp_path, callback, logger=logger, max_epochs=3)
+    assert len(callback.history.epochs) < 10
+    assert len(callback.history.epochs) + logged(logger, "topolip/skipped") == 10
+
+
+def logged(logger: CSVLogger, key: str) -> int:
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        return int(max(float(row[key] or 0) for row in csv.DictReader(file)))
+
+
+def test_checkpoints_wait_for_what_is_under_way(tmp_path: Path) -> None:
+    keep = ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}")
+    callback = TopoLipCallback(probe_size=48, background=True, figures=False)
+    trainer(tmp_path, callback, keep, max_epochs=2).fit(Tiny(), loader(), loader())
+    saved = torch.load(tmp_path / "epoch=0.ckpt", weights_only=True)["callbacks"][callback.state_key]
+    assert saved["epochs"] == [0, 1]
+
+
+def test_monitors_are_not_late(tmp_path: Path) -> None:
+    class Seen(EarlyStopping):
+        def __init__(self) -> None:
+            super().__init__("topolip/score", patience=99, check_finite=False)
+            self.values: list[float] = []
+
+        def on_validation_end(self, run: Any, module: Any) -> None:
+            super().on_validation_end(run, module)
+            if not run.sanity_checking:
+                self.values.append(float(run.callback_metrics["topolip/score"]))
+
+    def seen(**options: Any) -> list[float]:
+        seed_everything(0, verbose=False)
+        watcher = Seen()
+        trainer(tmp_path, watcher, TopoLipCallback(probe_size=20, figures=False, **options)).fit(
+            Tiny(), loader(), loader()
+        )
+        return watcher.values
+
+    assert seen(background=True) == seen()
+
+
+def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(tmp_path: Path) -> None:
+    class Killer(Callback):
+        def __init__(self, callback: TopoLipCallback) -> None:
+            self.callback = callback
+
+        def on_train_epoch_start(self, run: Any, module: Any) -> None:
+            if run.current_epoch == 1:
+                assert self.callback._analyst is not None
+                os.kill(worker_of(self.callback._analyst._background), signal.SIGKILL)
+
+    def weights(*callbacks: Callback) -> Any:
+        seed_everything(0, verbose=False)
+        model = Tiny()
+        trainer(tmp_path, *callbacks).fit(model, loader(shuffle=True), loader())
+        return model.state_dict()
+
+    callback = TopoLipCallback(probe_size=48, background=True, figures=False, noise_splits=30)
+    with pytest.warns(UserWarning, match="TopoLip analysis failed: TerminatedWorkerError") as caught:
+        killed = weights(callback, Killer(callback))
+    assert sum("TerminatedWorkerError" in str(warning.message) for warning in caught) == 1
+    torch.testing.assert_close(killed, weights(), rtol=0, atol=0)
+    assert callback.history.epochs[-1] == 3
+
+
+def test_an_interrupt_ends_the_worker(tmp_path: Path) -> None:
+    class Interrupt(Callback):
+        def on_train_batch_end(self, *args: Any) -> None:
+            raise RuntimeError("stop")
+
+    callback = TopoLipCallback(probe_size=48, background=True, figures=False)
+    with pytest.raises(RuntimeError, match="stop"):
+        trainer(tmp_path, callback, Interrupt()).fit(Tiny(), loader(), loader())
+    left = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "LokyProcess"], capture_output=True, check=False)
+    assert left.stdout == b""
+
+
+def test_several_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
+    curves = []
+    for workers in (0, 2):
+        seed_everything(0, verbose=False)
+        callback = TopoLipCallback(probe_size=20, figures=False, workers=workers)
+        trainer(tmp_path, callback, max_epochs=2).fit(Tiny(), loader(), loader())
+        curves.append((callback.history.curves, callback.history.drifts))
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.filterwarnings("ignore:A TopoLip analysis failed.*not implemented")
+@pytest.mark.parametrize("options", [{"background": True}, {"workers": 2}])
+def test_workers_that_do_not_start_leave_training_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError(38, "not implemented")
+
+    monkeypatch.setattr("lightning_topolip.trainer.workers.ProcessPoolExecutor", refuse)
+    run = fit(tmp_path, TopoLipCallback(probe_size=16, figures=False, **options))
+    assert run.current_epoch == 3
+    assert np.isnan(float(run.callback_metrics["topolip/score"]))

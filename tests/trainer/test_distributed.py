@@ -1,0 +1,69 @@
+"""Several processes give the numbers of one, share the work, and do not wait for each other for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from helpers.processes import found_by_processes
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    return found_by_processes("two_processes", tmp_path_factory.mktemp("processes"))
+
+
+@pytest.mark.parametrize("case", ["watched", "unequal", "steps", "wrapped", "sharded"])
+def test_every_process_has_the_same_numbers(found: dict[str, Any], case: str) -> None:
+    first, second = found["2-0"][case], found["2-1"][case]
+    assert first["curves"] == second["curves"]
+    assert first["drifts"] == second["drifts"]
+    assert first["values"] == second["values"]
+    assert len(first["curves"]) == (4 if case == "steps" else 3)
+
+
+@pytest.mark.parametrize("case", ["watched", "background", "unequal", "steps", "wrapped", "sharded"])
+def test_they_are_those_of_one_process(found: dict[str, Any], case: str) -> None:
+    alone = found["1-0"].get(case, found["1-0"]["watched"])
+    assert found["2-0"][case]["curves"][0] == alone["curves"][0]
+
+
+def test_the_layers_are_shared_out(found: dict[str, Any]) -> None:
+    alone, first, second = (found[process]["watched"]["measured"] for process in ("1-0", "2-0", "2-1"))
+    pilots = 3
+    assert first == second == (alone - pilots) // 2 + pilots
+
+
+@pytest.mark.parametrize(
+    ("process", "case"),
+    [
+        *((process, case) for process in ("1-0", "2-0", "2-1") for case in ("watched", "background", "steps")),
+        ("2-0", "failing"),
+        ("2-1", "failing"),
+    ],
+)
+def test_training_is_the_same_with_and_without(found: dict[str, Any], process: str, case: str) -> None:
+    assert found[process][case]["weights"] == found[process]["plain"]["weights"]
+
+
+def test_monitors_see_the_background_on_every_process(found: dict[str, Any]) -> None:
+    first, second = found["2-0"]["background"], found["2-1"]["background"]
+    assert first["values"] == second["values"]
+    assert len(first["curves"]) == 3
+    assert first["curves"] == found["2-0"]["watched"]["curves"]
+
+
+def test_what_fails_on_one_process_is_nan_on_all(found: dict[str, Any]) -> None:
+    for process in ("2-0", "2-1"):
+        values = found[process]["failing"]["values"]
+        assert values["topolip/score"] == "nan"
+        assert found[process]["failing"]["curves"] == []
+
+
+def test_a_probe_that_cannot_be_taken_once_is_taken_next_time(found: dict[str, Any]) -> None:
+    first, second = found["2-0"]["once"], found["2-1"]["once"]
+    assert first["curves"] == second["curves"]
+    assert len(first["curves"]) == 3
+    assert first["weights"] == second["weights"]
