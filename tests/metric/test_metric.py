@@ -20,10 +20,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, MetricCollection, MetricTracker
 
 from lightning_topolip import analyze
+from lightning_topolip.metric.draws import lowest, next_places, sampling_keys
 from lightning_topolip.metric.metric import QUANTITIES, TopoLipMetric
-from lightning_topolip.metric.reservoir import Reservoir, lowest, next_places, sampling_keys
+from lightning_topolip.metric.reservoir import Reservoir
 from lightning_topolip.network.clouds import point_cloud
 from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
@@ -49,7 +51,7 @@ def directly(batch: dict[str, Tensor], **settings: Any) -> SmoothnessReport:
         name: distance_matrix(point_cloud(output, "flatten" if name == INPUT else chosen.reduction)).numpy()
         for name, output in batch.items()
     }
-    return smoothness_report(matrices, chosen)
+    return smoothness_report(Measurement(matrices), chosen)
 
 
 def text(report: SmoothnessReport) -> str:
@@ -702,7 +704,7 @@ def test_a_layer_that_does_not_run_is_left_out_and_named_once(data: Tensor) -> N
     with metric.attach(model):
         model(data)
         model(data)
-    with pytest.warns(UserWarning, match=r"layer 'blocks.3': did not run, or .*; it is left out") as said:
+    with pytest.warns(UserWarning, match=r"layer 'blocks.3': did not run, or .*; it is skipped") as said:
         metric.compute()
     assert len(said) == 1
     assert metric.report().layers == (INPUT, "blocks.0", "blocks.1", "blocks.2")

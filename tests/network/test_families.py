@@ -21,9 +21,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
 from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix, resolve_layers
-from lightning_topolip.network.batches import run_model
 from lightning_topolip.network.clouds import point_cloud
-from lightning_topolip.network.measure import measure
+from lightning_topolip.network.measure import Subject, measure
 from lightning_topolip.topology.settings import Settings
 
 N, T, D = 12, 6, 8
@@ -53,7 +52,7 @@ def quick(model: nn.Module, batch: Any, **settings: Any) -> SmoothnessReport:
 
 
 def distances_of(model: nn.Module, batch: Any, layers: Any = "auto", **settings: Any) -> dict[str, Any]:
-    measured = measure(model, batch, layers, Settings(noise_splits=0, **settings), run_model)
+    measured = measure(model, batch, Subject(layers, settings=Settings(noise_splits=0, **settings)))
     assert not measured.failures
     return measured.distances
 
@@ -432,7 +431,7 @@ def test_the_flag_decides_where_the_axes_are_equally_long() -> None:
     samples_first, sequence_first = Recurrent(nn.LSTM, batch_first=True), Recurrent(nn.LSTM, batch_first=False)
     sequence_first.load_state_dict(samples_first.state_dict())
     expected = distances_of(samples_first, ids)
-    measured = measure(sequence_first, ids, "auto", Settings(noise_splits=0), run_model)
+    measured = measure(sequence_first, ids, Subject(settings=Settings(noise_splits=0)))
     for name in ("first", "second"):
         np.testing.assert_allclose(measured.distances[name], expected[name], rtol=1e-5)
     assert set(measured.failures) == {"embedding", "head"}

@@ -10,8 +10,8 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
-from lightning_topolip.network.batches import move_batch, run_model, samples_in
-from lightning_topolip.network.measure import measure
+from lightning_topolip.network.batches import move_batch
+from lightning_topolip.network.measure import Subject, measure
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.measures.geometry import Matrices, coverings, geometry, stretches
@@ -102,9 +102,9 @@ class _Bench:
 
     def analysis(self, probe: Tensor, settings: Settings) -> tuple[SmoothnessReport, Matrices]:
         """Analyse a probe; the matrices of the layers that could not be measured are left out."""
-        measured = measure(self.model, probe, self.config.smoothness.layers, settings, run_model)
-        report = smoothness_report(measured.distances, settings, measured.failures, samples_in(probe))
-        return report, {name: matrix for name, matrix in measured.distances.items() if matrix is not None}
+        measurement = measure(self.model, probe, Subject(self.config.smoothness.layers, settings=settings))
+        matrices = {name: matrix for name, matrix in measurement.distances.items() if matrix is not None}
+        return smoothness_report(measurement, settings), matrices
 
     def lipschitz(self, distances: Matrices) -> Iterator[Measured]:
         """Measure Lipschitz constants between the layers that were measured."""
