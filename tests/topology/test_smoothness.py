@@ -43,20 +43,18 @@ def test_a_failed_step_is_never_hidden(score: object) -> None:
     assert math.isnan(score([1.0, math.nan, 2.0]))  # type: ignore[operator]
 
 
-def test_drift_joins_dimensions_by_the_order_and_divides_by_the_interval() -> None:
+def test_drift_joins_dimensions_by_the_order() -> None:
     first = {0: np.array([[0.0, 1.0]]), 1: np.array([[1.0, 2.0]])}
     second = {0: np.array([[0.0, 4.0]]), 1: np.array([[1.0, 6.0]])}
     # H0: (0,1)-(0,4) costs 3, both to the diagonal 0.5 and 2; H1: 4 against 0.5 and 2.5.
     assert drift(first, second, 1.0) == pytest.approx(2.5 + 3.0)
     assert drift(first, second, 2.0) == pytest.approx(math.sqrt(0.25 + 4 + 0.25 + 6.25))
-    assert drift(first, second, math.inf, interval=5.0) == pytest.approx(2.5 / 5)
+    assert drift(first, second, math.inf) == pytest.approx(2.5)
 
 
 def test_drift_refuses_what_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="same homology dimensions"):
         drift({0: np.empty((0, 2))}, {1: np.empty((0, 2))})
-    with pytest.raises(ValueError, match="`interval` must be positive, got 0"):
-        drift({0: np.empty((0, 2))}, {0: np.empty((0, 2))}, interval=0)
 
 
 def test_a_report_of_two_points_by_hand() -> None:
