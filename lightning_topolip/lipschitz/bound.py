@@ -109,6 +109,11 @@ def lipschitz_bound(
         raise _refusal("the output", str(reason)) from None
 
 
+def chained(bounds: list[LipschitzBound]) -> LipschitzBound:
+    """The bound of a composition: the product of the bounds of its steps."""
+    return LipschitzBound(product(*(bound.value for bound in bounds)), all(bound.everywhere for bound in bounds))
+
+
 def operator_norm(layer: nn.Module, input_shape: Sequence[int]) -> float:
     """Bound the operator norm of a linear layer on its real input shape from above.
 

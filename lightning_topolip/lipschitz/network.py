@@ -1,4 +1,4 @@
-"""A network cut at its layers, and the Lipschitz constants of the pieces."""
+"""Lipschitz constants of the steps of a network, from each layer to the next, from below and from above."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound
-from lightning_topolip.lipschitz.extended import product
+from lightning_topolip.lipschitz.bound import LipschitzBound, chained, lipschitz_bound
 from lightning_topolip.lipschitz.local import Function, LocalLipschitz, joined, local_lipschitz
 from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
 from lightning_topolip.network.borrowing import first_floating_tensor, observe
@@ -33,9 +32,9 @@ class LayerConstants(Generic[Constant]):
     """Lipschitz constants of the steps of a network, from layer to layer and end to end.
 
     Attributes:
-        steps: By step, a pair of names: from ``"<input>"`` to the first layer, from each layer to the next, from the
-            last to ``"<output>"``, and the whole network.
-        failures: By step why it has no constant.
+        steps: By step, a pair of names: ``"<input>"`` and the first layer, each layer and the next, the last layer and
+            ``"<output>"``, and both ends of the network.
+        failures: The reason for each step without a constant.
     """
 
     steps: dict[Step, Constant]
@@ -55,33 +54,33 @@ def layer_lipschitz(
 ) -> LayerConstants[LocalLipschitz]:
     """Compute the local Lipschitz constant of every step from layer to layer, and of the whole network.
 
-    A step has one where the later layer depends on the samples through the earlier one alone; where a skip connection
-    passes it by, the reason is in ``failures``. Layers count in the order of execution. The model is borrowed.
+    A step has a constant if the later layer depends on the samples only through the earlier one; if a skip connection
+    bypasses that, the reason is in ``failures``. Layers are taken in the order of execution. The model is borrowed.
 
     Args:
         model: Any module whose samples do not influence each other.
-        batch: The probe, n samples first, as for `analyze`. Without a floating-point input the first layer is the
-            start.
+        batch: The probe, samples first, as for `analyze`. If it holds no floating-point tensor, the steps start at the
+            first layer.
         layers: See `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
         tolerance: See `local_lipschitz`.
         max_iterations: See `local_lipschitz`.
-        batch_size: Samples at a time.
-        seed: Seed of the first vectors and of what the model draws.
+        batch_size: Number of samples per forward pass.
+        seed: Seed of the starting vectors and of the model's own random numbers.
 
     Returns:
-        Constants by step, lower bounds all.
+        The constants of the steps, all of them lower bounds.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> import torch
         >>> model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
-        >>> found = layer_lipschitz(model, torch.randn(5, 3))
-        >>> list(found.steps)
+        >>> constants = layer_lipschitz(model, torch.randn(5, 3))
+        >>> list(constants.steps)
         [('<input>', '0'), ('0', '1'), ('1', '<output>'), ('<input>', '<output>')]
-        >>> round(found.steps["1", "<output>"].max, 6)
+        >>> round(constants.steps["1", "<output>"].max, 6)
         1.0
     """
 
@@ -96,8 +95,8 @@ def layer_lipschitz(
         for start in range(0, max(n, 1), batch_size)
     ]
     failures = {step: reason for part in parts for step, reason in part.failures.items()}
-    whole = [step for step in parts[0].steps if step not in failures]
-    return LayerConstants({step: joined([part.steps[step] for part in parts]) for step in whole}, failures)
+    measured = [step for step in parts[0].steps if step not in failures]
+    return LayerConstants({step: joined([part.steps[step] for part in parts]) for step in measured}, failures)
 
 
 def layer_bounds(
@@ -113,17 +112,17 @@ def layer_bounds(
 
     Args:
         model: Any module whose samples do not influence each other. It is borrowed.
-        batch: The probe, n samples first, as for `analyze`.
+        batch: The probe, samples first, as for `analyze`.
         layers: See `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
-        everywhere: Whether the bounds have to hold on the whole space, see `lipschitz_bound`.
-        seed: Seed of what the model draws.
+        everywhere: Whether the bounds must hold on the whole space, see `lipschitz_bound`.
+        seed: Seed of the model's own random numbers.
 
     Returns:
-        Bounds by step; the same steps as those of `layer_lipschitz`, none below its values.
+        The bounds of the same steps as in `layer_lipschitz`, each at least as large as its value there.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> import torch
@@ -140,32 +139,28 @@ def layer_bounds(
         forward_fn or run_model,
         seed,
         lambda function, inputs: lipschitz_bound(function, inputs, everywhere=everywhere, seed=seed),
-        _chained,
+        chained,
     )
 
 
-def _chained(bounds: list[LipschitzBound]) -> LipschitzBound:
-    return LipschitzBound(product(*(bound.value for bound in bounds)), all(bound.everywhere for bound in bounds))
-
-
 class _Reached(Exception):
-    """Ends a forward at the layer that was wanted."""
+    """Ends a forward pass once the last layer needed has run."""
 
 
 @dataclass(frozen=True)
 class _Network:
-    """A borrowed model with one batch: all that a forward needs."""
+    """A borrowed model with one batch: everything that a forward pass needs."""
 
     model: nn.Module
     batch: Any
     forward: Forward
 
     def input(self) -> Tensor | None:
-        """The first floating-point tensor that the forward takes."""
+        """The first floating-point tensor among the model's inputs."""
         return first_floating_tensor(model_inputs(self.model, self.batch))
 
-    def run(self, given: dict[str, Tensor], end: str) -> Tensor | None:
-        """The output of one layer, with these outputs of earlier layers in place of their own."""
+    def run(self, replacements: dict[str, Tensor], end: str) -> Tensor | None:
+        """The output of one layer, with the outputs of some earlier layers replaced."""
         reached: list[Tensor | None] = []
 
         def stop(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -173,25 +168,25 @@ class _Network:
             raise _Reached
 
         with ExitStack() as hooks:
-            for name, tensor in given.items():
+            for name, tensor in replacements.items():
                 if name != INPUT:
                     module = self.model.get_submodule(name)
                     hooks.callback(module.register_forward_hook(_substitution(tensor)).remove)
             if end != OUTPUT:
                 hooks.callback(self.model.get_submodule(end).register_forward_hook(stop).remove)
             try:
-                output = self.forward(self.model, _replaced(self.batch, self.input(), given.get(INPUT)))
+                output = self.forward(self.model, _replaced(self.batch, self.input(), replacements.get(INPUT)))
             except _Reached:
                 return reached[0]
         return first_floating_tensor(output)
 
     def outputs(self, layers: Sequence[str], seed: int) -> dict[str, Tensor]:
-        """The input, then every execution of a layer under its name as of `observe`, then the model's output."""
-        given = self.input()
-        found = {} if given is None else {INPUT: given}
-        with observe(self.model, layers, lambda name, output: found.__setitem__(name, output.clone()), seed):
+        """The input, then the output of every call of a layer, named as by `observe`, then the model's output."""
+        start = self.input()
+        outputs = {} if start is None else {INPUT: start}
+        with observe(self.model, layers, lambda name, output: outputs.__setitem__(name, output.clone()), seed):
             result = self.run({}, OUTPUT)
-        return found if result is None else {**found, OUTPUT: result}
+        return outputs if result is None else {**outputs, OUTPUT: result}
 
 
 def _measure_steps(
@@ -201,9 +196,9 @@ def _measure_steps(
     forward: Forward,
     seed: int,
     measure: Callable[[Function, Tensor], Constant],
-    chained: Callable[[list[Constant]], Constant] | None = None,
+    combine: Callable[[list[Constant]], Constant] | None = None,
 ) -> LayerConstants[Constant]:
-    """Measure each step as a function of its first layer's output; the whole too, unless it follows from the steps."""
+    """Measure each step, and the whole network unless ``combine`` computes it from the steps."""
     names = resolve_layers(model, layers)
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
@@ -214,18 +209,18 @@ def _measure_steps(
         chain = [name for name in outputs if name in (INPUT, *names, OUTPUT)]
         if len(chain) < 2:
             raise ValueError(
-                "Arguments `model` and `batch` must give floating-point tensors at two places or more, "
-                f"got {chain or 'none'}; look at what the model puts out."
+                "Arguments `model` and `batch` must yield floating-point tensors at two or more of the input, the "
+                f"layers and the output, got {chain or 'none'}; check what the model returns."
             )
-        pieces = list(itertools.pairwise(chain))
-        for start, end in [*pieces, (chain[0], chain[-1])]:
+        pairs = list(itertools.pairwise(chain))
+        for start, end in [*pairs, (chain[0], chain[-1])]:
             if (start, end) in constants.steps:
                 continue
             reason = _obstacle(network, outputs, chain[0], start, end, seed)
             if reason:
                 constants.failures[start, end] = reason
-            elif chained and constants.steps.keys() == set(pieces):
-                constants.steps[start, end] = chained([*constants.steps.values()])
+            elif combine and constants.steps.keys() == set(pairs):
+                constants.steps[start, end] = combine([*constants.steps.values()])
             else:
                 _measure_step(constants, network, outputs[start], start, end, measure)
     for name in set(names) - set(chain):
@@ -251,7 +246,7 @@ def _measure_step(
 
 
 def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: str, end: str, seed: int) -> str | None:
-    """Why there is no function from the one layer's output to the other's; None where there is."""
+    """Return why the later layer's output is not a function of the earlier layer's; None if it is."""
     n = samples_in(network.batch)
     for name in (start, end):
         if f"{name}#2" in outputs:
@@ -260,16 +255,16 @@ def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: 
             return f"`{name}` has shape {tuple(outputs[name].shape)}, not one row for each of {n} samples"
     if start == first:
         return None
-    few = _Network(network.model, _samples(network.batch, n, 0, _WITNESSES), network.forward)
+    witnesses = _Network(network.model, _samples(network.batch, n, 0, _WITNESSES), network.forward)
     held, x = outputs[start][:_WITNESSES], outputs[first][:_WITNESSES]
     ends = []
     try:
-        for other in (x, 1.001 * x + 0.001, 1 - 2 * x):
+        for moved in (x, 1.001 * x + 0.001, 1 - 2 * x):
             with kept_random_numbers(seed):
-                ends.append(few.run({first: other.clone(), start: held.clone()}, end))
+                ends.append(witnesses.run({first: moved.clone(), start: held.clone()}, end))
     except Exception as error:
-        return f"what `{end}` depends on cannot be told: with other samples the model raises {error!r}"
-    if all(_equal(ends[0], moved) for moved in ends[1:]):
+        return f"cannot determine what `{end}` depends on: with other samples the model raises {error!r}"
+    if all(_equal(ends[0], other) for other in ends[1:]):
         return None
     return f"`{end}` does not depend on the samples through `{start}` alone"
 
@@ -285,7 +280,7 @@ def _substitution(tensor: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
 
 
 def _replaced(values: Any, old: Tensor | None, new: Tensor | None) -> Any:
-    """A copy with another tensor in the place of one; what it holds is not shared."""
+    """Copy a nested value with one tensor replaced; the copy shares no memory with the original."""
 
     def copy(tensor: Tensor) -> Tensor:
         return new if new is not None and tensor is old else tensor.clone()
