@@ -13,7 +13,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lightning_topolip.lipschitz.bound import LipschitzBound, chained, lipschitz_bound
-from lightning_topolip.lipschitz.local import Function, LocalLipschitz, joined, local_lipschitz
+from lightning_topolip.lipschitz.local_constant import Function, LocalLipschitz, joined, local_lipschitz
 from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
 from lightning_topolip.network.borrowing import first_floating_tensor, observe
 from lightning_topolip.network.layers import resolve_layers

@@ -16,7 +16,7 @@ from lightning_topolip.robustness.accuracy import Accuracy, Kind
 from lightning_topolip.robustness.attacks import ATTACKS, Attack
 from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, levels, unit_tensor
 from lightning_topolip.robustness.corruptions.pixels import Pixels
-from lightning_topolip.robustness.prediction import Predict, finite, predictor
+from lightning_topolip.robustness.predictor import Predict, finite, predictor
 
 Progress = Callable[[Accuracy, int, int], object]
 
