@@ -11,7 +11,7 @@
 
 from lightning_topolip.lipschitz.attention import Operand, attention_bound, self_attention_bound
 from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound, operator_norm
-from lightning_topolip.lipschitz.local import LocalLipschitz, local_lipschitz
+from lightning_topolip.lipschitz.local_constant import LocalLipschitz, local_lipschitz
 from lightning_topolip.lipschitz.network import LayerConstants, layer_bounds, layer_lipschitz
 from lightning_topolip.topology.names import OUTPUT
 from lightning_topolip.topology.pairwise import PairwiseLipschitz, pairwise_lipschitz

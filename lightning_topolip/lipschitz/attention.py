@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_topolip.lipschitz.extended import product
-from lightning_topolip.lipschitz.spectral import spectral_norm
+from lightning_topolip.lipschitz.bound_arithmetic import product
+from lightning_topolip.lipschitz.spectral_norm import spectral_norm
 
 
 class Operand(NamedTuple):

@@ -1,23 +1,18 @@
-"""An upper bound on the Lipschitz constant of any composition of known functions, carried along one forward."""
+"""Upper bounds on the Lipschitz constant of modules, found in one forward pass."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
-from lightning_topolip.lipschitz.combinations import COMBINATIONS
-from lightning_topolip.lipschitz.extended import product
-from lightning_topolip.lipschitz.region import Region
-from lightning_topolip.lipschitz.spectral import nonnegative_norm
-from lightning_topolip.lipschitz.stretches import METADATA, NONNEGATIVE, STRETCHES
+from lightning_topolip.lipschitz.bound_arithmetic import product
+from lightning_topolip.lipschitz.propagation import Propagation, refusal
+from lightning_topolip.lipschitz.validity_region import Region
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.representations import first_floating_tensor
 from lightning_topolip.randomness import kept_random_numbers
@@ -30,10 +25,10 @@ class LipschitzBound:
     """An upper bound on a Lipschitz constant.
 
     Attributes:
-        value: The bound; infinite where a function has none.
+        value: The bound; infinite if a function has none.
         everywhere: Whether it bounds the Lipschitz constant on the whole input space. If not, it bounds the norm of the
-            Jacobian at every point at which the quantities that were read off the probe stay within their range there,
-            so at every sample of the probe.
+            Jacobian wherever the quantities read off the probe stay within their range on the probe, so in particular
+            at every sample of the probe.
     """
 
     value: float
@@ -45,34 +40,35 @@ def lipschitz_bound(
 ) -> LipschitzBound:
     """Bound the Lipschitz constant of a module from above.
 
-    The module runs once, and every tensor carries the constant with which it depends on the input: a function
-    multiplies it by its own (composition), a sum adds those of its terms (residual connections), a concatenation adds
-    their squares. So blocks, branches and whole networks need no rule of their own; linear layers count with their
-    operator norm on the real input shape, see `convolution_norm`. Euclidean norms of whole samples throughout.
+    The module runs once, and every tensor carries the Lipschitz constant with which it depends on the input. A function
+    multiplies it by its own constant (composition), a sum adds the constants of its terms (residual connections), and a
+    concatenation adds their squares. So blocks, branches and entire networks need no rules of their own. A linear layer
+    contributes its operator norm on the actual input shape, see `convolution_norm`. All norms are Euclidean norms of
+    entire samples.
 
-    Some functions have no useful constant on the whole space. Those hold on the region around the probe in which
+    Some functions have no useful constant on the whole space. Their bounds hold on the region around the probe in which
 
-    - the standard deviation (for RMS the root mean square) before a layer, group, instance or RMS normalisation is at
-      least the smallest on the probe: it stretches by at most ``max |weight| / sqrt(s^2 + eps)``;
-    - queries, keys and values of dot-product attention, or the tokens before `MultiheadAttention`, lie in the balls
-      that hold the probe's, see `attention_bound`;
-    - the factors of a product that both depend on the input are no larger than on the probe.
+    - the standard deviation s (for RMS the root mean square) before a layer, group, instance or RMS normalisation is at
+      least the smallest on the probe: the normalisation stretches by at most ``max |weight| / sqrt(s^2 + eps)``;
+    - the queries, keys and values of dot-product attention, or the tokens before `MultiheadAttention`, lie in the balls
+      that contain those of the probe, see `attention_bound`;
+    - the factors of a product are no larger than on the probe, if both depend on the input.
 
     The bound is a product over layers, so it grows exponentially with depth and says more about a block than about a
     network. Samples must not influence each other.
 
     Args:
-        function: Module or function of one tensor. A module is borrowed as by `observe`.
+        function: Module or function of one tensor. A module is borrowed: it comes back exactly as it was.
         inputs: The probe, shape ``(n, ...)``, floating point.
-        everywhere: Whether the bound has to hold on the whole space: normalisations count with s = 0, and attention and
-            products of varying factors are infinite.
-        seed: Seed of what a module draws.
+        everywhere: Whether the bound must hold on the whole space. Normalisations then use s = 0, and the bounds of
+            attention and of products of two varying factors are infinite.
+        seed: Seed of the module's own random numbers.
 
     Returns:
-        The bound for the output's first floating-point tensor.
+        The bound for the first floating-point tensor of the output.
 
     Raises:
-        NotImplementedError: If the forward uses a function without a rule; the message names it.
+        NotImplementedError: If the forward pass uses a function without a rule; the message names it.
         ValueError: If ``inputs`` or the output is not a floating-point tensor.
 
     Example:
@@ -85,9 +81,9 @@ def lipschitz_bound(
         1.5
     """
     if not inputs.is_floating_point():
-        raise ValueError(f"Argument `inputs` must be floating point, got {inputs.dtype}; start behind the embedding.")
+        raise ValueError(f"Argument `inputs` must be floating point, got {inputs.dtype}; start after the embedding.")
     region = Region(everywhere)
-    propagation = _Propagation(region)
+    propagation = Propagation(region)
     with ExitStack() as stack:
         if isinstance(function, nn.Module):
             stack.enter_context(borrowed(function, seed))
@@ -101,32 +97,37 @@ def lipschitz_bound(
     end = first_floating_tensor(output)
     if end is None:
         raise ValueError(
-            "Argument `function` must give a floating-point tensor, "
-            f"got {type(output).__name__}; wrap it so that it does."
+            "Argument `function` must return a floating-point tensor, "
+            f"got {type(output).__name__}; wrap it in a function that does."
         )
     try:
         return LipschitzBound(propagation.constant_of(end), everywhere=not region.read)
     except NotImplementedError as reason:
-        raise _refusal("the output", str(reason)) from None
+        raise refusal("the output", str(reason)) from None
+
+
+def chained(bounds: list[LipschitzBound]) -> LipschitzBound:
+    """The bound of a composition: the product of the bounds of its steps."""
+    return LipschitzBound(product(*(bound.value for bound in bounds)), all(bound.everywhere for bound in bounds))
 
 
 def operator_norm(layer: nn.Module, input_shape: Sequence[int]) -> float:
-    """Bound the operator norm of a linear layer on its real input shape from above.
+    """Bound the operator norm of a linear layer on its actual input shape from above.
 
-    Dense layers and small convolutions are exact, up to the rounding of float64; larger convolutions are bounded by
-    their symbol, see `convolution_norm`. With a padding mode other than zeros the norm of the padding multiplies that
-    of the convolution without padding.
+    The norm of dense layers and small convolutions is exact up to float64 rounding; larger convolutions are bounded by
+    their symbol, see `convolution_norm`. If the padding mode is not zeros, the norm of the padding times the norm of
+    the convolution without padding is returned.
 
     Args:
-        layer: `Linear`, `Conv1d` to `Conv3d` or `ConvTranspose1d` to `ConvTranspose3d`; its bias does not matter.
+        layer: `Linear`, `Conv1d` to `Conv3d` or `ConvTranspose1d` to `ConvTranspose3d`; its bias has no effect.
         input_shape: Shape of one sample, without the batch: ``(..., in_features)`` or ``(channels, *positions)``.
 
     Returns:
-        A number not below the largest singular value of the layer.
+        A number that is at least the largest singular value of the layer.
 
     Raises:
-        TypeError: If the layer is of another kind; `lipschitz_bound` knows more.
-        ValueError: If the layer does not take the shape.
+        TypeError: If the layer is of another kind; `lipschitz_bound` supports more.
+        ValueError: If the layer does not accept the shape.
 
     Example:
         >>> import math
@@ -147,136 +148,5 @@ def operator_norm(layer: nn.Module, input_shape: Sequence[int]) -> float:
             raise
         raise ValueError(
             f"Argument `input_shape` must be the shape of one sample, without the batch, got {tuple(input_shape)}; "
-            f"{type(layer).__name__} says: {error}."
+            f"{type(layer).__name__} raised: {error}."
         ) from None
-
-
-class _Propagation(TorchFunctionMode):
-    """Sees every torch function of a forward and gives its result the constant that follows from its operands."""
-
-    def __init__(self, region: Region) -> None:
-        super().__init__()
-        self._region = region
-        self._records: Any = WeakTensorKeyDictionary()
-        self._leaf = torch.empty(0)
-
-    def start(self, inputs: Tensor) -> Tensor:
-        """Copy the probe, so that all that follows from it is known by its record or by its graph."""
-        self._leaf = inputs.detach().clone().requires_grad_()
-        start = self._leaf.clone()
-        self.record(start, 1.0)
-        return start
-
-    def record(self, tensor: Tensor, constant: float) -> None:
-        self._records[tensor] = (constant, tensor._version)
-
-    def constant_of(self, value: Any) -> float:
-        if not isinstance(value, Tensor):
-            return 0.0
-        if value not in self._records:
-            if value.is_inference() or self._follows_unseen(value):
-                raise NotImplementedError(
-                    "an operand depends on the input through something that torch functions do not show, such as "
-                    "TorchScript or vmap"
-                )
-            return 0.0
-        constant, version = self._records[value]
-        if version != value._version:
-            raise NotImplementedError("an operand was changed in place through another view of it")
-        return float(constant)
-
-    def _follows_unseen(self, value: Tensor) -> bool:
-        """Whether a tensor without a record has the probe in its graph."""
-        waiting, seen = [value.grad_fn], set()
-        while waiting:
-            node = waiting.pop()
-            if node is None or node in seen:
-                continue
-            if getattr(node, "variable", None) is self._leaf:
-                return True
-            seen.add(node)
-            waiting += [before for before, _ in node.next_functions]
-        return False
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = _name(function)
-        if name == "_set_grad_enabled" and not any(args):
-            return None  # within `torch.no_grad` the graph has to go on
-        operands = [*_tensors((args, kwargs))]
-        if any(tensor.is_nested for tensor in operands):
-            raise _refusal(name, "a nested tensor does not show what it was made of")
-        if not any(tensor in self._records for tensor in operands):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not _writes_weights(name, operands)):
-                return function(*args, **kwargs)
-        if name in METADATA:
-            return function(*args, **kwargs)
-        with torch.no_grad():
-            constant = self._constant(name, function, args, kwargs)
-        result = args[0].view_as(args[0]) if name == "detach" else function(*args, **kwargs)
-        constants = constant if isinstance(constant, tuple) else itertools.repeat(constant)
-        for tensor, own in zip(_tensors(result), constants, strict=False):
-            if not tensor.is_floating_point():
-                raise _refusal(name, f"its result is {tensor.dtype}")
-            if tensor.is_inference():
-                raise _refusal(name, "it runs in inference mode")
-            self.record(tensor, own)
-        return result
-
-    def _constant(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        in_place = _in_place(name)
-        kind = name[:-1] if in_place else name
-        if not args and "input" in kwargs:
-            args, kwargs = (kwargs["input"],), {key: value for key, value in kwargs.items() if key != "input"}
-        try:
-            if in_place and args[0] not in self._records:
-                raise NotImplementedError("it writes into a tensor that did not depend on the input before")
-            if kind in COMBINATIONS:
-                return COMBINATIONS[kind](self._region, self.constant_of, *args, **kwargs)
-            if any(tensor in self._records for tensor in _tensors((args[1:], kwargs))):
-                raise NotImplementedError("an operand other than the first depends on the input")
-            constant = self.constant_of(args[0])
-            if kind in NONNEGATIVE:
-                if any(isinstance(option, str) and option == "bicubic" for option in (*args, *kwargs.values())):
-                    raise NotImplementedError("a bicubic interpolation has negative coefficients")
-                norm = nonnegative_norm(lambda x: function(x, *args[1:], **kwargs), args[0].shape, args[0].device)
-                return product(constant, norm)
-            if kind in STRETCHES:
-                return product(constant, STRETCHES[kind](self._region, *args, **kwargs))
-            raise NotImplementedError("it has no rule")
-        except (NotImplementedError, TypeError, IndexError, ZeroDivisionError) as reason:
-            raise _refusal(name, str(reason)) from None
-
-
-def _refusal(name: str, reason: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"lipschitz_bound cannot bound `{name}` as it is used here: {reason}; "
-        "bound the parts before and after it, see `layer_bounds`."
-    )
-
-
-def _in_place(name: str) -> bool:
-    return name.endswith("_") and not name.endswith("__")
-
-
-def _writes_weights(name: str, operands: list[Tensor]) -> bool:
-    """Whether it may run without gradients alone, as in a model that clips its own weights."""
-    weights = any(tensor.is_leaf and tensor.requires_grad for tensor in operands)
-    return weights and (_in_place(name) or name == "__setitem__")
-
-
-def _name(function: Any) -> str:
-    name: str = getattr(function, "__name__", repr(function))
-    return str(function.__self__.__name__) if name == "__get__" else name  # the getter of a property, such as `T`
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_topolip.lipschitz.extended import largest
-from lightning_topolip.lipschitz.spectral import in_float64, spectral_norm
+from lightning_topolip.lipschitz.bound_arithmetic import largest
+from lightning_topolip.lipschitz.spectral_norm import in_float64, spectral_norm
 
 _DENSE_INPUTS = 1024
 _DENSE_ENTRIES = 2**22

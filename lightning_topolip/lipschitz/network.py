@@ -1,4 +1,4 @@
-"""A network cut at its layers, and the Lipschitz constants of the pieces."""
+"""Lipschitz constants of the steps of a network, from each layer to the next, from below and from above."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
-from lightning_topolip.lipschitz.bound import LipschitzBound, lipschitz_bound
-from lightning_topolip.lipschitz.extended import product
-from lightning_topolip.lipschitz.local import Function, LocalLipschitz, joined, local_lipschitz
+from lightning_topolip.lipschitz.bound import LipschitzBound, chained, lipschitz_bound
+from lightning_topolip.lipschitz.local_constant import Function, LocalLipschitz, joined, local_lipschitz
 from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
@@ -38,9 +37,9 @@ class LayerConstants(Generic[Constant]):
     """Lipschitz constants of the steps of a network, from layer to layer and end to end.
 
     Attributes:
-        steps: By step, a pair of names: from ``"<input>"`` to the first layer, from each layer to the next, from the
-            last to ``"<output>"``, and the whole network.
-        failures: By step why it has no constant.
+        steps: By step, a pair of names: ``"<input>"`` and the first layer, each layer and the next, the last layer and
+            ``"<output>"``, and both ends of the network.
+        failures: The reason for each step without a constant.
     """
 
     steps: dict[Step, Constant]
@@ -60,33 +59,33 @@ def layer_lipschitz(
 ) -> LayerConstants[LocalLipschitz]:
     """Compute the local Lipschitz constant of every step from layer to layer, and of the whole network.
 
-    A step has one where the later layer depends on the samples through the earlier one alone; where a skip connection
-    passes it by, the reason is in ``failures``. Layers count in the order of execution. The model is borrowed.
+    A step has a constant if the later layer depends on the samples only through the earlier one; if a skip connection
+    bypasses that, the reason is in ``failures``. Layers are taken in the order of execution. The model is borrowed.
 
     Args:
         model: Any module whose samples do not influence each other.
-        batch: The probe, n samples first, as for `analyze`. Without a floating-point input the first layer is the
-            start.
+        batch: The probe, samples first, as for `analyze`. If it holds no floating-point tensor, the steps start at the
+            first layer.
         layers: See `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
         tolerance: See `local_lipschitz`.
         max_iterations: See `local_lipschitz`.
-        batch_size: Samples at a time.
-        seed: Seed of the first vectors and of what the model draws.
+        batch_size: Number of samples per forward pass.
+        seed: Seed of the starting vectors and of the model's own random numbers.
 
     Returns:
-        Constants by step, lower bounds all.
+        The constants of the steps, all of them lower bounds.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> import torch
         >>> model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
-        >>> found = layer_lipschitz(model, torch.randn(5, 3))
-        >>> list(found.steps)
+        >>> constants = layer_lipschitz(model, torch.randn(5, 3))
+        >>> list(constants.steps)
         [('<input>', '0'), ('0', '1'), ('1', '<output>'), ('<input>', '<output>')]
-        >>> round(found.steps["1", "<output>"].max, 6)
+        >>> round(constants.steps["1", "<output>"].max, 6)
         1.0
     """
 
@@ -101,8 +100,8 @@ def layer_lipschitz(
         for start in range(0, max(n, 1), batch_size)
     ]
     failures = {step: reason for part in parts for step, reason in part.failures.items()}
-    whole = [step for step in parts[0].steps if step not in failures]
-    return LayerConstants({step: joined([part.steps[step] for part in parts]) for step in whole}, failures)
+    measured = [step for step in parts[0].steps if step not in failures]
+    return LayerConstants({step: joined([part.steps[step] for part in parts]) for step in measured}, failures)
 
 
 def layer_bounds(
@@ -118,17 +117,17 @@ def layer_bounds(
 
     Args:
         model: Any module whose samples do not influence each other. It is borrowed.
-        batch: The probe, n samples first, as for `analyze`.
+        batch: The probe, samples first, as for `analyze`.
         layers: See `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
-        everywhere: Whether the bounds have to hold on the whole space, see `lipschitz_bound`.
-        seed: Seed of what the model draws.
+        everywhere: Whether the bounds must hold on the whole space, see `lipschitz_bound`.
+        seed: Seed of the model's own random numbers.
 
     Returns:
-        Bounds by step; the same steps as those of `layer_lipschitz`, none below its values.
+        The bounds of the same steps as in `layer_lipschitz`, each at least as large as its value there.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> import torch
@@ -145,21 +144,17 @@ def layer_bounds(
         forward_fn or run_model,
         seed,
         lambda function, inputs: lipschitz_bound(function, inputs, everywhere=everywhere, seed=seed),
-        _chained,
+        chained,
     )
 
 
-def _chained(bounds: list[LipschitzBound]) -> LipschitzBound:
-    return LipschitzBound(product(*(bound.value for bound in bounds)), all(bound.everywhere for bound in bounds))
-
-
 class _Reached(Exception):
-    """Ends a forward at the layer where the step ends."""
+    """Ends a forward pass once the last layer needed has run."""
 
 
 @dataclass(frozen=True)
 class _Network:
-    """A borrowed model with one batch: all that a forward needs."""
+    """A borrowed model with one batch: everything that a forward pass needs."""
 
     model: nn.Module
     batch: Any
@@ -172,24 +167,26 @@ class _Network:
         return samples_in(self.batch)
 
     def input(self) -> Tensor | None:
-        """The first floating-point tensor that the forward takes."""
+        """The first floating-point tensor among the model's inputs."""
         return first_floating_tensor(model_inputs(self.model, self.batch))
 
-    def run(self, given: dict[str, Tensor], end: str) -> Tensor | None:
-        """The rows of one layer, with given rows of earlier places in place of their own."""
-        before = len(given[INPUT]) if INPUT in given else self.samples
-        after = len(next(iter(given.values()))) if given else self.samples
+    def run(self, replacements: dict[str, Tensor], end: str) -> Tensor | None:
+        """The rows of one layer, with the rows of some earlier places replaced."""
+        before = len(replacements[INPUT]) if INPUT in replacements else self.samples
+        after = len(next(iter(replacements.values()))) if replacements else self.samples
         reached: list[Tensor] = []
 
         def substitute_or_stop(name: str, module: nn.Module, output: Any) -> Any:
             if name != end:
-                return self.layers.representation(name, output, before).replaced_in(output, given[name])
+                return self.layers.representation(name, output, before).replaced_in(output, replacements[name])
             reached.append(self.layers.representation(name, output, after).rows)
             raise _Reached
 
-        with self.layers.hook(substitute_or_stop, {*given, end} - {INPUT, OUTPUT}):
+        with self.layers.hook(substitute_or_stop, {*replacements, end} - {INPUT, OUTPUT}):
             try:
-                output = self.forward(self.model, with_tensor_replaced(self.batch, self.input(), given.get(INPUT)))
+                output = self.forward(
+                    self.model, with_tensor_replaced(self.batch, self.input(), replacements.get(INPUT))
+                )
             except _Reached:
                 return reached[0]
         return self._rows_of_output(output, after)
@@ -217,9 +214,9 @@ def _measure_steps(
     forward: Forward,
     seed: int,
     measure: Callable[[Function, Tensor], Constant],
-    chained: Callable[[list[Constant]], Constant] | None = None,
+    combine: Callable[[list[Constant]], Constant] | None = None,
 ) -> LayerConstants[Constant]:
-    """Measure each step as a function of its first layer's output; the whole too, unless it follows from the steps."""
+    """Measure each step, and the whole network unless ``combine`` computes it from the steps."""
     names = resolve_layers(model, layers)
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
@@ -230,18 +227,18 @@ def _measure_steps(
         chain = [name for name in outputs if name in (INPUT, *names, OUTPUT)]
         if len(chain) < 2:
             raise ValueError(
-                "Arguments `model` and `batch` must give floating-point tensors at two places or more, "
-                f"got {chain or 'none'}; look at what the model puts out."
+                "Arguments `model` and `batch` must yield floating-point tensors at two or more of the input, the "
+                f"layers and the output, got {chain or 'none'}; check what the model returns."
             )
-        pieces = list(itertools.pairwise(chain))
-        for start, end in [*pieces, (chain[0], chain[-1])]:
+        pairs = list(itertools.pairwise(chain))
+        for start, end in [*pairs, (chain[0], chain[-1])]:
             if (start, end) in constants.steps:
                 continue
             reason = _obstacle(network, outputs, chain[0], start, end, seed)
             if reason:
                 constants.failures[start, end] = reason
-            elif chained and constants.steps.keys() == set(pieces):
-                constants.steps[start, end] = chained([*constants.steps.values()])
+            elif combine and constants.steps.keys() == set(pairs):
+                constants.steps[start, end] = combine([*constants.steps.values()])
             else:
                 _measure_step(constants, network, outputs[start], start, end, measure)
     constants.failures.update({(name, name): reason for name, reason in skipped.items()})
@@ -266,7 +263,7 @@ def _measure_step(
 
 
 def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: str, end: str, seed: int) -> str | None:
-    """Why there is no function from the one layer's output to the other's; None where there is."""
+    """Return why the later layer's output is not a function of the earlier layer's; None if it is."""
     n = network.samples
     for name in (start, end):
         if f"{name}#2" in outputs:
@@ -275,16 +272,16 @@ def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: 
             return f"`{name}` has shape {tuple(outputs[name].shape)}, not one row for each of {n} samples"
     if start == first:
         return None
-    few = replace(network, batch=_samples(network.batch, n, 0, _WITNESSES))
+    witnesses = replace(network, batch=_samples(network.batch, n, 0, _WITNESSES))
     held, x = outputs[start][:_WITNESSES], outputs[first][:_WITNESSES]
     ends = []
     try:
-        for other in (x, 1.001 * x + 0.001, 1 - 2 * x):
+        for moved in (x, 1.001 * x + 0.001, 1 - 2 * x):
             with kept_random_numbers(seed):
-                ends.append(few.run({first: other.clone(), start: held.clone()}, end))
+                ends.append(witnesses.run({first: moved.clone(), start: held.clone()}, end))
     except Exception as error:
-        return f"what `{end}` depends on cannot be told: with other samples the model raises {error!r}"
-    if all(_equal(ends[0], moved) for moved in ends[1:]):
+        return f"cannot determine what `{end}` depends on: with other samples the model raises {error!r}"
+    if all(_equal(ends[0], other) for other in ends[1:]):
         return None
     return f"`{end}` does not depend on the samples through `{start}` alone"
 

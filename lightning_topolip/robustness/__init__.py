@@ -5,10 +5,10 @@ from lightning_topolip.robustness.attacks import ATTACKS, fgsm, pgd
 from lightning_topolip.robustness.autoattack import autoattack
 from lightning_topolip.robustness.corruptions.cifar10_c import read_cifar10_c
 from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, corrupt_tensor
-from lightning_topolip.robustness.evaluate import RobustnessReport, evaluate_robustness
-from lightning_topolip.robustness.path import PerturbationPath, perturbation_drifts
+from lightning_topolip.robustness.evaluation import RobustnessReport, evaluate_robustness
+from lightning_topolip.robustness.perturbation_path import PerturbationPath, perturbation_drifts
 from lightning_topolip.robustness.perturbations import attack_family, corruption_family, noise_family, perturbed
-from lightning_topolip.robustness.prediction import predictor
+from lightning_topolip.robustness.predictor import predictor
 
 __all__ = [
     "ATTACKS",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_topolip.robustness.prediction import Predict, finite
+from lightning_topolip.robustness.predictor import Predict, finite
 
 Attack = Callable[[Predict, Tensor, Tensor, float], Tensor]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.robustness.attacks import checked
-from lightning_topolip.robustness.prediction import Predict
+from lightning_topolip.robustness.predictor import Predict
 
 _FEWEST_CLASSES = 4
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_topolip.robustness.attacks import Attack
 from lightning_topolip.robustness.corruptions.corrupt import SEVERITIES, corrupt_tensor
-from lightning_topolip.robustness.prediction import Predict
+from lightning_topolip.robustness.predictor import Predict
 
 Perturbation = Callable[[Tensor, float], Tensor]
 

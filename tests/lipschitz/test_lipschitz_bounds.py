@@ -152,7 +152,7 @@ def test_a_dense_layer_is_exact_on_any_positions() -> None:
 def test_operator_norm_names_what_is_wrong() -> None:
     with pytest.raises(TypeError, match="must be a dense or convolution layer, got GELU; use `lipschitz_bound`"):
         operator_norm(nn.GELU(), (3,))
-    with pytest.raises(ValueError, match=r"`input_shape` must be the shape of one sample.* got \(4,\); Linear says"):
+    with pytest.raises(ValueError, match=r"`input_shape` must be the shape of one sample.* got \(4,\); Linear raised"):
         operator_norm(nn.Linear(3, 2), (4,))
 
 
@@ -609,16 +609,16 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
         lambda x: nn.MultiheadAttention(4, 1, dropout=0.9, dtype=x.dtype)(x, x, x)[0],
         "random numbers in training mode",
     ),
-    "vmap": (torch.vmap(sevenfold), "an operand depends on the input through something"),
+    "vmap": (torch.vmap(sevenfold), "an operand depends on the input through code"),
     "vmap beside": (lambda x: x + torch.vmap(sevenfold)(x), "TorchScript or vmap"),
-    "TorchScript": (SCRIPTED, "an operand depends on the input through something"),
+    "TorchScript": (SCRIPTED, "an operand depends on the input through code"),
     "TorchScript beside": (lambda x: x + SCRIPTED(x), "`add` as it is used here: an operand depends on the input"),
     "TorchScript without gradients": (torch.no_grad()(SCRIPTED), "TorchScript or vmap"),
     "TorchScript of a detached input": (lambda x: SCRIPTED(x.detach()), "TorchScript or vmap"),
     "TorchScript in inference mode": (torch.inference_mode()(SCRIPTED), "TorchScript or vmap"),
     "vmap without gradients": (torch.no_grad()(torch.vmap(sevenfold)), "TorchScript or vmap"),
     "inference mode": (torch.inference_mode()(sevenfold), "it runs in inference mode"),
-    "nested": (nested, "a nested tensor does not show what it was made of"),
+    "nested": (nested, "a nested tensor, which does not reveal"),
     "other bits": (lambda x: x.view(torch.float32), "it reads the bits as another number"),
     "division by zero": (lambda x: x / 0, "division by zero"),
     "mask by position": (
@@ -780,7 +780,7 @@ def test_the_bound_of_the_whole_is_that_of_one_run() -> None:
 def test_inputs_that_are_not_real_raise() -> None:
     with pytest.raises(ValueError, match=r"`inputs` must be floating point, got torch\.int64"):
         lipschitz_bound(nn.Embedding(3, 2), torch.tensor([1]))
-    with pytest.raises(ValueError, match="`function` must give a floating-point tensor, got list"):
+    with pytest.raises(ValueError, match="`function` must return a floating-point tensor, got list"):
         lipschitz_bound(lambda x: [1], torch.zeros(1))
 
 

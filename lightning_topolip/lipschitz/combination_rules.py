@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lightning_topolip.lipschitz.attention import Operand, attention_bound, self_attention_bound
-from lightning_topolip.lipschitz.extended import largest, product
-from lightning_topolip.lipschitz.region import Region
-from lightning_topolip.lipschitz.spectral import in_float64, largest_entry, spectral_norm
+from lightning_topolip.lipschitz.bound_arithmetic import largest, product
+from lightning_topolip.lipschitz.spectral_norm import in_float64, largest_entry, spectral_norm
+from lightning_topolip.lipschitz.validity_region import Region
 
 Constant = Callable[[Any], float]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from lightning_topolip.robustness.accuracy import Accuracy, Kind
 from lightning_topolip.robustness.attacks import ATTACKS, Attack
 from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, levels, unit_tensor
 from lightning_topolip.robustness.corruptions.pixels import Pixels
-from lightning_topolip.robustness.prediction import Predict, finite, predictor
+from lightning_topolip.robustness.predictor import Predict, finite, predictor
 
 Progress = Callable[[Accuracy, int, int], object]
 
@@ -39,19 +38,6 @@ class RobustnessReport:
     def drop(self, accuracy: Accuracy) -> float:
         """Give the robust accuracy drop, clean - perturbed; NaN where one of them could not be measured."""
         return self.clean.value - accuracy.value
-
-    def mean_drop(self, kind: Kind, name: str | None = None) -> float:
-        """Average the drop over conditions.
-
-        Args:
-            kind: ``"corruption"`` or ``"attack"``.
-            name: One corruption or attack; all of the kind by default.
-
-        Returns:
-            The mean over all severities or epsilons; NaN where there is none or one could not be measured.
-        """
-        drops = [self.drop(found) for found in self.accuracies if found.kind == kind and name in (None, found.name)]
-        return sum(drops) / len(drops) if drops else math.nan
 
     def to_rows(self, confidence: float = 0.95, **labels: Any) -> list[dict[str, Any]]:
         """Give one row a condition, the same columns in each, as for `csv.DictWriter`.
