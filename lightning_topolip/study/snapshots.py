@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_topolip.files import atomic_path
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -63,11 +65,9 @@ class SnapshotCallback(Callback):
             self._write(trainer, self.folder / f"epoch={done}.ckpt", weights_only=True)
             self._write(trainer, last_state(self.folder), weights_only=False)
 
-    def _write(self, trainer: Trainer, path: Path, weights_only: bool) -> None:
-        temporary = path.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary, weights_only=weights_only)
-        if trainer.is_global_zero:
-            temporary.replace(path)
+    def _write(self, trainer: Trainer, path: Path, *, weights_only: bool) -> None:
+        with atomic_path(path) as temporary:
+            trainer.save_checkpoint(temporary, weights_only=weights_only)
 
 
 def last_state(folder: Path) -> Path:
