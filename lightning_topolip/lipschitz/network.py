@@ -182,6 +182,7 @@ class _Network:
             reached.append(self.layers.representation(name, output, after).rows)
             raise _Reached
 
+        batch = with_tensor_replaced(self.batch, self.input(), replacements.get(INPUT))
         with self.layers.hook(substitute_or_stop, {*replacements, end} - {INPUT, OUTPUT}):
             try:
                 output = self.forward(

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_topolip.display.figures import log_figures
 from lightning_topolip.display.loggers import log_scalars
+from lightning_topolip.notices import Notices
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
 from lightning_topolip.topology.report import SmoothnessReport
@@ -52,7 +52,7 @@ class Recorder:
         self.history = History()
         self.latest: dict[str, float] = {}
         self._headline = headline
-        self._warned: set[str] = set()
+        self._notices = Notices()
 
     def with_prefix(self, prefix: str) -> Recorder:
         """Return an empty recorder with another prefix, for an analysis outside a fit."""
@@ -68,7 +68,7 @@ class Recorder:
         """Start over, or continue a history."""
         self.history = history
         self.latest = {}
-        self._warned.clear()
+        self._notices.clear()
         if history.last is not None:
             self.latest = {f"{self.prefix}/epoch_drift": math.nan}
             self.latest |= scalars(history.last, history.drifts[-1], self.prefix)
@@ -114,31 +114,25 @@ class Recorder:
         """Draw the run up to a moment for the loggers that show figures."""
         if self.figures and trainer.is_global_zero:
             step = moment.logged_step
-            log_figures(trainer.loggers, self.history, step, self.prefix, self.diagram_layers, self.warn_once)
-
-    def warn_once(self, message: str) -> None:
-        """Warn, unless this warning was given before."""
-        if message not in self._warned:
-            self._warned.add(message)
-            rank_zero_warn(message)
+            log_figures(trainer.loggers, self.history, step, self.prefix, self.diagram_layers, self._notices.warn)
 
     def _values(self, moment: Moment, report: SmoothnessReport) -> dict[str, float]:
         difference = self.history.difference(report)
         if difference:
-            self.warn_once(f"TopoLip cannot continue the curves and starts new ones: {difference}.")
+            self._notices.warn(f"TopoLip cannot continue the curves and starts new ones: {difference}.")
             self.history = History()
         epoch_drifts = self.history.add(moment.position, report, moment.steps)
         for layer, reason in report.failures.items():
-            self.warn_once(f"TopoLip cannot measure layer {layer!r}: {reason}")
+            self._notices.warn(f"TopoLip cannot measure layer {layer!r}: {reason}")
         undefined = undefined_numbers(report.geometry)
         undefined += report.local_lipschitz.undefined() if report.local_lipschitz else []
         for sentence in undefined:
-            self.warn_once(f"TopoLip, {sentence}")
+            self._notices.warn(f"TopoLip, {sentence}")
         return scalars(report, epoch_drifts, self.prefix)
 
     def _failed(self, error: Exception) -> dict[str, float]:
         _log.debug("The analysis failed.", exc_info=error)
-        self.warn_once(
+        self._notices.warn(
             f"A TopoLip analysis failed: {error!r}. Its values are NaN and training continues. If the module's forward "
             "does not take the batch's inputs, give TopoLipCallback(forward_fn=lambda module, batch: ...); "
             "on_error='raise' stops training instead."
