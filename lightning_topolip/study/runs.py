@@ -144,7 +144,6 @@ def _class(choice: Choice) -> type[Any]:
 def _made(choice: Choice, arguments: dict[str, Any]) -> Any:
     kind = _class(choice)
     try:
-        inspect.signature(kind).bind(**arguments)
+        return kind(**arguments)
     except TypeError as error:
         raise ValueError(f"Argument `init_args` of {choice.class_path}: {error}; got {sorted(arguments)}.") from error
-    return kind(**arguments)
