@@ -185,9 +185,7 @@ class _Network:
         batch = with_tensor_replaced(self.batch, self.input(), replacements.get(INPUT))
         with self.layers.hook(substitute_or_stop, {*replacements, end} - {INPUT, OUTPUT}):
             try:
-                output = self.forward(
-                    self.model, with_tensor_replaced(self.batch, self.input(), replacements.get(INPUT))
-                )
+                output = self.forward(self.model, batch)
             except _Reached:
                 return reached[0]
         return self._rows_of_output(output, after)

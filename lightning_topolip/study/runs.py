@@ -106,9 +106,8 @@ def _import_class(spec: ClassSpec) -> type[Any]:
 def _create(spec: ClassSpec, arguments: dict[str, Any]) -> Any:
     cls = _import_class(spec)
     try:
-        inspect.signature(cls).bind(**arguments)
+        return cls(**arguments)
     except TypeError as error:
         raise ValueError(
             f"Argument `init_args` must be arguments of {spec.class_path}, got {sorted(arguments)}; {error}."
         ) from error
-    return cls(**arguments)
