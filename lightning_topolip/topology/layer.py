@@ -1,4 +1,4 @@
-"""Scale and diagrams of a layer at one moment, and the drifts along a path of such."""
+"""The scale and diagrams of a layer at one moment, and the drifts along a path of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lightning_topolip.topology.diagrams import Diagrams, persistence_diagrams, scaled
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
 from lightning_topolip.topology.matrices import scale
+from lightning_topolip.topology.measurement import Distances
 from lightning_topolip.topology.scores import drift
 from lightning_topolip.topology.settings import Settings
 
@@ -29,10 +30,11 @@ class LayerTopology:
 
     Attributes:
         scale: Mean of the off-diagonal distances, in the unit of the activations.
-        raw: Diagrams of the distances, by dimension, each of shape ``(k, 2)``; of the first subset where there are any.
-        subsets: The same of every disjoint subset of a large probe; drifts are means over them.
+        raw: Diagrams of the distances, by dimension, each of shape ``(k, 2)``; those of the first subset if there are
+            subsets.
+        subsets: The topology of every disjoint subset of a large probe; drifts are means over them.
         halves: Pairs of disjoint samples, for the noise band: the halves of every random split, or pairs of subsets.
-        geometry: What else the whole probe's distances tell; None where it was not asked for.
+        geometry: Geometry of the whole probe; None unless it was requested.
     """
 
     scale: float
@@ -42,7 +44,7 @@ class LayerTopology:
     geometry: LayerGeometry | None = None
 
     def view(self, view: str) -> Diagrams:
-        """Give the diagrams as they are (``"raw"``) or in units of the scale (``"scaled"``)."""
+        """Return the diagrams as they are (``"raw"``) or in units of the scale (``"scaled"``)."""
         return self.raw if view == "raw" else scaled(self.raw, 1.0 / self.scale)
 
     @property
@@ -52,72 +54,44 @@ class LayerTopology:
 
 
 def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopology:
-    """Compute scale and diagrams of one layer, on the probe and its halves, or on its subsets.
-
-    Args:
-        distances: Distance matrix of the layer, shape ``(n, n)``.
-        settings: Dimensions, engine, number and seed of the halvings, size of the subsets, whether to add the
-            geometry.
-
-    Returns:
-        The layer's topology.
+    """Compute scale and diagrams of one layer, shape ``(n, n)``, on the probe and its halves, or on its subsets.
 
     Raises:
         ValueError: If ``distances`` is not a distance matrix.
     """
     matrix = np.asarray(distances, dtype=np.float32)
 
-    def of(chosen: Indices) -> LayerTopology:
-        return _topology(matrix[np.ix_(chosen, chosen)], settings)
+    def restricted(samples: Indices) -> LayerTopology:
+        return _topology(matrix[np.ix_(samples, samples)], settings)
 
-    subsets = tuple(map(of, disjoint_subsets(len(matrix), settings)))
+    subsets = tuple(map(restricted, disjoint_subsets(len(matrix), settings)))
     geometry = geometry_of_layer(matrix) if settings.geometry else None
     if subsets:
         pairs = tuple(zip(subsets[::2], subsets[1::2], strict=False))[: settings.noise_splits]
         return LayerTopology(scale(matrix), subsets[0].raw, subsets, pairs, geometry)
-    halves = tuple((of(first), of(second)) for first, second in halvings(len(matrix), settings))
+    halves = tuple((restricted(first), restricted(second)) for first, second in halvings(len(matrix), settings))
     return replace(_topology(matrix, settings), halves=halves, geometry=geometry)
 
 
 def topology_of(
-    distances: Mapping[str, npt.NDArray[np.float32] | None],
-    settings: Settings,
-    on_layer: Callable[[], object] = lambda: None,
+    distances: Distances, settings: Settings, on_layer: Callable[[], object] = lambda: None
 ) -> dict[str, LayerTopology | None]:
-    """Compute scale and diagrams of several layers.
+    """Compute `layer_topology` of several layers; None for a layer without a matrix.
 
-    Args:
-        distances: Distance matrix by layer, each of shape ``(n, n)``; None for a layer that could not be measured.
-        settings: As `layer_topology` takes them.
-        on_layer: Called whenever a layer is done, to show progress.
-
-    Returns:
-        The topology by layer, None where there is no matrix.
+    ``on_layer`` is called whenever a layer is done, to show progress.
 
     Raises:
-        ValueError: If a matrix is not a distance matrix; the text names the layer.
+        ValueError: If a matrix is not a distance matrix; the message names the layer.
     """
-    found: dict[str, LayerTopology | None] = {}
+    topology: dict[str, LayerTopology | None] = {}
     for name, matrix in distances.items():
-        found[name] = None if matrix is None else named_topology(name, matrix, settings)
+        topology[name] = None if matrix is None else named_topology(name, matrix, settings)
         on_layer()
-    return found
+    return topology
 
 
 def named_topology(name: str, distances: npt.ArrayLike, settings: Settings) -> LayerTopology:
-    """Compute `layer_topology`, with errors that name the layer.
-
-    Args:
-        name: The layer.
-        distances: Its distance matrix, shape ``(n, n)``.
-        settings: As `layer_topology` takes them.
-
-    Returns:
-        The layer's topology.
-
-    Raises:
-        ValueError: If ``distances`` is not a distance matrix.
-    """
+    """Compute `layer_topology`, with errors that name the layer."""
     try:
         return layer_topology(distances, settings)
     except ValueError as error:
@@ -126,35 +100,23 @@ def named_topology(name: str, distances: npt.ArrayLike, settings: Settings) -> L
 
 def with_stretches(
     topology: Mapping[str, LayerTopology | None],
-    distances: Mapping[str, npt.NDArray[np.float32] | None],
+    distances: Distances,
     input_distances: npt.NDArray[np.float32] | None,
 ) -> dict[str, LayerTopology | None]:
-    """Add to the geometry of several layers how far the network up to there stretches a pair of samples.
+    """Add the largest stretch of a pair of samples from the input to each layer, `LayerGeometry.pairwise_lipschitz`."""
 
-    Args:
-        topology: By layer, as `topology_of` gives it.
-        distances: Distance matrices of the same layers.
-        input_distances: Distance matrix of the input; None where it could not be measured.
+    def stretched(layer: LayerTopology | None, matrix: npt.NDArray[np.float32] | None) -> LayerTopology | None:
+        if layer is None or layer.geometry is None or matrix is None:
+            return layer
+        return replace(layer, geometry=with_stretch(layer.geometry, matrix, input_distances))
 
-    Returns:
-        The same topology with `LayerGeometry.pairwise_lipschitz`.
-    """
-
-    def stretched(found: LayerTopology | None, matrix: npt.NDArray[np.float32] | None) -> LayerTopology | None:
-        if found is None or found.geometry is None or matrix is None:
-            return found
-        return replace(found, geometry=with_stretch(found.geometry, matrix, input_distances))
-
-    return {name: stretched(found, distances[name]) for name, found in topology.items()}
+    return {name: stretched(layer, distances[name]) for name, layer in topology.items()}
 
 
 def halvings(points: int, settings: Settings) -> list[tuple[Indices, Indices]]:
-    """Split the probe into two disjoint random halves, again and again; the same for every layer and process.
+    """Split the probe into two disjoint random halves several times; the same for every layer and process.
 
-    Args:
-        points: Size n of the probe; with fewer than 6 there are no halves to compare, since two points always have the
-            same scaled diagram.
-        settings: Number of splits and seed.
+    A probe of fewer than 6 points has no halves to compare, because two points always have the same scaled diagram.
 
     Returns:
         Indices of the two halves of every split, each of shape ``(n // 2,)``.
@@ -168,10 +130,6 @@ def halvings(points: int, settings: Settings) -> list[tuple[Indices, Indices]]:
 def disjoint_subsets(points: int, settings: Settings) -> list[Indices]:
     """Cut a large probe into disjoint random subsets; the same for every layer and process.
 
-    Args:
-        points: Size n of the probe.
-        settings: Size of a subset and seed.
-
     Returns:
         Indices of every subset, each of shape ``(subset_size,)``; empty for a probe that is taken as a whole.
     """
@@ -183,21 +141,15 @@ def disjoint_subsets(points: int, settings: Settings) -> list[Indices]:
 
 
 def path_drifts(topology: Path, view: str, dimensions: Sequence[int], order: float) -> Array:
-    """Measure the drift of every step of a path.
-
-    Args:
-        topology: Layers in the order of the path; None for one that could not be measured.
-        view: ``"scaled"`` or ``"raw"``.
-        dimensions: Homology dimensions that count.
-        order: Order p of the Wasserstein distance.
+    """Measure the drift of every step of a path, in the given homology dimensions together.
 
     Returns:
-        Drifts, shape ``(len(topology) - 1, subsets)``, one column for a probe that is taken as a whole; NaN beside a
+        Drifts, shape ``(len(topology) - 1, subsets)``, one column for a probe that is taken as a whole; NaN next to a
         layer that could not be measured.
     """
-    samples = [(found.subsets or (found,)) if found else None for found in topology]
-    count = max((len(found) for found in samples if found), default=1)
-    columns = [[found[index] if found else None for found in samples] for index in range(count)]
+    subsets = [(layer.subsets or (layer,)) if layer else None for layer in topology]
+    count = max((len(parts) for parts in subsets if parts), default=1)
+    columns = [[parts[index] if parts else None for parts in subsets] for index in range(count)]
     drifts = [
         [step_drift(first, second, view, dimensions, order) for first, second in itertools.pairwise(column)]
         for column in columns
@@ -212,18 +164,7 @@ def step_drift(
     dimensions: Sequence[int],
     order: float,
 ) -> float:
-    """Measure the drift of one step; NaN where one of the two could not be measured or has no scale.
-
-    Args:
-        first: Topology before the step.
-        second: Topology after the step.
-        view: ``"scaled"`` or ``"raw"``.
-        dimensions: Homology dimensions that count.
-        order: Order p of the Wasserstein distance.
-
-    Returns:
-        The drift for a step of length 1.
-    """
+    """Measure the drift of one step of length 1; NaN if one of the two could not be measured or has no scale."""
     if first is None or second is None or (view == "scaled" and (first.degenerate or second.degenerate)):
         return math.nan
     if first.subsets:

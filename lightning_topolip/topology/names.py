@@ -11,13 +11,7 @@ NETWORK = "<network>"
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Leave out the parents that all names share, for people to read.
-
-    Args:
-        names: Names as in ``model.named_modules()``.
-
-    Returns:
-        The names from where they differ.
+    """Shorten names for people by the parents that all of them share.
 
     Example:
         >>> short_names(["<input>", "network.layer1.0", "network.layer2.0"])

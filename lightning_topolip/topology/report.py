@@ -32,20 +32,20 @@ from lightning_topolip.wasserstein import combine_dimensions
 
 @dataclass(frozen=True)
 class SmoothnessReport:
-    """What one analysis found along the depth of a network.
+    """The result of one analysis along the depth of a network.
 
     Attributes:
-        layers: Names in the order of execution, ``"<input>"`` first where the input is a tensor of real
-            numbers.
-        topology: Scale and raw diagrams of every layer; None where the layer could not be measured.
+        layers: Names in the order of execution, ``"<input>"`` first if the input is a tensor of real numbers.
+        topology: Scale and raw diagrams of every layer; None for a layer that could not be measured.
         drifts: By view (``"scaled"``, ``"raw"``) and part (``"all"``, ``"H0"``, ``"H1"``, ...) the drift of every
-            step from one layer to the next, shape ``(len(layers) - 1,)``; NaN where a layer could not be measured.
+            step from one layer to the next, shape ``(len(layers) - 1,)``; NaN next to a layer that could not be
+            measured.
         errors: Standard error over subsets of every drift of the curve; NaN for a probe that is taken as a whole.
         noise: The noise band of the headline's view.
         points: Size n of the probe.
-        settings: What was computed.
-        failures: Why a layer is missing or not a number, by name.
-        local_lipschitz: Local Lipschitz constants of the steps; None where they were not asked for.
+        settings: The settings of the analysis.
+        failures: Why a layer is missing or NaN, by name.
+        local_lipschitz: Local Lipschitz constants of the steps; None unless they were requested.
     """
 
     layers: tuple[str, ...]
@@ -65,7 +65,7 @@ class SmoothnessReport:
 
     @property
     def sample(self) -> str:
-        """What the drifts were measured on, for people to read: ``"256 samples"``, ``"4 subsets of 512 samples"``."""
+        """The sample of the drifts in words: ``"256 samples"``, ``"4 subsets of 512 samples"``."""
         subsets = disjoint_subsets(self.points, self.settings)
         return f"{len(subsets)} subsets of {len(subsets[0])} samples" if subsets else f"{self.points} samples"
 
@@ -91,21 +91,21 @@ class SmoothnessReport:
 
     @property
     def input_drift(self) -> float:
-        """Drift from the input to the first layer; NaN where the input is no tensor of real numbers."""
+        """Drift from the input to the first layer; NaN if the input is not a tensor of real numbers."""
         return float(self.curve[0]) if self._starts_at_input and self.curve.size else math.nan
 
     @property
     def diagrams(self) -> dict[str, Diagrams]:
         """Raw diagrams by layer and dimension, without the layers that could not be measured."""
-        return {name: found.raw for name, found in zip(self.layers, self.topology, strict=True) if found}
+        return {name: layer.raw for name, layer in zip(self.layers, self.topology, strict=True) if layer}
 
     @property
     def geometry(self) -> dict[str, LayerGeometry]:
-        """Geometry of every layer, NaN where a layer could not be measured; empty without ``Settings.geometry``."""
+        """Geometry of every layer, NaN for one that could not be measured; empty without ``Settings.geometry``."""
         if not self.settings.geometry:
             return {}
-        found = zip(self.layers, self.topology, strict=True)
-        return {name: (layer and layer.geometry) or LayerGeometry() for name, layer in found}
+        layers = zip(self.layers, self.topology, strict=True)
+        return {name: (layer and layer.geometry) or LayerGeometry() for name, layer in layers}
 
     def scored_drifts(self, view: str | None = None, part: str = "all") -> Array:
         """Select the drifts that make up speed and TopoLip.
@@ -121,7 +121,7 @@ class SmoothnessReport:
         return drifts[1:] if self._starts_at_input and not self.settings.include_input else drifts
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values that `json.dumps` takes; NaN stays a float."""
+        """Return the report as plain values for `json.dumps`; NaN stays a float."""
         return {
             "score": self.score,
             "speed_mean": self.speed_mean,
@@ -142,7 +142,7 @@ class SmoothnessReport:
             "noise_splits": self.settings.noise_splits,
             "seed": self.settings.seed,
             "layers": list(self.layers),
-            "scales": [found.scale if found else math.nan for found in self.topology],
+            "scales": [layer.scale if layer else math.nan for layer in self.topology],
             "drifts": {
                 view: {part: values.tolist() for part, values in parts.items()} for view, parts in self.drifts.items()
             },
@@ -154,7 +154,7 @@ class SmoothnessReport:
                 name: {f"H{dimension}": points.tolist() for dimension, points in diagrams.items()}
                 for name, diagrams in self.diagrams.items()
             },
-            "geometry": {name: found.to_dict() for name, found in self.geometry.items()},
+            "geometry": {name: geometry.to_dict() for name, geometry in self.geometry.items()},
             "local_lipschitz": self.local_lipschitz and self.local_lipschitz.to_dict(),
             "failures": dict(self.failures),
         }
@@ -171,7 +171,7 @@ def smoothness_report(
 
     Args:
         measurement: Distance matrices of the layers in the order of execution.
-        settings: What to compute; the defaults of :class:`Settings` if left out.
+        settings: The settings of the analysis; the defaults of `Settings` if None.
         on_layer: Called whenever the persistence of a layer is done, to show progress.
 
     Returns:
@@ -202,24 +202,23 @@ def report_of_topology(
     """Compute everything that depends on the diagrams alone.
 
     Args:
-        topology: Every layer in the order of execution, as `smoothness_report` takes their distances.
-        settings: What to compute.
-        failures: Reasons already known, by layer.
+        topology: Every layer in the order of execution, ``"<input>"`` first if there is one.
+        settings: The settings of the analysis.
+        failures: By layer why it could not be measured.
         points: Size of the probe.
-
-    Returns:
-        The report.
     """
     path = list(topology.values())
     coincident = "all points coincide, so the scaled view is not defined; its drifts are NaN"
-    degenerate = {name: coincident for name, found in topology.items() if found and found.degenerate}
+    degenerate = {name: coincident for name, layer in topology.items() if layer and layer.degenerate}
     parts = {view: _parts(path, view, settings) for view in VIEWS}
     return SmoothnessReport(
         layers=tuple(topology),
         topology=tuple(path),
-        drifts={view: {part: drifts.mean(axis=1) for part, drifts in found.items()} for view, found in parts.items()},
+        drifts={
+            view: {part: drifts.mean(axis=1) for part, drifts in of_view.items()} for view, of_view in parts.items()
+        },
         errors=_standard_errors(parts[settings.view]["all"]),
-        noise=noise_band([found for name, found in topology.items() if name != INPUT], points, settings),
+        noise=noise_band([layer for name, layer in topology.items() if name != INPUT], points, settings),
         points=points,
         settings=settings,
         failures={**failures, **degenerate},
@@ -227,7 +226,7 @@ def report_of_topology(
 
 
 def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval: float = 1.0) -> dict[str, float]:
-    """Measure how far every layer's diagrams travelled between two analyses, in the headline's view.
+    """Measure the drift per epoch of every layer between two analyses, in the headline's view.
 
     Args:
         previous: The earlier analysis.
@@ -235,7 +234,7 @@ def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval
         interval: Epochs from one to the other.
 
     Returns:
-        Drift an epoch of every layer that both hold, the input left out; NaN where a layer could not be measured.
+        By layer that both hold, without the input; NaN for a layer that could not be measured.
 
     Raises:
         ValueError: If the settings or the probe sizes differ, or the interval is not positive.
@@ -247,10 +246,10 @@ def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval
         )
     if not interval > 0:
         raise ValueError(f"Argument `interval` must be positive, got {interval!r}.")
-    scale, before = current.settings, dict(zip(previous.layers, previous.topology, strict=True))
+    settings, before = current.settings, dict(zip(previous.layers, previous.topology, strict=True))
     return {
-        name: step_drift(before[name], found, scale.view, scale.dimensions, scale.order) / interval
-        for name, found in zip(current.layers, current.topology, strict=True)
+        name: step_drift(before[name], layer, settings.view, settings.dimensions, settings.order) / interval
+        for name, layer in zip(current.layers, current.topology, strict=True)
         if name != INPUT and name in before
     }
 
