@@ -142,7 +142,7 @@ def explode(module: nn.Module, batch: Any) -> Any:
 
 
 def test_a_failing_analysis_warns_or_raises(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="TopoLip analysis failed: RuntimeError.*does not work.*training goes on"):
+    with pytest.warns(UserWarning, match="TopoLip analysis failed: RuntimeError.*does not work.*training continues"):
         run = fit(tmp_path, TopoLipCallback(forward_fn=explode))
     assert run.current_epoch == 3
     assert math.isnan(run.callback_metrics["topolip/score"])
@@ -177,7 +177,7 @@ def test_the_probe_comes_from_the_user_the_validation_or_the_training_data(tmp_p
 
 
 def test_an_unknown_layer_raises_before_training(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'layers\.9', which matches none; close matches: layers\.[0-5]"):
+    with pytest.raises(ValueError, match=r"'layers\.9', which matches none; close matches are layers\.[0-5]"):
         fit(tmp_path, TopoLipCallback(layers="layers.9"))
     with pytest.raises(ValueError, match="`diagram_layers` must name analysed layers"):
         fit(tmp_path, TopoLipCallback(diagram_layers=["layers.1"]))

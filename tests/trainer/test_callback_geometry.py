@@ -38,7 +38,7 @@ from lightning_topolip.topology.geometry import (
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.trainer import analyst, budget
+from lightning_topolip.trainer import analyst, budget, cost
 from lightning_topolip.trainer.background import Background
 
 pytestmark = [
@@ -452,6 +452,7 @@ def test_the_predicted_cost_counts_the_constants(
     clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + passed[0])
     monkeypatch.setattr(analyst, "time", clock)
     monkeypatch.setattr(budget, "time", clock)
+    monkeypatch.setattr(cost, "time", clock)
     monkeypatch.setattr(analyst, "rank_zero_info", lines.append)
     monkeypatch.setattr(analyst, "local_constants", slow)
     callback = TopoLipCallback(probe_size=20, figures=False, lipschitz=3, background=background)

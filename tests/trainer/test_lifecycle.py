@@ -57,20 +57,20 @@ def test_a_resumed_run_continues_its_curves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"version": 99}, "version 99"), ({"last": {"settings": {"order": 7.0}}}, "was made with"), ({"last": 3}, "anew")],
+    [({"version": 99}, "version 99"), ({"last": {"settings": {"order": 7.0}}}, "was made with"), ({"last": 3}, "starts new ones")],
 )
-def test_a_state_that_does_not_fit_is_said_and_the_curves_begin_anew(
+def test_a_state_that_does_not_fit_starts_new_curves_with_a_warning(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     callback = TopoLipCallback(probe_size=16)
     fit(tmp_path, callback, max_epochs=1)
     other = TopoLipCallback(probe_size=16)
-    with pytest.warns(UserWarning, match=f"curves of the checkpoint, they begin anew: .*{message}|{message}"):
+    with pytest.warns(UserWarning, match=f"curves of the checkpoint and starts new ones: .*{message}|{message}"):
         other.load_state_dict({**callback.state_dict(), **change})
     assert other.history.epochs == []
 
 
-def test_a_second_fit_of_another_model_begins_anew(tmp_path: Path) -> None:
+def test_a_second_fit_of_another_model_starts_new_curves(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=16, figures=False)
     fit(tmp_path, callback, max_epochs=2)
     fit(tmp_path, callback, max_epochs=1)
@@ -95,12 +95,12 @@ def test_two_callbacks_need_two_prefixes(tmp_path: Path) -> None:
     assert run.callback_metrics["topolip/score"] != run.callback_metrics["raw/score"]
 
 
-def test_a_probe_of_another_size_begins_new_curves(tmp_path: Path) -> None:
+def test_a_probe_of_another_size_starts_new_curves(tmp_path: Path) -> None:
     first = TopoLipCallback(probe_size=12, figures=False)
     run = fit(tmp_path, first, max_epochs=2)
     first.probe_size = 20
     run.fit_loop.max_epochs = 4
-    with pytest.warns(UserWarning, match="the probe had 12 samples and has 20.*begin anew"):
+    with pytest.warns(UserWarning, match="starts new ones: the probe had 12 samples and has 20"):
         run.fit(run.lightning_module, loader(), loader())
     assert first.history.epochs == [3, 4]
 
@@ -201,7 +201,7 @@ def test_several_callbacks_keep_their_own_curves_and_states(tmp_path: Path) -> N
     run.fit(Tiny(), loader(), loader())
     assert (len(deep.history.curves[0]), len(few.history.curves[0])) == (6, 3)
     assert {"deep/score", "few/score"} <= set(run.callback_metrics)
-    resumed = [TopoLipCallback(layers=c.layers, probe_size=16, figures=False, prefix=c.prefix) for c in (few, deep)]
+    resumed = [TopoLipCallback(layers=c.subject.layers, probe_size=16, figures=False, prefix=c.prefix) for c in (few, deep)]
     again = trainer(tmp_path, *resumed, max_epochs=2)
     again.fit(Tiny(), loader(), loader(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
     assert resumed[1].history.curves[:2] == deep.history.curves
@@ -296,6 +296,6 @@ def test_a_forward_that_works_in_place_is_validated_alone(tmp_path: Path) -> Non
 def test_a_checkpoint_of_other_settings_says_why_it_is_not_continued(tmp_path: Path) -> None:
     resumable(tmp_path, TopoLipCallback(probe_size=16, figures=False), 1)
     other = TopoLipCallback(probe_size=16, figures=False, order=1.0)
-    with pytest.warns(UserWarning, match=r"they begin anew: its state was made with .*'order': 2\.0"):
+    with pytest.warns(UserWarning, match=r"starts new ones: its state was made with .*'order': 2\.0"):
         resumable(tmp_path, other, 2, str(tmp_path / "last.ckpt"))
     assert other.history.epochs == [1, 2]
