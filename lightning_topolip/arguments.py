@@ -1,64 +1,55 @@
-"""Checks of a user's arguments: each names the argument, what is allowed and what came."""
+"""Checks of arguments with one shape of error: "Argument `x` must be ..., got ...; hint"."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
-def require_whole_number(name: str, value: Any, smallest: int, or_zero: bool = False) -> None:
-    """Refuse what is not a whole number of at least some size.
-
-    Args:
-        name: The argument.
-        value: What came.
-        smallest: Smallest number allowed.
-        or_zero: Whether 0 is allowed beside.
-
-    Raises:
-        ValueError: If ``value`` is not such a number.
+def require_whole_number(name: str, value: Any, smallest: int, *, or_zero: bool = False, hint: str = "") -> None:
+    """Raise a `ValueError` unless a value is a whole number of at least ``smallest``.
 
     Example:
-        >>> require_whole_number("workers", 2, 0)
+        >>> require_whole_number("workers", -1, 0, hint="0 uses this process")
+        Traceback (most recent call last):
+        ValueError: Argument `workers` must be a whole number >= 0, got -1; 0 uses this process.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or (value < smallest and not (or_zero and value == 0)):
-        allowed = f"{'0 or ' * or_zero}a whole number >= {smallest}"
-        raise ValueError(f"Argument `{name}` must be {allowed}, got {value!r}.")
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or (value < smallest and not (or_zero and value == 0)):
+        _refuse(name, f"be {'0 or ' * or_zero}a whole number >= {smallest}", value, hint)
 
 
-def require_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuse what is not one of some words.
+def require_positive(name: str, value: Any, *, hint: str = "") -> None:
+    """Raise a `ValueError` unless a value is a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        _refuse(name, "be positive", value, hint)
 
-    Args:
-        name: The argument.
-        value: What came.
-        allowed: The words.
 
-    Raises:
-        ValueError: If ``value`` is none of them.
-
-    Example:
-        >>> require_one_of("on_error", "warn", ("warn", "raise"))
-    """
+def require_one_of(name: str, value: Any, allowed: Collection[Any], *, hint: str = "") -> None:
+    """Raise a `ValueError` unless a value is one of those allowed."""
     if value not in allowed:
-        raise ValueError(f"Argument `{name}` must be one of {allowed}, got {value!r}.")
+        _refuse(name, f"be one of {allowed}", value, hint)
 
 
-def require_known(name: str, layers: Sequence[str] | None, known: Sequence[str]) -> None:
-    """Refuse layers that are not analysed.
-
-    Args:
-        name: The argument.
-        layers: What came; None for none.
-        known: Names of the analysed layers.
-
-    Raises:
-        ValueError: If a layer is not among them.
+def require_each_of(name: str, values: Iterable[Any], allowed: Collection[Any], *, hint: str = "") -> None:
+    """Raise a `ValueError` unless every value is one of those allowed.
 
     Example:
-        >>> require_known("diagram_layers", ["0"], ["0", "1"])
+        >>> require_each_of("severities", [0, 5], range(1, 6))
+        Traceback (most recent call last):
+        ValueError: Argument `severities` must contain only values from [1, 2, 3, 4, 5], got [0].
     """
+    refused = [value for value in values if value not in allowed]
+    if refused:
+        _refuse(name, f"contain only values from {list(allowed)}", refused, hint)
+
+
+def require_known(name: str, layers: Iterable[str] | None, known: Collection[str]) -> None:
+    """Raise a `ValueError` unless every layer is one of those analysed."""
     unknown = [layer for layer in layers or () if layer not in known]
     if unknown:
-        raise ValueError(f"Argument `{name}` must name analysed layers of {list(known)}, got {unknown}.")
+        _refuse(name, f"name analysed layers of {list(known)}", unknown, "")
+
+
+def _refuse(name: str, requirement: str, value: Any, hint: str) -> None:
+    raise ValueError(f"Argument `{name}` must {requirement}, got {value!r}{'; ' * bool(hint)}{hint}.")

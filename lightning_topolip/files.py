@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,49 +10,51 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from fsspec.core import url_to_fs
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[str]:
+    """Yield a temporary path whose file is renamed to ``path`` once the block ends without an error.
+
+    Args:
+        path: A local path or a URL that fsspec understands. Its folder is created, and an existing file is replaced.
+
+    Example:
+        >>> import tempfile, torch
+        >>> path = Path(tempfile.mkdtemp()) / "weights.pt"
+        >>> with atomic_path(path) as temporary:
+        ...     torch.save({"weight": torch.ones(2)}, temporary)
+        >>> torch.load(path)["weight"].tolist()
+        [1.0, 1.0]
+    """
+    filesystem, name = url_to_fs(str(path))
+    temporary = f"{path}.{os.getpid()}.tmp"
+    filesystem.makedirs(os.path.dirname(name), exist_ok=True)
+    try:
+        yield temporary
+        filesystem.mv(temporary, str(path))
+    finally:
+        if filesystem.exists(temporary):
+            filesystem.rm_file(temporary)
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    r"""Open a text file that takes its name only when the block ends well.
-
-    Args:
-        path: Where to; its folder is made. A file that is there stays as it is until then.
-
-    Yields:
-        The file, UTF-8; lines end as they are written.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
-        >>> with whole_file(path) as file:
-        ...     _ = file.write("1\n2\n")
-        >>> path.read_text()
-        '1\n2\n'
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Open a local UTF-8 file that replaces ``path`` once the block ends without an error; line ends are kept."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        yield file
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write values that any reader of JSON takes.
-
-    Args:
-        path: Where to; its folder is made.
-        values: What `json.dumps` takes; what is not a finite number becomes null.
-    """
+    """Write values as standard JSON; numbers that are not finite become null."""
     with whole_file(path) as file:
-        file.write(json.dumps(_strict(values), indent=2, allow_nan=False) + "\n")
+        file.write(json.dumps(_finite_or_null(values), indent=2, allow_nan=False) + "\n")
 
 
-def _strict(values: Any) -> Any:
+def _finite_or_null(values: Any) -> Any:
     if isinstance(values, dict):
-        return {key: _strict(value) for key, value in values.items()}
+        return {key: _finite_or_null(value) for key, value in values.items()}
     if isinstance(values, list):
-        return [_strict(value) for value in values]
+        return [_finite_or_null(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values

@@ -1,4 +1,4 @@
-"""The command `topolip`: a short fit, its checkpoint analysed, and what wrong arguments say."""
+"""The command `topolip`: a short fit, the analysis of its checkpoint, and the errors of invalid arguments."""
 
 import json
 import shlex
@@ -56,7 +56,7 @@ def test_analyze_a_timm_model_with_the_bottleneck_distance(
         ("missing.ckpt", "must be an existing checkpoint, got 'missing.ckpt'"),
     ],
 )
-def test_unknown_models_end_with_one_sentence(model: str, message: str) -> None:
+def test_an_unknown_model_ends_with_one_sentence(model: str, message: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["analyze", "--model", model, "--data", "DigitsDataModule"])
     assert message in str(stopped.value)
@@ -83,14 +83,14 @@ def test_a_checkpoint_cannot_execute_code(tmp_path: Path, capsys: pytest.Capture
     assert "executed" not in capsys.readouterr().out
 
 
-def test_checkpoints_of_other_models_are_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.ckpt"
     torch.save({"state_dict": {}}, path)
     with pytest.raises(ValueError, match="written by this package, got one of None"):
         load_model(str(path))
 
 
-def test_timm_models_are_normalised_as_they_were_trained() -> None:
+def test_timm_models_are_normalised_as_in_their_training() -> None:
     model = load_model("resnet10t").eval()
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
@@ -99,10 +99,10 @@ def test_timm_models_are_normalised_as_they_were_trained() -> None:
     assert model.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])  # type: ignore[operator, union-attr]
 
 
-def test_study_ends_with_an_error_where_a_run_failed(tmp_path: Path) -> None:
+def test_study_ends_with_an_error_if_a_run_failed(tmp_path: Path) -> None:
     recipe = tmp_path / "broken.yaml"
     recipe.write_text(
-        "title: Broken\nquestion: Is it said?\n"
+        "title: Broken\nquestion: Is the failure reported?\n"
         "models: {nothing: {class_path: lightning_topolip.models.Nothing}}\n"
         "data: {digits: {class_path: lightning_topolip.data.DigitsDataModule}}\n"
     )

@@ -1,15 +1,17 @@
-"""Files are written whole or not at all."""
+"""Atomic writes."""
 
 import json
 import math
+import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 
-from lightning_topolip.files import whole_file, write_json
+from lightning_topolip.files import atomic_path, whole_file, write_json
 
 
-def test_json_is_strict_and_stays_as_it_was_when_writing_fails(tmp_path: Path) -> None:
+def test_json_is_standard_and_survives_a_failed_write(tmp_path: Path) -> None:
     path = tmp_path / "numbers.json"
     write_json(path, {"score": math.nan, "curve": [1.0, math.inf]})
     assert json.loads(path.read_text()) == {"score": None, "curve": [1.0, None]}
@@ -19,7 +21,30 @@ def test_json_is_strict_and_stays_as_it_was_when_writing_fails(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_block_that_fails_leaves_neither_the_file_nor_a_rest(tmp_path: Path) -> None:
+def test_a_failed_block_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError), whole_file(tmp_path / "deep" / "page.html") as file:
         file.writelines(["half a page", None])  # type: ignore[list-item]
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_a_file_name_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with whole_file(Path("page.html")) as file:
+        file.write("1\r\n")
+    assert (tmp_path / "page.html").read_bytes() == b"1\r\n"
+
+
+def test_a_remote_file_appears_complete_or_not_at_all() -> None:
+    files, folder = fsspec.filesystem("memory"), f"memory://{uuid.uuid4()}"
+
+    def write(content: bytes, failure: Exception | None = None) -> None:
+        with atomic_path(f"{folder}/figure.png") as temporary:
+            files.pipe_file(temporary, content)
+            if failure:
+                raise failure
+
+    write(b"content")
+    with pytest.raises(OSError, match="full"):
+        write(b"half", OSError("full"))
+    assert files.cat(f"{folder}/figure.png") == b"content"
+    assert len(files.ls(folder)) == 1

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision.datasets import CIFAR10
@@ -18,18 +19,16 @@ class CIFAR10DataModule(ImageDataModule):
     """CIFAR-10 from its official files: 45,000 training, 5,000 validation and 10,000 test images.
 
     Images have 32 x 32 pixels. The official files are Python pickles; torchvision compares their MD5
-    checksums with the published ones before it reads them. The split is stratified. Training images are
-    cropped at random after padding by 4 pixels and flipped left to right with probability one half. Test
-    images keep the official order.
+    checksums with the published ones before it reads them. The split is stratified. The augmentation pads
+    training images by 4 pixels, crops them at random and flips half of them left to right. Test images keep
+    the official order.
 
     Args:
         root: Folder that holds `cifar-10-batches-py`.
         download: Fetch the files where they are missing.
         batch_size: Images of a batch.
-        num_workers: Processes that load.
-        seed: Seed of the split, the subset, the order and the augmentation.
-        subset: Number of training images kept, class-balanced; None keeps all 45,000.
-        augment: Crop and flip training images.
+        num_workers: Worker processes that load images.
+        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
 
     Example:
         >>> from lightning_topolip.data import CIFAR10DataModule
@@ -44,19 +43,16 @@ class CIFAR10DataModule(ImageDataModule):
     def __init__(
         self,
         root: str = "data",
-        download: bool = False,
         *,
+        download: bool = False,
         batch_size: int = 128,
         num_workers: int = 2,
-        seed: int = 0,
-        subset: int | None = None,
-        augment: bool = True,
+        **options: Any,
     ) -> None:
         """Keep the arguments."""
-        super().__init__(batch_size, num_workers, seed, subset)
+        super().__init__(batch_size, num_workers, **options)
         self.root = root
         self.download = download
-        self.augment = augment
 
     def prepare_data(self) -> None:
         """Look for the files and, with `download`, fetch them."""

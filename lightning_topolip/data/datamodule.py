@@ -25,6 +25,7 @@ class ImageDataModule(LightningDataModule):
         seed: Seed of the split, the subset, the order and the augmentation.
         subset: Number of training images kept, the same number of each class as far as they last; None keeps
             all. A smaller subset of the same seed lies inside a larger one.
+        augment: Whether training images are augmented, each class in its own way.
 
     Example:
         >>> from lightning_topolip.data import DigitsDataModule, ImageDataModule
@@ -35,7 +36,9 @@ class ImageDataModule(LightningDataModule):
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
 
-    def __init__(self, batch_size: int, num_workers: int, seed: int, subset: int | None) -> None:
+    def __init__(
+        self, batch_size: int, num_workers: int, seed: int = 0, subset: int | None = None, *, augment: bool = True
+    ) -> None:
         """Check the arguments."""
         super().__init__()
         if batch_size < 1 or num_workers < 0:
@@ -47,6 +50,7 @@ class ImageDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.subset = subset
+        self.augment = augment
         self._generators = {stage: Generator().manual_seed(seed) for stage in ("split", "train", "val", "test")}
         self._sets: dict[str, LabelledImages] = {}
 

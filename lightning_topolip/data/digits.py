@@ -1,5 +1,7 @@
 """The handwritten digits that come with scikit-learn."""
 
+from typing import Any
+
 import torch
 from torch.nn.functional import interpolate
 
@@ -13,16 +15,15 @@ class DigitsDataModule(ImageDataModule):
     """Handwritten digits of scikit-learn: 1,797 real images, nothing to download.
 
     The 8 x 8 images (UCI "Optical Recognition of Handwritten Digits", values 0 to 16) are scaled to [0, 1]
-    and enlarged bilinearly. The split is stratified: 60% training, 20% validation, 20% test.
+    and enlarged bilinearly. The split is stratified: 60% training (1,079
+    images), 20% validation, 20% test. The augmentation shifts training images by up to 2 pixels.
 
     Args:
         batch_size: Images of a batch.
-        num_workers: Processes that load.
-        seed: Seed of the split, the subset, the order and the augmentation.
-        subset: Number of training images kept, class-balanced; None keeps all 1,079.
-        augment: Shift training images by up to 2 pixels.
+        num_workers: Worker processes that load images.
         image_size: Height and width in pixels.
         channels: Copies of the grey channel.
+        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
 
     Example:
         >>> from lightning_topolip.data import DigitsDataModule
@@ -39,15 +40,12 @@ class DigitsDataModule(ImageDataModule):
         batch_size: int = 64,
         *,
         num_workers: int = 0,
-        seed: int = 0,
-        subset: int | None = None,
-        augment: bool = True,
         image_size: int = 32,
         channels: int = 3,
+        **options: Any,
     ) -> None:
         """Check the arguments."""
-        super().__init__(batch_size, num_workers, seed, subset)
-        self.augment = augment
+        super().__init__(batch_size, num_workers, **options)
         self.image_shape = digit_shape(channels, image_size)
 
     def setup(self, stage: str) -> None:

@@ -1,6 +1,7 @@
 """Image files in folders, one folder a class."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,18 +17,16 @@ class ImageFolderDataModule(ImageDataModule):
     Files are read with Pillow when they are needed, as RGB. An image of another size is resized (shorter side
     to `image_size`, bilinear) and cropped to its centre. Without a `val` folder a stratified part of the
     training images is held out. Validation and test images come in an order, fixed by the seed, that mixes
-    the classes.
+    the classes. The augmentation pads training images by an eighth of their size, crops them at random and
+    flips half of them left to right.
 
     Args:
         root: Folder that holds `train` and `test`.
         image_size: Height and width in pixels.
         val_fraction: Part of the training images held out where there is no `val` folder.
         batch_size: Images of a batch.
-        num_workers: Processes that load.
-        seed: Seed of the split, the subset, the order and the augmentation.
-        subset: Number of training images kept, class-balanced; None keeps all.
-        augment: Crop training images at random after padding by an eighth of their size, and flip half of
-            them.
+        num_workers: Worker processes that load images.
+        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
 
     Example:
         >>> import tempfile
@@ -53,19 +52,16 @@ class ImageFolderDataModule(ImageDataModule):
         val_fraction: float = 0.1,
         batch_size: int = 128,
         num_workers: int = 2,
-        seed: int = 0,
-        subset: int | None = None,
-        augment: bool = True,
+        **options: Any,
     ) -> None:
         """Check the arguments and read the names of the classes."""
-        super().__init__(batch_size, num_workers, seed, subset)
+        super().__init__(batch_size, num_workers, **options)
         if not 0 < val_fraction < 1:
             raise ValueError(f"val_fraction must lie between 0 and 1; got {val_fraction}. Give for example 0.1.")
         if image_size < 1:
             raise ValueError(f"image_size must be at least 1 pixel; got {image_size}. Give for example 32.")
         self.root = Path(root)
         self.val_fraction = val_fraction
-        self.augment = augment
         self.image_shape = (3, image_size, image_size)
         self.class_names = _class_names(self.root)
 

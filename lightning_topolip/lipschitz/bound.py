@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lightning_topolip.lipschitz.bound_arithmetic import product
 from lightning_topolip.lipschitz.propagation import Propagation, refusal
 from lightning_topolip.lipschitz.validity_region import Region
-from lightning_topolip.network.borrowing import first_floating_tensor, observe
+from lightning_topolip.network.borrowing import borrowed
+from lightning_topolip.network.representations import first_floating_tensor
 from lightning_topolip.randomness import kept_random_numbers
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -85,7 +86,7 @@ def lipschitz_bound(
     propagation = Propagation(region)
     with ExitStack() as stack:
         if isinstance(function, nn.Module):
-            stack.enter_context(observe(function, (), lambda name, output: None, seed))
+            stack.enter_context(borrowed(function, seed))
         else:
             stack.enter_context(kept_random_numbers(seed))
             stack.enter_context(torch.inference_mode(False))

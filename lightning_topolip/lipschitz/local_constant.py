@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lightning_topolip.network.borrowing import observe
+from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.randomness import kept_random_numbers
 
 Array = npt.NDArray[np.float64]
@@ -107,7 +107,7 @@ def local_lipschitz(
     generator = torch.Generator().manual_seed(seed)
     with ExitStack() as stack:
         if isinstance(function, nn.Module):
-            stack.enter_context(observe(function, (), lambda name, output: None, seed))
+            stack.enter_context(borrowed(function, seed))
         else:
             stack.enter_context(kept_random_numbers(seed))
         stack.enter_context(_differentiable_twice())

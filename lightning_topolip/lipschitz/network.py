@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -15,8 +14,14 @@ from torch import Tensor, nn
 from lightning_topolip.lipschitz.bound import LipschitzBound, chained, lipschitz_bound
 from lightning_topolip.lipschitz.local_constant import Function, LocalLipschitz, joined, local_lipschitz
 from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
-from lightning_topolip.network.borrowing import first_floating_tensor, observe
+from lightning_topolip.network.borrowing import borrowed
+from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
+from lightning_topolip.network.representations import (
+    find_representation,
+    first_floating_tensor,
+    with_tensor_replaced,
+)
 from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.topology.names import INPUT, OUTPUT
 
@@ -154,39 +159,51 @@ class _Network:
     model: nn.Module
     batch: Any
     forward: Forward
+    layers: HookedLayers
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of the batch."""
+        return samples_in(self.batch)
 
     def input(self) -> Tensor | None:
         """The first floating-point tensor among the model's inputs."""
         return first_floating_tensor(model_inputs(self.model, self.batch))
 
     def run(self, replacements: dict[str, Tensor], end: str) -> Tensor | None:
-        """The output of one layer, with the outputs of some earlier layers replaced."""
-        reached: list[Tensor | None] = []
+        """The rows of one layer, with the rows of some earlier places replaced."""
+        before = len(replacements[INPUT]) if INPUT in replacements else self.samples
+        after = len(next(iter(replacements.values()))) if replacements else self.samples
+        reached: list[Tensor] = []
 
-        def stop(module: nn.Module, inputs: Any, output: Any) -> None:
-            reached.append(first_floating_tensor(output))
+        def substitute_or_stop(name: str, module: nn.Module, output: Any) -> Any:
+            if name != end:
+                return self.layers.representation(name, output, before).replaced_in(output, replacements[name])
+            reached.append(self.layers.representation(name, output, after).rows)
             raise _Reached
 
-        with ExitStack() as hooks:
-            for name, tensor in replacements.items():
-                if name != INPUT:
-                    module = self.model.get_submodule(name)
-                    hooks.callback(module.register_forward_hook(_substitution(tensor)).remove)
-            if end != OUTPUT:
-                hooks.callback(self.model.get_submodule(end).register_forward_hook(stop).remove)
+        batch = with_tensor_replaced(self.batch, self.input(), replacements.get(INPUT))
+        with self.layers.hook(substitute_or_stop, {*replacements, end} - {INPUT, OUTPUT}):
             try:
-                output = self.forward(self.model, _replaced(self.batch, self.input(), replacements.get(INPUT)))
+                output = self.forward(self.model, batch)
             except _Reached:
                 return reached[0]
-        return first_floating_tensor(output)
+        return self._rows_of_output(output, after)
 
-    def outputs(self, layers: Sequence[str], seed: int) -> dict[str, Tensor]:
-        """The input, then the output of every call of a layer, named as by `observe`, then the model's output."""
-        start = self.input()
-        outputs = {} if start is None else {INPUT: start}
-        with observe(self.model, layers, lambda name, output: outputs.__setitem__(name, output.clone()), seed):
-            result = self.run({}, OUTPUT)
-        return outputs if result is None else {**outputs, OUTPUT: result}
+    def outputs(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The rows of the input, of every execution of a layer and of the output; why others are missing."""
+        inputs = self.input()
+        rows = {} if inputs is None else {INPUT: inputs}
+        forward_pass = ForwardPass(self.layers, self.samples, lambda name, _, own: rows.update({name: own.clone()}))
+        with self.layers.hook(forward_pass.output):
+            output = self.run({}, OUTPUT)
+        return rows if output is None else {**rows, OUTPUT: output}, forward_pass.failures()
+
+    def _rows_of_output(self, output: Any, samples: int) -> Tensor | None:
+        try:
+            return find_representation(self.model, output, samples, self.layers.mixed).rows
+        except ValueError:
+            return first_floating_tensor(output)
 
 
 def _measure_steps(
@@ -202,10 +219,10 @@ def _measure_steps(
     names = resolve_layers(model, layers)
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
-    network = _Network(model, move_batch(batch, device), forward)
+    network = _Network(model, move_batch(batch, device), forward, HookedLayers(model, names))
     constants: LayerConstants[Constant] = LayerConstants({}, {})
-    with observe(model, (), lambda name, output: None, seed):
-        outputs = network.outputs(names, seed)
+    with borrowed(model, seed):
+        outputs, skipped = network.outputs()
         chain = [name for name in outputs if name in (INPUT, *names, OUTPUT)]
         if len(chain) < 2:
             raise ValueError(
@@ -223,8 +240,7 @@ def _measure_steps(
                 constants.steps[start, end] = combine([*constants.steps.values()])
             else:
                 _measure_step(constants, network, outputs[start], start, end, measure)
-    for name in set(names) - set(chain):
-        constants.failures[name, name] = "did not run, or its output holds no floating-point tensor"
+    constants.failures.update({(name, name): reason for name, reason in skipped.items()})
     return constants
 
 
@@ -247,7 +263,7 @@ def _measure_step(
 
 def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: str, end: str, seed: int) -> str | None:
     """Return why the later layer's output is not a function of the earlier layer's; None if it is."""
-    n = samples_in(network.batch)
+    n = network.samples
     for name in (start, end):
         if f"{name}#2" in outputs:
             return f"`{name}` runs more than once"
@@ -255,7 +271,7 @@ def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: 
             return f"`{name}` has shape {tuple(outputs[name].shape)}, not one row for each of {n} samples"
     if start == first:
         return None
-    witnesses = _Network(network.model, _samples(network.batch, n, 0, _WITNESSES), network.forward)
+    witnesses = replace(network, batch=_samples(network.batch, n, 0, _WITNESSES))
     held, x = outputs[start][:_WITNESSES], outputs[first][:_WITNESSES]
     ends = []
     try:
@@ -273,19 +289,6 @@ def _equal(first: Tensor | None, second: Tensor | None) -> bool:
     if first is None or second is None:
         return first is second
     return torch.equal(first.nan_to_num(), second.nan_to_num()) and torch.equal(first.isnan(), second.isnan())
-
-
-def _substitution(tensor: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
-    return lambda module, inputs, output: _replaced(output, first_floating_tensor(output), tensor)
-
-
-def _replaced(values: Any, old: Tensor | None, new: Tensor | None) -> Any:
-    """Copy a nested value with one tensor replaced; the copy shares no memory with the original."""
-
-    def copy(tensor: Tensor) -> Tensor:
-        return new if new is not None and tensor is old else tensor.clone()
-
-    return apply_to_collection(values, Tensor, copy)
 
 
 def _samples(batch: Any, n: int, start: int, size: int) -> Any:

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torchmetrics import Metric
 
-from lightning_topolip.metric.reservoir import DTYPES, Draw
+from lightning_topolip.metric.draws import Draw
+from lightning_topolip.metric.reservoir import DTYPES
+from lightning_topolip.metric.sample import EpochSample, KeptRows
 from lightning_topolip.network.batches import samples_in
-from lightning_topolip.network.borrowing import first_floating_tensor
-from lightning_topolip.network.layers import named_layers
+from lightning_topolip.network.blocks import FEWEST_LAYERS
+from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
+from lightning_topolip.network.representations import first_floating_tensor
 from lightning_topolip.topology.names import INPUT
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
-class Collector(Protocol):
-    """What collects: it draws the rows to keep of a pass, and takes them."""
+class _Collection:
+    """The rows of one set of layers that are kept of one pass."""
 
-    def draw(self, count: int) -> Draw:
-        """Choose among the next ``count`` samples."""
+    def __init__(self, layers: HookedLayers, draw: Draw, inputs: Tensor | None) -> None:
+        self._draw = draw
+        self._rows: dict[str, Tensor] = {}
+        if inputs is not None and inputs.ndim and len(inputs) == draw.count and str(inputs.dtype) in DTYPES:
+            self._rows[INPUT] = draw.rows(inputs)
+        self._pass = ForwardPass(layers, draw.count, self._copy)
+        self.output = self._pass.output
 
-    def take(self, batch: Batch, skipped: dict[str, str]) -> None:
-        """Take the kept rows of a pass, and the layers that gave none with the reason."""
+    def __len__(self) -> int:
+        return len(self._rows.keys() - {INPUT})
 
+    def result(self) -> tuple[KeptRows, dict[str, str]]:
+        """The rows, and the reasons why layers were skipped, once the pass is over."""
+        return KeptRows(self._draw, self._rows), self._pass.failures()
 
-class Batch(dict[str, Tensor]):
-    """Rows that are kept of a batch, by layer."""
-
-    def __init__(self, draw: Draw | None = None) -> None:
-        super().__init__()
-        self.draw = draw
+    def _copy(self, name: str, module: nn.Module, rows: Tensor) -> None:
+        """Copy the rows at once: a later layer may write into the same memory."""
+        if str(rows.dtype) not in DTYPES:
+            raise ValueError(f"its output is {rows.dtype}, not one of {', '.join(DTYPES)}; it is skipped")
+        self._rows[name] = self._draw.rows(rows)
 
 
 def _eagerly(hook: Hook) -> Hook:
@@ -46,47 +55,58 @@ def _eagerly(hook: Hook) -> Hook:
 
 
 class Attachment(AbstractContextManager[Any]):
-    """The hooks on one model. A copy of it, in a copy of the model, belongs to no collector and does nothing.
+    """The hooks on one model; they never raise into its forward.
+
+    A copy of an attachment, in a copy of the model, belongs to no metric and does nothing.
 
     Args:
-        collector: What gets the rows; as a context manager the attachment gives it back.
+        metric: Updated with the rows; as a context manager the attachment returns it.
+        sample: The metric's sample, which chooses the rows.
+        warn: Called with the reason why a pass is skipped.
     """
 
-    def __init__(self, collector: Collector | None = None) -> None:
-        self._collector = collector
-        self._handles: list[RemovableHandle] = []
-        self._names: list[str] = []
-        self._batch: Batch | None = None
-        self._calls: Counter[str] = Counter()
-        self._skipped: dict[str, str] = {}
+    def __init__(
+        self,
+        metric: Metric | None = None,
+        sample: EpochSample | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._metric = metric
+        self._sample = sample
+        self._warn = warn
+        self._hooks = ExitStack()
+        self._candidates: dict[int, tuple[HookedLayers, ExitStack]] = {}
+        self._active = False
+        self._collections: dict[int, _Collection] = {}
+        self._error: Exception | None = None
 
-    def hook(self, model: nn.Module, names: list[str]) -> None:
+    def hook(self, model: nn.Module, candidates: Sequence[Sequence[str]], *, stand_ins: bool) -> None:
         """Put the hooks on a model.
 
         Args:
             model: The module.
-            names: Its layers.
+            candidates: Sets of layers, the best first; the first pass decides which one is collected, as in `measure`.
+            stand_ins: Whether modules may stand in for their content, see `ForwardPass`.
         """
-        self._names = names
-        self._handles.append(model.register_forward_pre_hook(self._begin, with_kwargs=True))
-        known = named_layers(model)
-        for name in names:
-            self._handles.append(known[name].register_forward_hook(partial(self._visit, name)))
-        self._handles.append(model.register_forward_hook(self._finish))
-        self._handles.append(model.register_forward_hook(self._drop, always_call=True))
+        self._hooks.callback(model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+        for index, names in enumerate(candidates):
+            layers = HookedLayers(model, names, stand_ins=stand_ins)
+            self._candidates[index] = (layers, layers.hook(partial(self._visit, index)))
+        self._hooks.callback(model.register_forward_hook(self._finish).remove)
+        self._hooks.callback(model.register_forward_hook(self._drop, always_call=True).remove)
 
     def remove(self) -> None:
-        """Take the hooks away."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        self._batch = None
-        self._collector = None  # compiled code may call removed hooks
+        """Remove the hooks."""
+        for _, hooks in self._candidates.values():
+            hooks.close()
+        self._hooks.close()
+        self._clear()
+        self._metric = self._sample = None  # compiled code may call removed hooks
 
     def __enter__(self) -> Any:
-        if self._collector is None:
+        if self._metric is None:
             raise RuntimeError("A copy is not attached; call `attach` of the metric.")
-        return self._collector
+        return self._metric
 
     def __exit__(self, *_: object) -> None:
         self.remove()
@@ -96,50 +116,63 @@ class Attachment(AbstractContextManager[Any]):
 
     @_eagerly
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._batch = None
-        if self._collector is None or model.training:
+        self._clear()
+        if self._sample is None or model.training:
             return
-        self._batch, self._calls, self._skipped = Batch(), Counter(), {}
-        count, inputs = samples_in((args, kwargs)), first_floating_tensor((args, kwargs))
-        if count:
-            self._batch.draw = self._collector.draw(count)
-        if inputs is not None and inputs.ndim and len(inputs) == count:
-            self._copy(INPUT, inputs)
+        self._active = True
+        self._attempt(lambda: self._start(samples_in((args, kwargs)), first_floating_tensor((args, kwargs))))
 
-    @_eagerly
-    def _visit(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
-        tensor = first_floating_tensor(output)
-        if self._batch is not None and tensor is not None:
-            self._calls[name] += 1
-            self._copy(name if self._calls[name] == 1 else f"{name}#{self._calls[name]}", tensor)
-
-    def _copy(self, name: str, output: Tensor) -> None:
-        """Copy the rows at once: a later layer may write into the same memory."""
-        if self._collector is None or self._batch is None:
-            return
-        if self._batch.draw is None and output.ndim:
-            self._batch.draw = self._collector.draw(len(output))
-        draw = self._batch.draw
-        if draw is None or not output.ndim or len(output) != draw.count:
-            samples = draw.count if draw else "several"
-            self._skipped[name] = (
-                f"its output has shape {tuple(output.shape)}, not one row for each of {samples} samples; it is left out"
-            )
-        elif str(output.dtype) not in DTYPES:
-            self._skipped[name] = f"its output is {output.dtype}, not one of {', '.join(DTYPES)}; it is left out"
-        else:
-            self._batch[name] = draw.rows(output)
+    def _visit(self, index: int, name: str, module: nn.Module, output: Any) -> None:
+        if self._active:
+            self._attempt(lambda: self._add_output(index, name, module, output))
 
     @_eagerly
     def _finish(self, model: nn.Module, args: Any, output: Any) -> None:
-        batch, self._batch = self._batch, None
-        if self._collector is None or batch is None:
-            return
-        for name in self._names:
-            if name not in batch and name not in self._skipped:
-                self._skipped[name] = "did not run, or its output holds no floating-point tensor; it is left out"
-        self._collector.take(batch, self._skipped)
+        if self._active:
+            self._attempt(self._hand_over)
+        if self._error is not None:
+            self._warn(f"TopoLipMetric skips a pass: {self._error}")
+        self._clear()
 
     @_eagerly
     def _drop(self, model: nn.Module, args: Any, output: Any) -> None:
-        self._batch = None
+        self._clear()
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """An error skips the pass."""
+        try:
+            action()
+        except Exception as error:
+            self._active, self._error = False, error
+
+    def _start(self, samples: int, inputs: Tensor | None) -> None:
+        """Choose the rows; a pass whose input has no rows starts with its first layer's output."""
+        if samples and self._sample is not None:
+            draw = self._sample.draw(samples)
+            self._collections = {
+                index: _Collection(layers, draw, inputs) for index, (layers, _) in self._candidates.items()
+            }
+
+    def _add_output(self, index: int, name: str, module: nn.Module, output: Any) -> None:
+        if not self._collections:
+            tensor = first_floating_tensor(output)
+            self._start(len(tensor) if tensor is not None and tensor.ndim else 0, None)
+        if self._collections:
+            self._collections[index].output(name, module, output)
+
+    def _hand_over(self) -> None:
+        """Update the metric with the rows of the best candidate, whose hooks alone are kept from now on."""
+        assert self._metric is not None
+        assert self._sample is not None
+        if not self._collections:
+            raise ValueError("no layer ran with an output that has rows")
+        sizes = {index: len(collection) for index, collection in self._collections.items()}
+        enough = [index for index, size in sizes.items() if size >= FEWEST_LAYERS]
+        best = enough[0] if enough else max(sizes, key=sizes.__getitem__)
+        if sizes[best]:
+            for index in [index for index in self._candidates if index != best]:
+                self._candidates.pop(index)[1].close()
+        self._metric.update(self._sample.fitting(*self._collections[best].result()))
+
+    def _clear(self) -> None:
+        self._active, self._collections, self._error = False, {}, None

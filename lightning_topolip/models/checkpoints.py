@@ -1,4 +1,4 @@
-"""Trained models from files and names, without executing anything in them."""
+"""Trained models from checkpoint files and timm, loaded without executing code from the file."""
 
 from __future__ import annotations
 
@@ -18,39 +18,48 @@ from lightning_topolip.models import (
 )
 from lightning_topolip.randomness import kept_random_numbers
 
-_KINDS = (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
-_CLASSES: dict[str, type[ImageClassifier]] = {kind.__name__: kind for kind in _KINDS}
+_CLASSES: dict[str, type[ImageClassifier]] = {
+    classifier.__name__: classifier
+    for classifier in (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
+}
 
 
 def load_model(source: str, weights: str | None = None, pretrained: bool = False) -> nn.Module:
-    """Load a trained network that takes pixels in [0, 1].
+    """Load a network that takes pixels in [0, 1]: a checkpoint file or a timm model.
 
     Args:
-        source: A checkpoint that `topolip fit` wrote, or the name of a timm model.
-        weights: For a timm model: a file with its state dictionary (``.safetensors``, ``.pth``).
-        pretrained: For a timm model: take timm's published weights, which needs a network or a cache. With neither
-            the weights are random, from a fixed seed.
+        source: A checkpoint written by `topolip fit`, or the name of a timm model.
+        weights: For a timm model, a file with its state dictionary (``.safetensors``, ``.pth``).
+        pretrained: For a timm model, whether to load timm's published weights, which needs a network connection or a
+            cache. Without ``weights`` and ``pretrained``, the weights are random, from a fixed seed.
 
     Returns:
-        The network; a timm model behind its own normalisation.
+        The network; a timm model includes its normalisation.
 
     Raises:
-        ValueError: If ``source`` is neither a file nor a timm model, or the checkpoint is of another kind.
+        ValueError: If ``source`` is neither a readable checkpoint of this package nor a timm model.
     """
     if Path(source).suffix == ".ckpt" or Path(source).is_file():
         if weights is not None or pretrained:
-            raise ValueError("Arguments `weights` and `pretrained` are for timm models; a checkpoint brings its own.")
+            raise ValueError(
+                "Arguments `weights` and `pretrained` must be given for a timm model only, "
+                f"got {weights!r} and {pretrained} for {source!r}; a checkpoint contains its weights."
+            )
         return _from_checkpoint(Path(source))
+    return _from_timm(source, weights, pretrained=pretrained)
+
+
+def _from_timm(name: str, weights: str | None, *, pretrained: bool) -> nn.Module:
     import timm
 
-    if not timm.is_model(source):
-        close = timm.list_models(f"*{source}*")[:5]
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name}*")[:5]
         raise ValueError(
-            f"Argument `model` must be a checkpoint file or the name of a timm model, got {source!r}; "
+            f"Argument `model` must be a checkpoint file or the name of a timm model, got {name!r}; "
             f"close names: {', '.join(close) or 'none, see timm.list_models()'}."
         )
     with kept_random_numbers(seed=0):
-        model = timm.create_model(source, pretrained=pretrained)
+        model = timm.create_model(name, pretrained=pretrained)
     if weights is not None:
         timm.models.load_checkpoint(model, weights, weights_only=True)
     configuration = cast(dict[str, Any], model.pretrained_cfg)
@@ -58,12 +67,12 @@ def load_model(source: str, weights: str | None = None, pretrained: bool = False
 
 
 class Normalised(nn.Module):
-    """A network behind the normalisation that it was trained with.
+    """A network that normalises its images as in its training.
 
     Args:
         network: Takes normalised images, shape ``(n, C, H, W)``.
-        mean: Subtracted from the pixels, one number a channel.
-        std: Divides the pixels after that, one number a channel.
+        mean: Subtracted from the pixels, one number per channel.
+        std: Divides the centred pixels, one number per channel.
     """
 
     mean: Tensor
@@ -76,7 +85,7 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map pixels in [0, 1], shape ``(n, C, H, W)``, to what the network gives."""
+        """Map pixels in [0, 1], shape ``(n, C, H, W)``, to the network's output."""
         output: Tensor = self.network((images - self.mean) / self.std)
         return output
 
@@ -88,16 +97,16 @@ def _from_checkpoint(path: Path) -> ImageClassifier:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"Argument `model` must be a whole checkpoint of plain values and tensors, got {str(path)!r}, which cannot "
-            "be read without executing what is in it, or is damaged; nothing of it was executed."
+            f"Argument `model` must be a complete checkpoint of plain values and tensors, got {str(path)!r}; "
+            "it is damaged or would run code when loaded, and nothing of it was executed."
         ) from error
-    kind = content.get("model_class") if isinstance(content, dict) else None
-    if kind not in _CLASSES:
+    class_name = content.get("model_class") if isinstance(content, dict) else None
+    if class_name not in _CLASSES:
         raise ValueError(
             f"Argument `model` must be a checkpoint of {sorted(_CLASSES)} written by this package, "
-            f"got one of {kind!r}; for other models call lightning_topolip.analyze(model, batch) in Python."
+            f"got one of {class_name!r}; for other models call lightning_topolip.analyze(model, batch) in Python."
         )
     arguments = {name: value for name, value in content["hyper_parameters"].items() if not name.startswith("_")}
-    model = _CLASSES[kind](**arguments)
+    model = _CLASSES[class_name](**arguments)
     model.load_state_dict(content["state_dict"])
     return model

@@ -1,7 +1,6 @@
 """The convolution half of the controlled comparison."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -52,14 +51,8 @@ class ConvClassifier(ImageClassifier):
         pre_norm: Whether the norms come before the functions of a block, with one more in front of the head, or
             after the sum.
         drop_path: Highest rate of stochastic depth, reached in the last block; 0 without `residual`.
-        mean: Subtracted from the pixels, one number a channel; None is 0.5 each.
-        std: Divides the pixels after that, one positive number a channel; None is 0.25 each.
-        optimizer: "adamw" or "sgd".
-        learning_rate: Highest learning rate, reached when the warm-up ends.
-        weight_decay: Strength of weight decay on matrices and kernels.
-        momentum: Nesterov momentum of SGD; AdamW ignores it.
-        warmup_fraction: Part of all optimizer steps spent warming up, from 0 to below 1.
-        label_smoothing: Probability spread evenly over all classes in the training loss.
+        **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
+            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
 
     Example:
         >>> import torch
@@ -86,14 +79,7 @@ class ConvClassifier(ImageClassifier):
         residual: bool = True,
         pre_norm: bool = True,
         drop_path: float = 0.0,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        optimizer: Literal["adamw", "sgd"] = "adamw",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.05,
-        momentum: float = 0.9,
-        warmup_fraction: float = 0.1,
-        label_smoothing: float = 0.1,
+        **recipe: Any,
     ) -> None:
         """Check the arguments and build the network."""
         width_, depth_, _ = controlled_shape(size, width, depth, heads=None)
@@ -116,19 +102,7 @@ class ConvClassifier(ImageClassifier):
             pre_norm=pre_norm,
             drop_path=drop_path,
         )
-        super().__init__(
-            network,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            mean=mean,
-            std=std,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            warmup_fraction=warmup_fraction,
-            label_smoothing=label_smoothing,
-        )
+        super().__init__(network, num_classes, in_channels, **recipe)
 
 
 class TokenConvolution(nn.Module):

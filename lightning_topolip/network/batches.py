@@ -1,4 +1,4 @@
-"""Batches: how many samples they hold, where they lie, and how a model is called with one."""
+"""Batches: counting their samples, copying them, and calling a model with one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ _ANY_POSITIONAL, _ANY_KEYWORD = inspect.Parameter.VAR_POSITIONAL, inspect.Parame
 
 
 def samples_in(batch: Any) -> int:
-    """Count the samples of a batch: the length of its first tensor that has rows, 0 where there is none.
-
-    Args:
-        batch: A tensor or any nesting of tensors.
-
-    Returns:
-        The number n.
+    """Count the samples of a batch: the length of its first tensor that has rows, 0 without one.
 
     Example:
         >>> import torch
@@ -35,57 +29,28 @@ def samples_in(batch: Any) -> int:
 
 
 def require_padded(batch: Any) -> None:
-    """Refuse packed sequences, whose rows are not samples.
-
-    Args:
-        batch: A tensor or any nesting of tensors.
-
-    Raises:
-        ValueError: If it holds packed sequences.
-    """
+    """Refuse a batch with packed sequences, whose rows are not samples."""
     packed: list[PackedSequence] = []
     apply_to_collection(batch, PackedSequence, packed.append)
     if packed:
         raise ValueError(
-            "A probe must hold padded sequences, shape (n, T, ...), got packed ones; pack them in `forward`, or in "
-            "`forward_fn`."
+            "Argument `probe` must hold padded sequences of shape (n, T, ...), got packed ones; pack them in "
+            "`forward` or `forward_fn`."
         )
 
 
 def move_batch(batch: Any, device: torch.device) -> Any:
-    """Copy every tensor of a batch to a device.
-
-    Args:
-        batch: A tensor or any nesting of tensors.
-        device: Where to.
-
-    Returns:
-        The same structure with tensors of its own, so that a forward that works in place spoils nothing.
-    """
+    """Copy every tensor of a batch to a device, so that a forward that works in place does not change the batch."""
     return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().to(device, copy=True))
 
 
 def copied(batch: Any) -> Any:
-    """Copy every tensor of a batch where it is.
-
-    Args:
-        batch: A tensor or any nesting of tensors.
-
-    Returns:
-        The same structure with tensors of its own.
-    """
+    """Copy every tensor of a batch, each on its device."""
     return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().clone())
 
 
 def run_model(model: nn.Module, batch: Any) -> Any:
-    """Call a model with what its ``forward`` takes of a batch.
-
-    Args:
-        model: The module to call.
-        batch: The batch.
-
-    Returns:
-        What the model returns.
+    """Call a model with the parts of a batch that its ``forward`` takes, see `model_inputs`, and return its output.
 
     Example:
         >>> import torch
@@ -97,22 +62,18 @@ def run_model(model: nn.Module, batch: Any) -> Any:
 
 
 def model_inputs(model: nn.Module, batch: Any) -> tuple[Any, ...] | dict[str, Any]:
-    """Select what a model's ``forward`` takes of a batch, as most training steps do.
+    """Select the arguments of a model's ``forward`` from a batch, as most training steps do.
 
-    Args:
-        model: The module.
-        batch: The batch.
-
-    Returns:
-        Of a mapping the entries that ``forward`` names (labels and other extras stay out); where it names none, all of
-        them for a ``forward(**inputs)``, else the mapping as the only argument. Of a tuple or list the first elements,
-        as many as ``forward`` requires, so of ``(images, labels)`` the images. Anything else as the only argument.
+    From a mapping they are the entries that ``forward`` names, without labels and other extras; if it names none, all
+    entries for a ``forward(**inputs)``, else the mapping as the only argument. From a tuple or list they are the first
+    elements, as many as ``forward`` requires, such as the images of ``(images, labels)``. Anything else is the only
+    argument.
     """
     parameters = _parameters(model)
     if isinstance(batch, Mapping):
-        known = {name: batch[name] for name in parameters if name in batch}
+        named = {name: batch[name] for name in parameters if name in batch}
         takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
-        return known or (dict(batch) if takes_any else (batch,))
+        return named or (dict(batch) if takes_any else (batch,))
     if isinstance(batch, (tuple, list)):
         required = [p for p in parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
         return tuple(batch[: max(len(required), 1)])
@@ -120,7 +81,7 @@ def model_inputs(model: nn.Module, batch: Any) -> tuple[Any, ...] | dict[str, An
 
 
 def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
-    """What ``forward`` takes; of a wrapper that hands everything on, what the wrapped module takes."""
+    """The parameters of ``forward``; of a wrapper that passes everything on, those of the wrapped module."""
     parameters = inspect.signature(model.forward).parameters
     children = list(model.children())
     if len(children) == 1 and {p.kind for p in parameters.values()} == {_ANY_POSITIONAL, _ANY_KEYWORD}:

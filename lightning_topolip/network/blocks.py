@@ -1,4 +1,4 @@
-"""Where the repeated blocks of a network are, by its structure alone."""
+"""The repeated blocks of a network, found by its structure alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PARAMETRIZATIONS = "parametrizations"
 
 @dataclass(frozen=True)
 class Node:
-    """A module in the tree of a model; a module that is registered twice is there once.
+    """A module in the tree of a model; a module that is registered twice occurs once.
 
     Attributes:
         name: As in ``model.named_modules()``.
         module: The module.
-        children: The modules it holds; a parametrization is no module of its own.
+        children: The modules it holds, without parametrizations.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Node:
 
     @cached_property
     def is_list(self) -> bool:
-        """Whether it does no more than hold modules."""
+        """Whether it only holds modules."""
         return type(self.module) in _LISTS
 
     @cached_property
@@ -56,12 +56,12 @@ class Node:
 
     @cached_property
     def kind(self) -> tuple[type, ...]:
-        """What makes two modules alike: the class, of a list the classes of its members."""
+        """Two modules are alike if their classes are, for lists those of their members."""
         members = tuple(type(child.module) for child in self.children) if self.is_list else ()
         return (type(self.module), *members)
 
     def walk(self) -> Iterator[Node]:
-        """All modules below, in the order in which they are registered."""
+        """Iterate over all modules below, in the order of registration."""
         for child in self.children:
             yield child
             yield from child.walk()
@@ -71,11 +71,11 @@ def levels(model: nn.Module) -> list[list[str]]:
     """Find the sets of layers that can stand for the depth of a network, the best first.
 
     They are: the repeated blocks that lists hold, such as ``blocks.N`` of a ViT, with all modules of their classes
-    elsewhere; the modules that a parent holds beside others of their class; where these are fewer than three, the
+    elsewhere; the modules that a parent holds together with others of their class; if these are fewer than three, the
     parts of each; composite layers of classes that repeat; layers with weights; all layers.
 
-    A class whose modules hold repeated blocks that make up more than half of their weights is a stage, and it is the
-    blocks in it that count, in every module of the class.
+    A class whose modules hold repeated blocks that make up more than half of their weights is a stage. Its blocks
+    count instead of it, in every module of the class.
 
     Args:
         model: Any module with initialised parameters.
@@ -89,24 +89,17 @@ def levels(model: nn.Module) -> list[list[str]]:
         [['0', '2'], ['0', '1', '2']]
     """
     root = _tree(model, "", set())
-    listed, beside = _listed_blocks(root), _blocks_beside_each_other(root)
-    found = [listed, beside] if _weight(listed) > _SHARE * _weight(beside) else [beside, listed]
-    found += [_parts(nodes) for nodes in found if 0 < len(nodes) < FEWEST_LAYERS]
+    listed, siblings = _listed_blocks(root), _sibling_blocks(root)
+    candidates = [listed, siblings] if _weight(listed) > _SHARE * _weight(siblings) else [siblings, listed]
+    candidates += [_parts(nodes) for nodes in candidates if 0 < len(nodes) < FEWEST_LAYERS]
     layers = [node for node in root.walk() if not node.children and not node.is_list]
-    found += [_repeated_composites(root), [node for node in layers if node.matrices], layers]
-    names = [tuple(node.name for node in nodes) for nodes in found]
+    candidates += [_repeated_composites(root), [node for node in layers if node.matrices], layers]
+    names = [tuple(node.name for node in nodes) for nodes in candidates]
     return [list(path) for path in dict.fromkeys(names) if path]
 
 
 def content(module: nn.Module) -> nn.Module:
-    """Give what is in the wrappers of a compiled, sharded or checkpointed module.
-
-    Args:
-        module: Any module.
-
-    Returns:
-        The module itself where it is no wrapper.
-    """
+    """Unwrap a compiled, sharded or checkpointed module; any other module is returned as it is."""
     children = dict(module.named_children())
     wrapped = next((children[name] for name in WRAPPERS if name in children), None)
     return module if wrapped is None else content(wrapped)
@@ -124,32 +117,32 @@ def _tree(wrapped: nn.Module, name: str, seen: set[int]) -> Node:
 
 
 def _listed_blocks(root: Node) -> list[Node]:
-    """Members of lists; those of stages in place of the stages; and all others of their classes."""
+    """Members of lists, with stages replaced by their members, and all other modules of their classes."""
     stages = {kind for kind, nodes in _by_kind(root).items() if _are_stages(nodes)}
-    chosen = _opened(_members(root), _members, stages)
-    kinds = {node.kind for node in chosen if not node.is_list}
-    around = {node.name for node in root.walk() if any(block.name.startswith(f"{node.name}.") for block in chosen)}
-    names = {node.name for node in chosen}
+    blocks = _opened(_members(root), _members, stages)
+    kinds = {node.kind for node in blocks if not node.is_list}
+    enclosing = {node.name for node in root.walk() if any(block.name.startswith(f"{node.name}.") for block in blocks)}
+    names = {node.name for node in blocks}
     return _outermost(
-        node for node in root.walk() if node.name in names or (node.kind in kinds and node.name not in around)
+        node for node in root.walk() if node.name in names or (node.kind in kinds and node.name not in enclosing)
     )
 
 
 def _members(node: Node) -> list[Node]:
     """The outermost composite modules that a list holds."""
     sequences = Counter(child.kind for child in node.children if child.is_list and child.matrices > 1)
-    found: list[Node] = []
+    members: list[Node] = []
     for child in node.children:
         held = isinstance(node.module, _LISTS)
         if held and ((not child.is_unit and not child.is_list) or (child.is_unit and sequences[child.kind] > 1)):
-            found.append(child)
+            members.append(child)
         elif not child.is_unit:
-            found += _members(child)
-    return found
+            members += _members(child)
+    return members
 
 
 def _are_stages(nodes: list[Node]) -> bool:
-    """Whether modules of a class hold numbered blocks of which some are alike, and little else."""
+    """Whether modules of a class hold numbered blocks, some of them alike, and little else."""
     inner = [[member for member in _members(node) if _is_numbered(member.name[len(node.name) :])] for node in nodes]
     repeated = any(_repeats(members) for members in inner)
     return repeated and sum(map(_weight, inner)) > _SHARE * _weight(nodes)
@@ -159,17 +152,17 @@ def _is_numbered(name: str) -> bool:
     return any(letter.isdigit() for letter in name)
 
 
-def _blocks_beside_each_other(root: Node) -> list[Node]:
-    """Composite modules with a parent that holds several of a class; a module that holds nothing else is a stage."""
+def _sibling_blocks(root: Node) -> list[Node]:
+    """Composite modules whose parent holds several of a class; a module that holds nothing else is a stage."""
     stages = {kind for kind, nodes in _by_kind(root).items() if all(_holds_one_kind(node) for node in nodes)}
-    return _opened(_beside(root), _composite_children, stages)
+    return _opened(_siblings(root), _composite_children, stages)
 
 
-def _beside(node: Node) -> list[Node]:
-    found = _composite_children(node)
-    if _repeats(found) and not node.is_list:
-        return found
-    return [block for child in node.children if not child.is_unit for block in _beside(child)]
+def _siblings(node: Node) -> list[Node]:
+    composites = _composite_children(node)
+    if _repeats(composites) and not node.is_list:
+        return composites
+    return [block for child in node.children if not child.is_unit for block in _siblings(child)]
 
 
 def _composite_children(node: Node) -> list[Node]:
@@ -181,14 +174,14 @@ def _holds_one_kind(node: Node) -> bool:
 
 
 def _opened(nodes: Iterable[Node], inside: Callable[[Node], list[Node]], stages: set[tuple[type, ...]]) -> list[Node]:
-    found: list[Node] = []
+    opened: list[Node] = []
     for node in nodes:
-        found += (node.kind in stages and _opened(inside(node), inside, stages)) or [node]
-    return found
+        opened += (node.kind in stages and _opened(inside(node), inside, stages)) or [node]
+    return opened
 
 
 def _parts(nodes: Iterable[Node]) -> list[Node]:
-    """What is inside of blocks and has weights."""
+    """The modules with weights inside blocks."""
     parts = [child for node in nodes for child in node.children if child.matrices]
     return [child for part in parts for child in (_parts([part]) if part.is_list else [part])]
 
@@ -200,11 +193,11 @@ def _repeated_composites(root: Node) -> list[Node]:
 
 
 def _outermost(nodes: Iterable[Node]) -> list[Node]:
-    found: list[Node] = []
+    outermost: list[Node] = []
     for node in nodes:
-        if not any(node.name.startswith(f"{other.name}.") for other in found):
-            found.append(node)
-    return found
+        if not any(node.name.startswith(f"{other.name}.") for other in outermost):
+            outermost.append(node)
+    return outermost
 
 
 def _by_kind(root: Node) -> dict[tuple[type, ...], list[Node]]:

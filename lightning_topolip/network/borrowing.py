@@ -1,97 +1,45 @@
-"""Borrow a model, hand on what its layers put out, and give the model back exactly as it was."""
+"""Borrow a model, and give it back exactly as it was."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from lightning_topolip.network.layers import named_layers
 from lightning_topolip.randomness import kept_random_numbers
-
-Visit = Callable[[str, Tensor], None]
 
 
 @contextmanager
-def observe(model: nn.Module, layers: Sequence[str], visit: Visit, seed: int = 0) -> Iterator[None]:
-    """Within the block, every execution of a layer calls ``visit(name, output)`` at once, so that nothing is kept.
+def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
+    """Borrow a model for the block, and give it back exactly as it was, also after an error.
 
-    The model runs in evaluation mode, without gradients, eagerly even where it is compiled, and with random numbers
-    from ``seed``. After the block, also after an error, every module's mode, all buffers, every global random
-    generator and the hooks are what they were before. What a forward keeps in plain Python attributes stays.
+    Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, and draws
+    its random numbers from ``seed``. Afterwards every module's mode, all buffers and every global random generator are
+    what they were before. Plain Python attributes that a forward changes are not restored.
 
     Args:
         model: The module to borrow.
-        layers: Names of its submodules, as in `named_layers`.
-        visit: Called with the name and the output's first floating-point tensor, shape ``(n, ...)``. The k-th
-            execution of the same module within the block has the name ``"<layer>#k"`` from k = 2 on. A layer whose
-            output holds no such tensor is not visited.
         seed: Seed of the random numbers that the model itself draws.
 
-    Raises:
-        KeyError: If the model has no submodule of a name.
-
     Example:
-        >>> import torch
-        >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Dropout())
-        >>> with observe(model, ["0", "1"], lambda name, output: print(name, tuple(output.shape))):
-        ...     _ = model(torch.zeros(5, 2))
-        0 (5, 3)
-        1 (5, 3)
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Dropout())
+        >>> with borrowed(model):
+        ...     model.training
+        False
         >>> model.training
         True
     """
-    known = named_layers(model)
-    modules = {name: known[name] for name in layers}
-    calls: Counter[str] = Counter()
-
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            tensor = first_floating_tensor(output)
-            if tensor is not None:
-                calls[name] += 1
-                visit(name if calls[name] == 1 else f"{name}#{calls[name]}", tensor)
-
-        return hook
-
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(kept_random_numbers(seed))
-        stack.enter_context(_buffers_kept(model))
-        stack.enter_context(_evaluation_mode(model))
-        for name, module in modules.items():
-            handle = module.register_forward_hook(hook_for(name))
-            stack.callback(handle.remove)
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.compiler.set_stance("force_eager"),
+        kept_random_numbers(seed),
+        _buffers_kept(model),
+        _evaluation_mode(model),
+    ):
         yield
-
-
-def first_floating_tensor(value: Any) -> Tensor | None:
-    """Find the representation in what a module takes or gives.
-
-    Args:
-        value: A tensor, or tuples, lists and mappings of such in any depth.
-
-    Returns:
-        The first floating-point tensor, depth first in their own order, or None.
-
-    Example:
-        >>> import torch
-        >>> first_floating_tensor({"ids": torch.tensor([1]), "states": (torch.zeros(1, 2), None)})
-        tensor([[0., 0.]])
-    """
-    if isinstance(value, Tensor):
-        return value if value.is_floating_point() else None
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (tuple, list)):
-        return next((found for found in map(first_floating_tensor, value) if found is not None), None)
-    return None
 
 
 @contextmanager
@@ -109,7 +57,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put back content, identity and existence of every buffer; `named_buffers` hides those that are None."""
+    """Restore the content, identity and existence of every buffer; `named_buffers` hides those that are None."""
     kept = [(module, dict(module._buffers), set(module._non_persistent_buffers_set)) for module in model.modules()]
     contents = [
         (buffer, buffer.detach().clone()) for _, buffers, _ in kept for buffer in buffers.values() if buffer is not None
@@ -123,9 +71,9 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         for module, buffers, hidden in kept:
             if _same(module._buffers, buffers) and set(module._non_persistent_buffers_set) == hidden:
                 continue
-            if isinstance(module, torch.jit.ScriptModule):  # its buffers can be replaced, not come or go
-                for name, own in buffers.items():
-                    setattr(module, name, own)
+            if isinstance(module, torch.jit.ScriptModule):  # its buffers can be replaced, but not added or removed
+                for name, original in buffers.items():
+                    setattr(module, name, original)
                 continue
             module._buffers.clear()
             module._buffers.update(buffers)

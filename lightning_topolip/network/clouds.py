@@ -1,4 +1,4 @@
-"""From the output of a layer to a point cloud: one row a sample."""
+"""From the output of a layer to a point cloud with one point per sample."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from lightning_topolip.topology.settings import REDUCTIONS, Reduction
 
 
 def point_cloud(output: Tensor, reduction: Reduction = "flatten") -> Tensor:
-    """Turn a layer's output into a point cloud with one point a sample.
+    """Reduce a layer's output to a point cloud with one point per sample.
 
     Args:
         output: Output of a layer, shape ``(n, ...)``, n samples first.
-        reduction: What becomes of the positions of a sample:
+        reduction: The reduction of the positions of a sample:
 
             - ``"flatten"``: every entry is a coordinate, ``(n, ...) -> (n, d)``
             - ``"mean"``: the mean over all positions, spatial for ``(n, C, H, W)`` and ``(n, C, H)`` read as
               tokens ``(n, T, D)``: ``(n, C, H, W) -> (n, C)``, ``(n, T, D) -> (n, D)``, ``(n, D) -> (n, D)``. An
-              analysis of a model moves the channels there before, see `with_channels_in_place`
+              analysis of a model moves the channels there first, see `with_channels_in_place`
             - ``"cls"``: token 0, ``(n, T, D) -> (n, D)``
 
     Returns:
-        The cloud, shape ``(n, d)``; a view of ``output`` where its memory layout allows.
+        The cloud, shape ``(n, d)``; a view of ``output`` if its memory layout allows.
 
     Raises:
         ValueError: If the reduction is unknown or does not fit the shape of ``output``.
@@ -36,7 +36,7 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten") -> Tensor:
         torch.Size([8, 32])
     """
     if output.ndim < 1:
-        raise ValueError("Argument `output` must have one row a sample, shape (n, ...), got a scalar.")
+        raise ValueError("Argument `output` must have one row per sample, shape (n, ...), got a scalar.")
     if reduction == "flatten":
         return output.reshape(len(output), -1)
     if reduction == "mean":
@@ -44,8 +44,8 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten") -> Tensor:
     if reduction == "cls":
         if output.ndim != 3:
             raise ValueError(
-                f"Argument `reduction='cls'` needs tokens of shape (n, T, D), got {tuple(output.shape)}; "
-                "use 'flatten' or 'mean' for this layer."
+                f"Argument `output` must hold tokens of shape (n, T, D) for reduction='cls', got "
+                f"{tuple(output.shape)}; use 'flatten' or 'mean' for this layer."
             )
         return output[:, 0]
     raise ValueError(f"Argument `reduction` must be one of {REDUCTIONS}, got {reduction!r}.")

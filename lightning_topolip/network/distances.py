@@ -1,4 +1,4 @@
-"""From a point cloud to its matrix of Euclidean distances, exact where it matters to a Rips filtration."""
+"""From a point cloud to its matrix of Euclidean distances, exact enough for a Rips filtration."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def distance_matrix(cloud: Tensor) -> Tensor:
 
     The cloud is centred, multiplied 4,096 columns at a time with the sums kept in float64, and every pair that
     suffers from cancellation is measured again by its difference. So an offset cloud, near duplicates and tight
-    clusters come out right, without a second copy of the cloud.
+    clusters are measured correctly, without a second copy of the cloud.
 
     Args:
         cloud: Points, shape ``(n, d)``, any real dtype, on any device.
@@ -48,9 +48,11 @@ def distance_matrix(cloud: Tensor) -> Tensor:
         distances = squares.sqrt().to(torch.float32)
         if not bool(torch.isfinite(distances).all()):
             bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
-            found = f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else "distances beyond float32"
+            problem = (
+                f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else "distances beyond float32"
+            )
             raise ValueError(
-                f"Argument `cloud` must be finite, got {found}; "
+                f"Argument `cloud` must be finite, got {problem}; "
                 "look for an exploding layer or an overflow in half precision."
             )
         return distances
@@ -62,7 +64,7 @@ def _product_dtype(cloud: Tensor) -> torch.dtype:
 
 
 def _squared_distances(cloud: Tensor, dtype: torch.dtype) -> tuple[Tensor, bool]:
-    """Squared distances, and whether products in this dtype could carry them."""
+    """The squared distances, and whether products in this dtype are exact enough."""
     n = len(cloud)
     gram = torch.zeros(n, n, dtype=torch.float64, device=cloud.device)
     for columns in torch.split(cloud, _COLUMNS, dim=1):

@@ -1,90 +1,130 @@
-"""One pass of a probe through a network: each layer's representation is handed on while the network goes on."""
+"""One pass of a batch through a network: every execution of a layer, by name, with one row per sample."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_topolip.network.blocks import content
 from lightning_topolip.network.layers import named_layers
-from lightning_topolip.network.representations import SequenceFirstBatchError, holds_sequence_first, representation
+from lightning_topolip.network.representations import (
+    Representation,
+    SequenceFirstBatchError,
+    find_representation,
+    holds_sequence_first,
+)
 
-Take = Callable[[str, nn.Module, Tensor], None]
+OnOutput = Callable[[str, nn.Module, Any], Any]
+Visit = Callable[[str, nn.Module, Tensor], None]
 
 
-@contextmanager
-def representations_of(
-    model: nn.Module, layers: Sequence[str], samples: int, take: Take, stand_in: bool = False
-) -> Iterator[dict[str, str]]:
-    """Within the block, every execution of a layer calls ``take(name, module, output)`` at once.
+class HookedLayers:
+    """Some layers of a network, found once and hooked whenever a pass is to be seen.
 
     Args:
         model: The network.
-        layers: Names of its submodules, as in `named_layers`.
-        samples: Number n of samples of the probe.
-        take: Called with the name, the module and its representation, shape ``(n, ...)``, see `representation`. The
-            k-th execution of the same module within the block has the name ``"<layer>#k"`` from k = 2 on.
-        stand_in: Whether, where no layer inside of a module gave one output a sample, the module is taken in their
-            place if it does; the innermost such.
+        names: Names of its layers, as in `named_layers`.
+        stand_ins: Whether the modules around a layer are hooked too; see `ForwardPass`.
+
+    Attributes:
+        names: Names of the layers.
+        enclosing: Names of the modules around them, if they may stand in for the layers.
+        mixed: Whether the network holds modules whose samples are on the second axis.
 
     Raises:
-        SequenceFirstBatchError: If the network shows that the batch does not have its samples first.
-
-    Yields:
-        By layer why it was not taken, complete at the end of the block; without those that have a stand-in.
-
-    Example:
-        >>> import torch
-        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Flatten(0))
-        >>> with representations_of(model, ["0", "1"], 5, lambda name, *_: print(name)) as failures:
-        ...     _ = model(torch.zeros(5, 2))
-        0
-        >>> failures
-        {'1': 'its output has shape (15,), not one row for each of 5 samples; it is left out'}
+        KeyError: If the model has no submodule of a name.
     """
-    modules, mixed = named_layers(model), holds_sequence_first(model)
-    around = {outer for layer in layers for outer in _around(layer)} - set(layers) if stand_in else set()
-    taken_inside: set[str] = set()
-    stand_ins: set[str] = set()
-    failures: dict[str, str] = {}
-    calls: Counter[str] = Counter()
 
-    def visit(name: str, output: Any) -> None:
-        calls[name] += 1
-        layer = name if calls[name] == 1 else f"{name}#{calls[name]}"
-        if name in around and name in taken_inside:
-            taken_inside.discard(name)
+    def __init__(self, model: nn.Module, names: Sequence[str], *, stand_ins: bool = False) -> None:
+        modules = named_layers(model)
+        self.names = list(names)
+        self.enclosing = {outer for name in names for outer in enclosing(name)} - set(names) if stand_ins else set()
+        self._modules = {name: modules[name] for name in (*names, *sorted(self.enclosing))}
+        self.mixed = holds_sequence_first(model)
+
+    def hook(self, on_output: OnOutput, names: Collection[str] | None = None) -> ExitStack:
+        """Call ``on_output(name, module, output)`` after every execution of a layer, until the stack is closed.
+
+        An output that ``on_output`` returns takes the place of the layer's own; None leaves it alone. ``names`` selects
+        some of the layers.
+        """
+        hooks = ExitStack()
+        for name in self._modules if names is None else names:
+            module = self._modules[name]
+            hooks.callback(module.register_forward_hook(partial(_call, on_output, name)).remove)
+        return hooks
+
+    def representation(self, name: str, output: Any, samples: int) -> Representation:
+        """Find the layer's one row per sample in its output, see `find_representation`."""
+        return find_representation(content(self._modules[name]), output, samples, self.mixed)
+
+
+class ForwardPass:
+    """One pass of ``samples`` samples: names executions, finds representations, keeps the reasons why there is none.
+
+    The k-th execution of a layer has the name ``"<layer>#k"`` from k = 2 on. If no layer inside an enclosing module
+    has one row per sample but the module itself has, the module stands in for them; the innermost such module.
+
+    Args:
+        layers: The layers, hooked with `output`.
+        samples: Number n of samples of the batch.
+        visit: Called with name, module and representation, shape ``(n, ...)``, while the layer runs. A `ValueError`
+            that it raises is the reason why the layer is skipped.
+    """
+
+    def __init__(self, layers: HookedLayers, samples: int, visit: Visit) -> None:
+        self._layers = layers
+        self._samples = samples
+        self._visit = visit
+        self._calls: Counter[str] = Counter()
+        self._failures: dict[str, str] = {}
+        self._represented_inside: set[str] = set()
+        self._stand_ins: set[str] = set()
+
+    def output(self, name: str, module: nn.Module, output: Any) -> None:
+        """Take the output of one execution of a layer or of an enclosing module.
+
+        Raises:
+            SequenceFirstBatchError: If the layer shows that the batch does not have its samples first.
+        """
+        self._calls[name] += 1
+        execution = name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
+        is_enclosing = name in self._layers.enclosing
+        if is_enclosing and name in self._represented_inside:
+            self._represented_inside.discard(name)
             return
-        module = content(modules[name])
         try:
-            tensor = representation(module, output, samples, mixed)
+            rows = self._layers.representation(name, output, self._samples).rows
+            self._visit(execution, content(module), rows)
         except SequenceFirstBatchError:
             raise
         except ValueError as reason:
-            if name not in around:
-                failures[layer] = str(reason)
+            if not is_enclosing:
+                self._failures[execution] = str(reason)
             return
-        take(layer, module, tensor)
-        taken_inside.update(_around(name))
-        if name in around:
-            stand_ins.add(name)
+        self._represented_inside.update(enclosing(name))
+        if is_enclosing:
+            self._stand_ins.add(name)
 
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, inputs, output: visit(name, output)
-
-    with ExitStack() as stack:
-        for name in {*layers, *around}:
-            stack.callback(modules[name].register_forward_hook(hook_for(name)).remove)
-        yield failures
-    failures.update({layer: "did not run; it is left out" for layer in layers if not calls[layer]})
-    for layer in [failed for failed in failures if stand_ins.intersection(_around(failed))]:
-        del failures[layer]
+    def failures(self) -> dict[str, str]:
+        """The reasons why layers were skipped, once the pass is over; without those that have a stand-in."""
+        unseen = {name: "did not run; it is skipped" for name in self._layers.names if not self._calls[name]}
+        failures = {**self._failures, **unseen}
+        return {name: why for name, why in failures.items() if not self._stand_ins.intersection(enclosing(name))}
 
 
-def _around(name: str) -> list[str]:
+def enclosing(name: str) -> list[str]:
+    """Name the modules around a layer, the outermost first."""
     parts = name.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # keeps the hook out of compiled graphs
+def _call(on_output: OnOutput, name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+    return on_output(name, module, output)

@@ -1,4 +1,4 @@
-"""Which layers of a network to look at: names, patterns, or the repeated blocks found by their structure."""
+"""The layers that an analysis looks at: names, patterns, or the repeated blocks of the network."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _FEWEST = 2
 
 
 def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[str]:
-    """Find the names of the layers that a smoothness analysis looks at.
+    """Resolve names, patterns or ``"auto"`` to the names of the layers that an analysis looks at.
 
     Args:
         model: Any module.
         layers: One of
 
             - ``"auto"``: the repeated blocks of the network, such as ``blocks.*`` of a ViT, ``layerN.M`` of a ResNet,
-              ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; where there are fewer
-              than three, their parts, the layers with weights, or all layers, see `levels`
+              ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; if there are fewer than
+              three, their parts, the layers with weights, or all layers, see `levels`
             - a pattern such as ``"blocks.*"``: a star stands for one name between dots, ``**`` for any number of them
             - a list of names and patterns
 
     Returns:
-        Names as in `named_layers`, without repetition, in the order in which the model registers them,
-        which is the order of execution for all but exotic models. An analysis sorts them by their first execution.
+        Names as in `named_layers`, without repetition, in the order of registration, which is the order of execution in
+        all but exotic models. An analysis sorts them by their first execution.
 
     Raises:
         ValueError: If a name or pattern matches no module; the message lists close matches. If ``"auto"`` finds fewer
@@ -44,50 +44,39 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
         ['1', '3']
     """
     candidates = candidate_layers(model, layers)
-    found = next((names for names in candidates if len(names) >= FEWEST_LAYERS), max(candidates, key=len))
-    if layers == "auto" and len(found) < _FEWEST:
+    names = next((names for names in candidates if len(names) >= FEWEST_LAYERS), max(candidates, key=len))
+    if layers == "auto" and len(names) < _FEWEST:
         raise ValueError(_no_layers(model))
-    return found
+    return names
 
 
 def candidate_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[list[str]]:
-    """Find the sets of layers among which a run of the network decides.
+    """Return the sets of layers among which a run of the network decides, the best first.
 
-    Args:
-        model: Any module.
-        layers: As `resolve_layers` takes them.
-
-    Returns:
-        For ``"auto"`` what `levels` finds, the best first; otherwise the one set that is meant.
+    For ``"auto"`` they are the `levels`, otherwise there is one.
 
     Raises:
         ValueError: As `resolve_layers`.
     """
     _require_initialised(model)
     if isinstance(layers, str) and layers == "auto":
-        found = levels(model)
-        if not found:
+        candidates = levels(model)
+        if not candidates:
             raise ValueError(_no_layers(model))
-        return found
+        return candidates
     patterns = [layers] if isinstance(layers, str) else list(layers)
     names = list(named_layers(model))
-    chosen = {name for pattern in patterns for name in _matching(pattern, names)}
-    if not chosen:
+    matching = {name for pattern in patterns for name in _matching(pattern, names)}
+    if not matching:
         raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
-    return [[name for name in names if name in chosen]]
+    return [[name for name in names if name in matching]]
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Give every submodule its name, the same whether or not parts of the model are wrapped.
+    """Return the submodules by name, in the order of registration, with names that wrappers do not change.
 
-    Compiled, sharded and checkpointed modules sit in wrappers, which occur in ``model.named_modules()`` as names of
-    their own, such as ``_orig_mod``. Here a wrapper and what it wraps are one, called by the wrapper.
-
-    Args:
-        model: Any module.
-
-    Returns:
-        Submodules by name, in the order in which the model registers them, each once.
+    Compiled, sharded and checkpointed modules are inside wrappers, which add parts such as ``_orig_mod`` to the names
+    in ``model.named_modules()``. Here a wrapper and its content are one module, the wrapper.
 
     Example:
         >>> import torch
@@ -95,25 +84,25 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
         >>> list(dict(model.named_modules())), list(named_layers(model))
         (['', '0', '0._orig_mod', '0._orig_mod.0'], ['0', '0.0'])
     """
-    found: dict[str, nn.Module] = {}
+    modules: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         plain = ".".join(part for part in name.split(".") if part not in WRAPPERS)
         if plain:
-            found.setdefault(plain, module)
-    return found
+            modules.setdefault(plain, module)
+    return modules
 
 
 def _matching(pattern: object, names: list[str]) -> list[str]:
     if not isinstance(pattern, str):
-        raise ValueError(f"Argument `layers` must hold names or patterns as text, got {pattern!r}.")
-    found = [name for name in names if _fits(name.split("."), pattern.split("."))]
-    if not found:
+        raise ValueError(f"Argument `layers` must hold names or patterns as strings, got {pattern!r}.")
+    matching = [name for name in names if _fits(name.split("."), pattern.split("."))]
+    if not matching:
         close = difflib.get_close_matches(pattern, names, n=5, cutoff=0.4) or names[:5]
         raise ValueError(
             f"Argument `layers` must name modules of the model, got {pattern!r}, which matches none; "
-            f"close matches: {', '.join(close)}."
+            f"close matches are {', '.join(close)}."
         )
-    return found
+    return matching
 
 
 def _fits(name: list[str], pattern: list[str]) -> bool:
@@ -126,8 +115,8 @@ def _fits(name: list[str], pattern: list[str]) -> bool:
 
 def _no_layers(model: nn.Module) -> str:
     return (
-        "Argument `layers='auto'` needs a model with at least two layers in a row, found none in "
-        f"{type(content(model)).__name__}; name the layers, for example layers=['encoder', 'decoder']."
+        "Argument `layers` must name the layers of a model without two layers in a row, got 'auto' for "
+        f"{type(content(model)).__name__}; for example layers=['encoder', 'decoder']."
     )
 
 
@@ -136,5 +125,5 @@ def _require_initialised(model: nn.Module) -> None:
     if lazy:
         raise ValueError(
             f"Argument `model` must have initialised parameters, got {', '.join(lazy[:3])} without a shape; run a "
-            "batch through it before, as for its optimizer."
+            "batch through it first, as for its optimizer."
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
-from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs, samples_in
+from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs, run_model, samples_in
 from lightning_topolip.network.blocks import FEWEST_LAYERS
-from lightning_topolip.network.borrowing import observe
+from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.clouds import point_cloud
 from lightning_topolip.network.distances import distance_matrix
-from lightning_topolip.network.forward_pass import representations_of
+from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.representations import tensors_in, with_channels_in_place
 from lightning_topolip.topology.measurement import Measurement
@@ -22,88 +25,96 @@ from lightning_topolip.topology.settings import Reduction, Settings
 Forward = Callable[[Any, Any], Any]
 
 
-def measure(
-    model: nn.Module,
-    batch: Any,
-    layers: str | Sequence[str],
-    settings: Settings,
-    forward_fn: Forward,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Measurement:
-    """Run the probe once and reduce every layer's output to its distances while the model goes on.
+@dataclass(frozen=True)
+class Subject:
+    """Which layers of a network an analysis looks at, how the network is called, and what is computed.
 
-    Under ``"auto"`` the layers are those blocks that run. Where nothing in a module has one output a sample, such as
-    windows or experts that take the samples apart, the module stands in for what is in it; and where fewer than three
-    layers are left, the probe runs again for the next of `levels`.
+    Attributes:
+        layers: As `resolve_layers` takes them.
+        forward_fn: Called as ``forward_fn(model, batch)``.
+        settings: The settings of the analysis.
+    """
+
+    layers: str | Sequence[str] = "auto"
+    forward_fn: Forward = run_model
+    settings: Settings = field(default_factory=Settings)
+
+
+def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ranks: int = 1) -> Measurement:
+    """Run the probe once and reduce every layer's output to its distances while the model runs on.
+
+    Under ``"auto"`` the layers are the blocks that run. If nothing in a module has one row per sample, such as windows
+    or experts that take the samples apart, the module stands in for its content; if fewer than three layers are left,
+    the probe runs again for the next of `levels`.
 
     Args:
         model: The module to borrow.
         batch: The probe, on the model's device, n >= 3 samples first; the model may change it.
-        layers: As `resolve_layers` takes them.
-        settings: The reduction and the seed.
-        forward_fn: Called as ``forward_fn(model, batch)``.
-        rank: Which share of the layers to measure.
-        ranks: Number of shares.
+        subject: The layers, how the model is called, the reduction and the seed.
+        rank: This process measures every ``ranks``-th layer in the order of execution, starting with this one.
+        ranks: Number of processes that share the layers.
 
     Returns:
-        The distances, first those of the input where the first tensor that ``forward`` takes holds real numbers.
+        The distances, first those of the input if the first tensor that ``forward`` takes holds real numbers.
 
     Raises:
-        ValueError: If the batch holds fewer than 3 samples, or no layer gave one output a sample.
+        ValueError: If the batch holds fewer than 3 samples, or no layer has one row per sample.
     """
-    candidates, by_structure = candidate_layers(model, layers), layers == "auto"
+    candidates, by_structure = candidate_layers(model, subject.layers), subject.layers == "auto"
     n = samples_in(batch)
     if n < FEWEST_SAMPLES:
         raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; give a larger probe.")
-    tried: list[Measurement] = []
-    for path in candidates:
-        tried.append(Measurement({}, {}, rank, ranks))
+    measurements: list[Measurement] = []
+    for names in candidates:
+        layers = HookedLayers(model, names, stand_ins=by_structure)
         probe = copied(batch) if by_structure else batch
-        _measure_path(tried[-1], model, probe, path, settings, forward_fn, by_structure)
-        if len(tried[-1].layers) >= FEWEST_LAYERS:
+        measurements.append(_measure_layers(model, probe, layers, subject, lambda index: index % ranks == rank))
+        if len(measurements[-1].layers) >= FEWEST_LAYERS:
             break
-    best = max(tried, key=lambda measured: len(measured.layers))
-    fewest = 2 if by_structure else 1
-    if len(best.layers) < fewest:
+    best = max(measurements, key=lambda measurement: len(measurement.layers))
+    if len(best.layers) < (2 if by_structure else 1):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in best.failures.items())
         raise ValueError(
-            f"Argument `layers` must name layers with one output a sample, got {', '.join(best.layers) or 'none'} "
+            f"Argument `layers` must name layers with one row per sample, got {', '.join(best.layers) or 'none'} "
             f"({reasons or 'auto needs two or more'})."
         )
     return best
 
 
-def _measure_path(
-    found: Measurement,
-    model: nn.Module,
-    batch: Any,
-    path: Sequence[str],
-    settings: Settings,
-    forward_fn: Forward,
-    stand_in: bool,
-) -> None:
-    def take(name: str, module: nn.Module, output: Tensor) -> None:
+def _measure_layers(
+    model: nn.Module, batch: Any, layers: HookedLayers, subject: Subject, is_mine: Callable[[int], bool]
+) -> Measurement:
+    distances: dict[str, npt.NDArray[np.float32] | None] = {}
+    failures: dict[str, str] = {}
+    settings, n = subject.settings, samples_in(batch)
+
+    def add(name: str, rows: Tensor, reduction: Reduction) -> None:
+        mine = is_mine(len(distances))
+        distances[name] = None
+        if mine:
+            try:
+                distances[name] = distances_of_rows(rows, reduction)
+            except ValueError as error:
+                failures[name] = str(error)
+
+    def visit(name: str, module: nn.Module, rows: Tensor) -> None:
         mean = settings.reduction == "mean"
-        add_layer(found, name, with_channels_in_place(module, output) if mean else output, settings.reduction)
+        add(name, with_channels_in_place(module, rows) if mean else rows, settings.reduction)
 
-    n, inputs = samples_in(batch), next(tensors_in(model_inputs(model, batch)), None)
+    inputs = next(tensors_in(model_inputs(model, batch)), None)
     if inputs is not None and inputs.is_floating_point() and inputs.ndim and len(inputs) == n:
-        add_layer(found, INPUT, inputs, "flatten")
-    with (
-        observe(model, (), lambda name, output: None, settings.seed),
-        representations_of(model, path, n, take, stand_in) as failures,
-    ):
-        forward_fn(model, batch)
-    found.failures.update(failures)
+        add(INPUT, inputs, "flatten")
+    forward_pass = ForwardPass(layers, n, visit)
+    with borrowed(model, settings.seed), layers.hook(forward_pass.output):
+        subject.forward_fn(model, batch)
+    return Measurement(distances, {**failures, **forward_pass.failures()}, n)
 
 
-def add_layer(measurement: Measurement, name: str, output: Tensor, reduction: Reduction) -> None:
-    """Measure a layer; one without distances is None, with the reason."""
-    mine = len(measurement.distances) % measurement.ranks == measurement.rank
-    measurement.distances[name] = None
-    if mine:
-        try:
-            measurement.distances[name] = distance_matrix(point_cloud(output, reduction)).cpu().numpy()
-        except ValueError as error:
-            measurement.failures[name] = str(error)
+def distances_of_rows(rows: Tensor, reduction: Reduction) -> npt.NDArray[np.float32]:
+    """Reduce a layer's rows, shape ``(n, ...)``, to the distances of their cloud.
+
+    Raises:
+        ValueError: If the reduction does not fit the shape, or the distances are not finite.
+    """
+    matrix: npt.NDArray[np.float32] = distance_matrix(point_cloud(rows, reduction)).cpu().numpy()
+    return matrix

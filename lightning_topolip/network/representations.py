@@ -1,11 +1,12 @@
-"""What a module puts out for each sample: which tensor of its output, and which axis of it holds the samples."""
+"""The representation of a layer: which tensor of its output, and which of its axes holds the samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
@@ -14,22 +15,39 @@ class SequenceFirstBatchError(ValueError):
     """The samples of the batch are not on its first axis."""
 
 
-def representation(module: nn.Module, output: Any, samples: int, mixed: bool = False) -> Tensor:
-    """Find the representation in what a module gives, samples first.
+class Representation(NamedTuple):
+    """Where an output holds one row per sample.
 
-    It is the first floating-point tensor with one row for each sample. Recurrent and attention modules of
-    `torch.nn` with ``batch_first=False`` have their samples on the second axis. Packed sequences are padded with zeros;
-    quantised tensors are dequantised.
+    Attributes:
+        tensor: A tensor of the output.
+        axis: Its axis of the samples.
+    """
+
+    tensor: Tensor
+    axis: int
+
+    @property
+    def rows(self) -> Tensor:
+        """The tensor, samples first, shape ``(n, ...)``; a view."""
+        return self.tensor.movedim(self.axis, 0) if self.axis else self.tensor
+
+    def replaced_in(self, output: Any, rows: Tensor) -> Any:
+        """Return a copy of the output with other rows in place of these; it shares no memory with the output."""
+        return with_tensor_replaced(output, self.tensor, rows.movedim(0, self.axis) if self.axis else rows)
+
+
+def find_representation(module: nn.Module, output: Any, samples: int, mixed: bool = False) -> Representation:
+    """Find the representation in a module's output: the first floating-point tensor with one row per sample.
+
+    Recurrent and attention modules of `torch.nn` with ``batch_first=False`` have their samples on the second axis.
+    Packed sequences are padded with zeros; quantised tensors are dequantised.
 
     Args:
-        module: What ran.
-        output: What it gave: a tensor, or tuples, lists, mappings and data classes of such in any depth.
+        module: The module that ran.
+        output: Its output: a tensor, or tuples, lists, mappings and data classes of such at any depth.
         samples: Number n of samples.
         mixed: Whether the network holds such modules, see `holds_sequence_first`. Then a tensor with three axes of any
             other module has its samples where the length is n, first or second.
-
-    Returns:
-        Tensor of shape ``(n, ...)``, a view where it can be.
 
     Raises:
         ValueError: If there is none, or if ``mixed`` leaves open which axis it is; the message says why.
@@ -38,33 +56,48 @@ def representation(module: nn.Module, output: Any, samples: int, mixed: bool = F
 
     Example:
         >>> import torch
-        >>> representation(nn.Identity(), (torch.zeros(40, 3), torch.zeros(8, 5, 3)), samples=8).shape
+        >>> find_representation(nn.Identity(), (torch.zeros(40, 3), torch.zeros(8, 5, 3)), samples=8).rows.shape
         torch.Size([8, 5, 3])
         >>> lstm = nn.LSTM(3, 4)
-        >>> representation(lstm, lstm(torch.zeros(5, 8, 3)), samples=8).shape
+        >>> find_representation(lstm, lstm(torch.zeros(5, 8, 3)), samples=8).rows.shape
         torch.Size([8, 5, 4])
     """
     first = batch_first(module)
     floating = [tensor for tensor in tensors_in(output, first is not False) if tensor.is_floating_point()]
     if not floating:
-        raise ValueError("its output holds no floating-point tensor; it is left out")
+        raise ValueError("its output holds no floating-point tensor; it is skipped")
     for tensor in floating:
         axis = _sample_axis(tensor, samples, first, mixed)
         if axis is not None:
-            return tensor.movedim(axis, 0)
+            return Representation(tensor, axis)
     shape, rows = tuple(floating[0].shape), "column" if first is False else "row"
-    raise ValueError(f"its output has shape {shape}, not one {rows} for each of {samples} samples; it is left out")
+    raise ValueError(f"its output has shape {shape}, not one {rows} for each of {samples} samples; it is skipped")
+
+
+def first_floating_tensor(value: Any) -> Tensor | None:
+    """Find the first floating-point tensor, in the order of `tensors_in`; None if there is none.
+
+    Example:
+        >>> import torch
+        >>> first_floating_tensor({"ids": torch.tensor([1]), "states": (torch.zeros(1, 2), None)})
+        tensor([[0., 0.]])
+    """
+    return next((tensor for tensor in tensors_in(value) if tensor.is_floating_point()), None)
+
+
+def with_tensor_replaced(values: Any, old: Tensor | None, new: Tensor | None) -> Any:
+    """Return a copy of tensors in any nesting with another tensor in place of one; no memory is shared."""
+
+    def copy(tensor: Tensor) -> Tensor:
+        return new if new is not None and tensor is old else tensor.clone()
+
+    return apply_to_collection(values, Tensor, copy)
 
 
 def tensors_in(value: Any, padded_batch_first: bool = True) -> Iterator[Tensor]:
-    """Go through the tensors of what a module takes or gives, depth first in their own order.
+    """Iterate over the tensors in tuples, lists, mappings and data classes at any depth, in their order.
 
-    Args:
-        value: A tensor, or tuples, lists, mappings and data classes of such in any depth.
-        padded_batch_first: Whether packed sequences become ``(n, T, ...)`` or ``(T, n, ...)``.
-
-    Yields:
-        Tensors; quantised ones dequantised, packed sequences padded with zeros.
+    Quantised tensors are dequantised; packed sequences are padded with zeros, to ``(n, T, ...)`` or ``(T, n, ...)``.
     """
     if isinstance(value, PackedSequence):
         yield pad_packed_sequence(value, batch_first=padded_batch_first)[0]
@@ -76,13 +109,7 @@ def tensors_in(value: Any, padded_batch_first: bool = True) -> Iterator[Tensor]:
 
 
 def batch_first(module: nn.Module) -> bool | None:
-    """Tell whether a recurrent or attention module of `torch.nn` has its samples first.
-
-    Args:
-        module: Any module.
-
-    Returns:
-        Its flag; None for other modules.
+    """Whether a recurrent or attention module of `torch.nn` has its samples first; None for other modules.
 
     Example:
         >>> batch_first(nn.LSTM(2, 2)), batch_first(nn.GRU(2, 2, batch_first=True)), batch_first(nn.Linear(2, 2))
@@ -98,14 +125,7 @@ def batch_first(module: nn.Module) -> bool | None:
 
 
 def holds_sequence_first(model: nn.Module) -> bool:
-    """Tell whether a network holds modules whose samples are on the second axis.
-
-    Args:
-        model: The network.
-
-    Returns:
-        Whether it does.
-    """
+    """Whether a network holds modules whose samples are on the second axis."""
     return any(batch_first(module) is False for module in model.modules())
 
 
@@ -113,15 +133,8 @@ def with_channels_in_place(module: nn.Module, tensor: Tensor) -> Tensor:
     """Move the channels to where `point_cloud` reads them: last for ``(n, T, D)``, second for ``(n, C, H, W)``.
 
     They are elsewhere in blocks that keep them last, such as Swin's ``(n, H, W, C)``, and in one-dimensional
-    convolutions, ``(n, C, L)``. The channels are the axis as long as the last layer of the module is wide; where that
-    leaves it open, nothing is moved.
-
-    Args:
-        module: What ran.
-        tensor: Its representation, shape ``(n, ...)``.
-
-    Returns:
-        A view.
+    convolutions, ``(n, C, L)``. The channels are the axis as long as the last layer of the module is wide; if that
+    is ambiguous, nothing is moved. Returns a view.
 
     Example:
         >>> import torch
@@ -154,7 +167,7 @@ def _sample_axis(tensor: Tensor, samples: int, first: bool | None, mixed: bool) 
     if first is None and mixed and tensor.ndim == 3 and lengths[1] == samples:
         if lengths[0] == samples:
             raise ValueError(
-                f"its output has shape {tuple(lengths)}, and either axis could be that of the {samples} samples, since "
+                f"its output has shape {tuple(lengths)}, and either axis could be that of the {samples} samples, as "
                 "the model holds modules with batch_first=False; take another number of samples"
             )
         return 1

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_topolip.network.borrowing import first_floating_tensor, observe
+from lightning_topolip.network.borrowing import borrowed
+from lightning_topolip.network.representations import first_floating_tensor
 from lightning_topolip.randomness import kept_random_numbers
 
 Predict = Callable[[Tensor], Tensor]
@@ -42,7 +43,7 @@ def predictor(model: nn.Module | Callable[[Tensor], Any], seed: int = 0) -> Iter
     """
     with ExitStack() as stack:
         if isinstance(model, nn.Module):
-            stack.enter_context(observe(model, (), _overlook, seed))
+            stack.enter_context(borrowed(model, seed))
             stack.enter_context(_weights_frozen(model))
             reference = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
         else:
@@ -73,10 +74,6 @@ def _logits(output: Any, n: int) -> Tensor:
             f"Argument `model` must return logits of shape (n, K) with n = {n} and K >= 2 classes, got {actual}."
         )
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _overlook(name: str, output: Tensor) -> None:
-    """Ignore the outputs of layers."""
 
 
 @contextmanager

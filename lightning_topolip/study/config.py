@@ -1,14 +1,14 @@
-"""What a study does: models, data, seeds, and what is measured; read from a recipe in YAML."""
+"""The configuration of a study: models, data, seeds and measurements."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from lightning_topolip.arguments import require_whole_number
+from lightning_topolip.arguments import require_each_of, require_positive, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES
 from lightning_topolip.robustness import CORRUPTIONS, SEVERITIES
 from lightning_topolip.study.judging.claims import Claim
@@ -20,16 +20,16 @@ _LABEL = re.compile(r"\w[\w.+=-]*")
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A class and what it is made with.
+class ClassSpec:
+    """A class and its arguments.
 
     Attributes:
         class_path: Full path of the class.
-        init_args: Its arguments; those that the data determine (``num_classes``, ``image_size``, ``in_channels``) are
-            filled in for a model.
-        epochs: For a model, epochs of its own instead of those of the training.
+        init_args: Its arguments; for a model, those that the data determine (``num_classes``, ``image_size``,
+            ``in_channels``) are filled in.
+        epochs: For a model, its number of epochs instead of that of the training.
         checkpoints: For a model, a folder of checkpoints written at the ends of epochs, to be measured instead of
-            training; ``{data}`` and ``{seed}`` in it stand for the run's.
+            training; ``{data}`` and ``{seed}`` in it stand for those of the run.
     """
 
     class_path: str
@@ -38,19 +38,19 @@ class Choice:
     checkpoints: str = ""
 
     def __post_init__(self) -> None:
-        """Check what YAML may have made of the fields."""
-        if not isinstance(self.class_path, str) or not isinstance(self.init_args, Mapping):
-            raise ValueError(
-                "Arguments `class_path` and `init_args` must be a text and a mapping, "
-                f"got {self.class_path!r} and {self.init_args!r}."
-            )
+        """Check the fields, which YAML may have read as other types."""
+        if not isinstance(self.class_path, str):
+            raise ValueError(f"Argument `class_path` must be a text, got {self.class_path!r}.")
+        if not isinstance(self.init_args, Mapping):
+            raise ValueError(f"Argument `init_args` must be a mapping, got {self.init_args!r}.")
         if self.epochs is not None:
             require_whole_number("epochs", self.epochs, 1)
         try:
             str(self.checkpoints).format(data="digits", seed=0)
         except (LookupError, ValueError) as error:
             raise ValueError(
-                f"Argument `checkpoints` may hold {{data}} and {{seed}} alone in braces, got {self.checkpoints!r}."
+                "Argument `checkpoints` must be a folder with no other placeholders than {data} and {seed}, "
+                f"got {self.checkpoints!r}; write other braces twice."
             ) from error
 
 
@@ -60,10 +60,10 @@ class Training:
 
     Attributes:
         epochs: Passes over the training data.
-        every_n_epochs: Snapshots, and so analyses, are taken before training, every so many epochs, and at the end.
-        precision: As Lightning's Trainer takes it.
-        gradient_clip_val: As Lightning's Trainer takes it.
-        threads: Threads of a run's process on the CPU. Sums depend on it in their last digits, so it is fixed.
+        every_n_epochs: Epochs between snapshots, which are also taken before and after training.
+        precision: See Lightning's Trainer.
+        gradient_clip_val: See Lightning's Trainer.
+        threads: CPU threads per run. Fixed, since the last digits of sums depend on it.
     """
 
     epochs: int = 10
@@ -74,16 +74,16 @@ class Training:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for argument in ("epochs", "every_n_epochs", "threads"):
-            require_whole_number(argument, getattr(self, argument), 1)
+        for name in ("epochs", "every_n_epochs", "threads"):
+            require_whole_number(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
 class Smoothness:
-    """The analysis of every snapshot; the arguments of `analyze`.
+    """How every snapshot is analysed.
 
     Attributes:
-        probe_size: Validation images in the probe.
+        probe_size: Number of validation images in the probe.
         layers: See `resolve_layers`.
         reduction: ``"flatten"``, ``"mean"`` or ``"cls"``.
         engine: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
@@ -97,20 +97,24 @@ class Smoothness:
     noise_splits: int = 4
 
     def __post_init__(self) -> None:
-        """Check the numbers; `Settings` checks what it takes."""
+        """Check the fields."""
         require_whole_number("probe_size", self.probe_size, FEWEST_SAMPLES)
-        Settings(reduction=self.reduction, engine=self.engine, noise_splits=self.noise_splits)
+        self.settings()
+
+    def settings(self) -> Settings:
+        """Return the settings of an analysis, geometry included."""
+        return Settings(reduction=self.reduction, engine=self.engine, noise_splits=self.noise_splits, geometry=True)
 
 
 @dataclass(frozen=True)
 class Lipschitz:
-    """Lipschitz constants beyond the pairwise ones.
+    """Lipschitz constants besides the pairwise ones.
 
     Attributes:
-        samples: Images of the probe at which local constants are computed and that span the region of the bounds; 0
-            leaves both out.
-        tolerance: Of the power iteration, see `local_lipschitz`.
-        every_analysis: Whether every snapshot gets them, not the last alone.
+        samples: Number of probe images at which local constants are computed and that span the region of the bounds;
+            0 skips both.
+        tolerance: Tolerance of the power iteration, see `local_lipschitz`.
+        every_analysis: Whether to compute them for every snapshot instead of the last one only.
     """
 
     samples: int = 8
@@ -120,24 +124,23 @@ class Lipschitz:
     def __post_init__(self) -> None:
         """Check the numbers."""
         require_whole_number("samples", self.samples, 0)
-        if not self.tolerance > 0:
-            raise ValueError(f"Argument `tolerance` must be positive, such as 0.02, got {self.tolerance!r}.")
+        require_positive("tolerance", self.tolerance, hint="0.02 is the default")
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracies and the perturbation axis, for the last snapshot.
+    """Accuracies, and drifts along perturbations of the probe, for the last snapshot.
 
     Attributes:
-        images: Test images.
-        validation_images: Validation images for the accuracy of every snapshot.
-        corruptions: Names out of `CORRUPTIONS`.
-        severities: Out of 1 to 5.
-        attacks: Out of ``"fgsm"``, ``"pgd"`` and ``"autoattack"``, which is slow and needs the package pyautoattack.
+        images: Number of test images.
+        validation_images: Number of validation images for the accuracy of every snapshot.
+        corruptions: Names from `CORRUPTIONS`.
+        severities: From 1 to 5.
+        attacks: From ``"fgsm"``, ``"pgd"`` and ``"autoattack"``, which is slow and needs the package pyautoattack.
         epsilons: Radii of the attacks in 255ths of the pixel range.
-        pgd_steps: Steps of PGD.
-        paths: Strengths of each perturbation of the probe: ``"noise"`` (standard deviation in pixel units),
-            corruptions (severities) and ``"pgd"`` (255ths).
+        pgd_steps: Number of steps of PGD.
+        paths: Strengths by perturbation of the probe: ``"noise"`` (standard deviation in pixel units), corruptions
+            (severities) and ``"pgd"`` (255ths).
     """
 
     images: int = 500
@@ -152,56 +155,56 @@ class Robustness:
     )
 
     def __post_init__(self) -> None:
-        """Check what would otherwise only show when the first network is trained."""
-        for argument, known in (
-            ("corruptions", CORRUPTIONS),
-            ("severities", SEVERITIES),
-            ("attacks", ATTACKS),
-            ("paths", ("noise", *CORRUPTIONS, "pgd")),
-        ):
-            odd = [value for value in getattr(self, argument) if value not in known]
-            if odd:
-                raise ValueError(f"Argument `{argument}` must hold values out of {list(known)}, got {odd}.")
-        for argument, fewest in (("images", FEWEST_SAMPLES), ("validation_images", FEWEST_SAMPLES), ("pgd_steps", 1)):
-            require_whole_number(argument, getattr(self, argument), fewest)
+        """Check the fields, so that a study does not fail after its first training."""
+        require_each_of("corruptions", self.corruptions, CORRUPTIONS)
+        require_each_of("severities", self.severities, SEVERITIES)
+        require_each_of("attacks", self.attacks, ATTACKS)
+        require_each_of("paths", self.paths, ("noise", *CORRUPTIONS, "pgd"))
+        require_whole_number("images", self.images, FEWEST_SAMPLES)
+        require_whole_number("validation_images", self.validation_images, FEWEST_SAMPLES)
+        require_whole_number("pgd_steps", self.pgd_steps, 1)
         if not all(0 < radius <= 255 for radius in self.epsilons):
-            raise ValueError(f"Argument `epsilons` must hold 255ths, above 0 and up to 255, got {self.epsilons}.")
+            raise ValueError(f"Argument `epsilons` must contain 255ths, above 0 and up to 255, got {self.epsilons}.")
         for family, strengths in self.paths.items():
-            if not strengths or strengths != sorted(set(strengths)) or strengths[0] <= 0:
-                raise ValueError(
-                    f"Argument `paths` must hold positive, rising strengths, got {strengths} for {family!r}."
-                )
-            if family in CORRUPTIONS and not set(strengths) <= set(SEVERITIES):
-                raise ValueError(f"Argument `paths` must hold severities 1 to 5 for {family!r}, got {strengths}.")
+            _check_strengths(family, strengths)
         if "autoattack" in self.attacks and find_spec("pyautoattack") is None:
             raise ValueError(
-                "Argument `attacks` may hold 'autoattack' only where the package pyautoattack is installed; "
-                "pip install 'lightning_topolip[autoattack]', or leave it out."
+                "Argument `attacks` must not contain 'autoattack' without the package pyautoattack, "
+                f"got {self.attacks}; pip install 'lightning_topolip[autoattack]'."
             )
+
+
+def _check_strengths(family: str, strengths: list[float]) -> None:
+    if not strengths or strengths != sorted(set(strengths)) or strengths[0] <= 0:
+        raise ValueError(
+            f"Argument `paths` must contain increasing positive strengths, got {strengths} for {family!r}."
+        )
+    if family in CORRUPTIONS and not set(strengths) <= set(SEVERITIES):
+        raise ValueError(f"Argument `paths` must contain severities 1 to 5 for {family!r}, got {strengths}.")
 
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """A whole study.
+    """The configuration of a study.
 
     Attributes:
         title: Headline of the report.
-        question: What it asks, a sentence or two.
-        models: By label, in the order in which they are shown.
-        data: By label.
-        seeds: Seeds of the initial weights and of the order of the training data. Splits and probe are the same for
-            all of them.
+        question: The question of the study in one or two sentences.
+        models: Models by label, in the order of the report.
+        data: Data sets by label.
+        seeds: Seeds of the initial weights and of the order of the training data. All seeds share the same splits and
+            the same probe.
         training: How every model is trained.
-        smoothness: The analysis of every snapshot.
+        smoothness: How every snapshot is analysed.
         lipschitz: Lipschitz constants.
-        robustness: Accuracies and the perturbation axis.
-        claims: What the results are held against.
+        robustness: Accuracies, and drifts along perturbations.
+        claims: Claims that the results are tested against.
     """
 
     title: str
     question: str
-    models: dict[str, Choice]
-    data: dict[str, Choice]
+    models: dict[str, ClassSpec]
+    data: dict[str, ClassSpec]
     seeds: list[int] = field(default_factory=lambda: [0])
     training: Training = field(default_factory=Training)
     smoothness: Smoothness = field(default_factory=Smoothness)
@@ -210,28 +213,23 @@ class StudyConfig:
     claims: list[Claim] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check what only shows when the parts are seen together."""
-        for kind in ("models", "data"):
-            odd = [name for name in getattr(self, kind) if not _LABEL.fullmatch(str(name)) or not isinstance(name, str)]
-            if odd or not getattr(self, kind):
-                raise ValueError(
-                    f"Argument `{kind}` must hold one label or more, each a folder's name, got {odd or 'none'}; "
-                    "use letters, digits and - _ . + = inside, in quotes where YAML reads a number or a yes."
-                )
+        """Check the labels, the seeds and the claims."""
+        _check_labels("models", self.models)
+        _check_labels("data", self.data)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"Argument `seeds` must hold different whole numbers, got {self.seeds}.")
-        labels = {label for claim in self.claims for label in (claim.lower, claim.higher) if label}
-        if labels - set(self.models):
-            raise ValueError(
-                f"Argument `claims` must compare labels of `models`, {list(self.models)}, got "
-                f"{sorted(labels - set(self.models))}."
-            )
+            raise ValueError(f"Argument `seeds` must contain different whole numbers, got {self.seeds}.")
+        labels = sorted({label for claim in self.claims for label in (claim.lower, claim.higher) if label})
+        require_each_of("claims", labels, self.models, hint="`lower` and `higher` are labels of `models`")
 
     def epochs_of(self, model: str) -> int:
-        """Give the epochs for which a model is trained."""
-        own = self.models[model].epochs
-        return self.training.epochs if own is None else own
+        """Return the number of epochs for which a model is trained."""
+        return self.models[model].epochs or self.training.epochs
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the configuration as plain values."""
-        return asdict(self)
+
+def _check_labels(name: str, entries: Mapping[Any, ClassSpec]) -> None:
+    refused = [label for label in entries if not isinstance(label, str) or not _LABEL.fullmatch(label)]
+    if refused or not entries:
+        raise ValueError(
+            f"Argument `{name}` must contain one label or more, each a valid folder name, got {refused or 'none'}; "
+            "use letters, digits and - _ . + = inside, in quotes where YAML reads a number or a Boolean."
+        )

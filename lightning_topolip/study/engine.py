@@ -1,20 +1,21 @@
-"""A whole study: every run done, the results gathered into one table, what was done written beside it."""
+"""A whole study: its runs executed, their results in one table, and a description of both in ``about.json``."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.job import Job
 from lightning_topolip.study.judging.results import Results
-from lightning_topolip.study.processes import Report, work
+from lightning_topolip.study.processes import OnProgress, run_jobs
 from lightning_topolip.study.runs import Run, runs_of
 from lightning_topolip.study.versions import versions
 
@@ -26,21 +27,22 @@ def run_study(
     workers: int = 0,
     devices: Sequence[str] = ("cpu",),
     command: str = "",
-    begin: Callable[[Sequence[Run]], Report] = lambda runs: lambda *done: None,
+    on_progress: OnProgress = lambda run, stage, done, total: None,
 ) -> Results:
-    """Do a study, or what is left of it.
+    """Run a study, or the unfinished part of it.
 
-    Every run is trained and measured on its own, in a folder of its own, so that a study that was interrupted goes on
-    where it stopped, and one with other measurements keeps the trained weights. A run that fails is left out of the
-    results and named in ``about.json``.
+    Every run is trained and measured in its own folder. An interrupted study continues where it stopped, and a study
+    with other measurements keeps the trained weights. A run that fails is not in the results; ``about.json`` contains
+    its error.
 
     Args:
-        config: The study.
-        output: Folder of the results: ``results.csv``, ``about.json``, ``diagrams.json``, and the runs under ``runs``.
-        workers: Processes, each doing one run at a time; 0 for none besides this one.
-        devices: Handed out to the processes in turn, such as ``["cuda:0", "cuda:1"]``.
-        command: What was called, for the record.
-        begin: Called with the runs, gives the function to be called as they go on.
+        config: The configuration of the study.
+        output: Folder of ``results.csv``, ``about.json``, ``diagrams.json`` and, under ``runs``, the files of the runs.
+        workers: Number of worker processes, each with one run at a time; 0 uses this process.
+        devices: Devices, assigned to the worker processes in turn, such as ``["cuda:0", "cuda:1"]``.
+        command: The command line, recorded in ``about.json``.
+        on_progress: Called in this process with a run, its stage (``"training"``, ``"measuring"`` or ``"failed"``),
+            the number of parts done and the total.
 
     Returns:
         The results of the runs that did not fail, as in ``results.csv``.
@@ -48,32 +50,31 @@ def run_study(
     Raises:
         ValueError: If an argument is not allowed.
     """
-    if workers < 0 or not devices:
-        raise ValueError(
-            f"Arguments `workers` must be >= 0 and `devices` hold one or more, got {workers} and {list(devices)}."
-        )
+    require_whole_number("workers", workers, 0)
+    if not devices:
+        raise ValueError(f"Argument `devices` must contain one device or more, got {devices!r}; cpu is one.")
     jobs = [Job(run, config) for run in runs_of(config, output)]
-    failures = work(jobs, workers, devices, begin([job.run for job in jobs]))
-    done = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
-    results = Results(row for job in done for row in Results.read(job.rows))
+    failures = run_jobs(jobs, workers, devices, on_progress)
+    finished = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
+    results = Results(row for job in finished for row in Results.read(job.results_file))
     results.write(output / "results.csv")
-    write_json(output / "diagrams.json", _diagrams(done))
+    write_json(output / "diagrams.json", _diagrams(finished))
     write_json(output / "about.json", _about(config, jobs, failures, command, results))
     return results
 
 
 def _diagrams(jobs: Sequence[Job]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    """Collect the diagrams of the first seed of every model."""
+    diagrams: dict[str, Any] = {}
     for job in jobs:
-        content = json.loads(job.diagrams.read_text(encoding="utf-8"))
-        found.setdefault(f"{job.run.data}/{job.run.model}", {"seed": job.run.seed, **content})
-    return found
+        content = json.loads(job.diagrams_file.read_text(encoding="utf-8"))
+        diagrams.setdefault(f"{job.run.data}/{job.run.model}", {"seed": job.run.seed, **content})
+    return diagrams
 
 
 def _about(
     config: StudyConfig, jobs: Sequence[Job], failures: Sequence[str | None], command: str, results: Results
 ) -> dict[str, Any]:
-    settings = config.to_dict()
     return {
         "title": config.title,
         "question": config.question,
@@ -81,38 +82,39 @@ def _about(
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": versions(),
         "runs": [
-            _run(job, failure, results.where(**_key(job.run))) for job, failure in zip(jobs, failures, strict=True)
+            _about_run(job, failure, results.where(**_labels(job.run)))
+            for job, failure in zip(jobs, failures, strict=True)
         ],
         "claims": [asdict(claim) for claim in config.claims],
-        "config": settings,
+        "config": asdict(config),
     }
 
 
-def _run(job: Job, failure: str | None, results: Results) -> dict[str, Any]:
-    sizes = results.where(quantity="parameters").values()
-    trained, measured = job.trained, job.measured
+def _about_run(job: Job, failure: str | None, results: Results) -> dict[str, Any]:
+    parameters = results.where(quantity="parameters").values()
+    training, measuring = job.training_record, job.measuring_record
     return {
-        **_key(job.run),
+        **_labels(job.run),
         "epochs": max(results.unique("epoch"), default=None),
-        "parameters": int(sizes[-1]) if len(sizes) else None,
-        "seconds training": trained.get("seconds"),
-        "seconds measuring": measured.get("seconds"),
-        "device": measured.get("device"),
+        "parameters": int(parameters[-1]) if len(parameters) else None,
+        "seconds training": training.get("seconds"),
+        "seconds measuring": measuring.get("seconds"),
+        "device": measuring.get("device"),
         "warnings": [
-            *measured.get("warnings", []),
-            *_other_versions("trained", trained),
-            *_other_versions("measured", measured),
+            *measuring.get("warnings", []),
+            *_version_changes("trained", training),
+            *_version_changes("measured", measuring),
         ],
         "failure": failure,
     }
 
 
-def _other_versions(stage: str, stamp: Mapping[str, Any]) -> list[str]:
-    """Say with what a stage was done that was kept from a study under other versions."""
-    now = versions()
-    others = [f"{name} {found}" for name, found in stamp.get("versions", {}).items() if found != now.get(name)]
-    return [f"{stage} before, with {', '.join(others)}"] if others else []
+def _version_changes(stage: str, record: Mapping[str, Any]) -> list[str]:
+    """Describe how the versions of an earlier stage differ from today's."""
+    current = versions()
+    changed = [f"{name} {old}" for name, old in record.get("versions", {}).items() if old != current.get(name)]
+    return [f"{stage} before, with {', '.join(changed)}"] if changed else []
 
 
-def _key(run: Run) -> dict[str, Any]:
+def _labels(run: Run) -> dict[str, Any]:
     return {"data": run.data, "model": run.model, "seed": run.seed}

@@ -1,4 +1,4 @@
-"""A run of a study done: trained where needed, measured, its files written; what is already there is kept."""
+"""A run of a study executed: trained, measured and written to files, without repeating what is finished."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,156 +19,162 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning_topolip.files import write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.judging.results import Results, Row
-from lightning_topolip.study.measures import measure_course
+from lightning_topolip.study.measuring import measure_snapshots
 from lightning_topolip.study.runs import Run, fingerprint, make_data, make_model
 from lightning_topolip.study.snapshots import Snapshot, snapshots_in
 from lightning_topolip.study.training import train
 from lightning_topolip.study.versions import versions
 
-Tell = Callable[[str, int, int], None]
-"""Called with a stage, ``"training"``, ``"measuring"`` or ``"failed"``, and the number of its parts done and of all."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with a stage (``"training"``, ``"measuring"``, ``"failed"``), and the parts done and in total."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run with all that it takes to do it.
+    """A run and the configuration by which it is executed.
 
-    Attributes:
-        run: Which one.
-        config: The study.
+    A finished stage leaves a record, ``<stage>.json``, with a fingerprint of everything that its files depend on; the
+    stage is repeated only if the fingerprint differs. ``training.json`` marks the snapshots of an unfinished training.
     """
 
     run: Run
     config: StudyConfig
 
     @property
-    def rows(self) -> Path:
-        """The run's part of the results."""
+    def results_file(self) -> Path:
+        """The run's rows of the results."""
         return self.run.folder / "rows.csv"
 
     @property
-    def diagrams(self) -> Path:
-        """Some of the run's diagrams."""
+    def diagrams_file(self) -> Path:
+        """Some of the run's persistence diagrams."""
         return self.run.folder / "diagrams.json"
 
     @property
-    def trained_with(self) -> str:
-        """A fingerprint of all that the weights depend on."""
+    def training_fingerprint(self) -> str:
+        """A fingerprint of everything that the weights depend on."""
         run, config = self.run, self.config
         parts = [asdict(part) for part in (config.models[run.model], config.data[run.data], config.training)]
         return fingerprint(parts, config.epochs_of(run.model), run.seed, self._checkpoint_files())
 
     @property
-    def measured_with(self) -> str:
-        """A fingerprint of all that the numbers depend on."""
+    def measuring_fingerprint(self) -> str:
+        """A fingerprint of everything that the numbers depend on."""
         options = (self.config.smoothness, self.config.lipschitz, self.config.robustness)
-        return fingerprint(self.trained_with, [asdict(part) for part in options])
+        return fingerprint(self.training_fingerprint, [asdict(part) for part in options])
 
     @property
-    def trained(self) -> dict[str, Any]:
-        """What is known of the finished training of this very job; empty where there is none."""
-        return self._stamp_of("trained", self.trained_with)
+    def training_record(self) -> dict[str, Any]:
+        """The record of the finished training; empty if there is none with this job's fingerprint."""
+        return self._read_record("trained", self.training_fingerprint)
 
     @property
-    def measured(self) -> dict[str, Any]:
-        """What is known of the finished measurements of this very job; empty where there are none."""
-        files = self.rows.is_file() and self.diagrams.is_file()
-        return self._stamp_of("measured", self.measured_with) if files else {}
+    def measuring_record(self) -> dict[str, Any]:
+        """The record of the finished measurements; empty if there is none with this job's fingerprint."""
+        complete = self.results_file.is_file() and self.diagrams_file.is_file()
+        return self._read_record("measured", self.measuring_fingerprint) if complete else {}
 
-    def do(self, device: str = "cpu", tell: Tell = lambda stage, done, total: None) -> None:
-        """Train and measure what is not there yet.
-
-        Args:
-            device: Where.
-            tell: Called as the work goes on.
-        """
-        if self.measured:
-            tell("measuring", 1, 1)
+    def execute(self, device: str = "cpu", on_progress: OnProgress = lambda stage, done, total: None) -> None:
+        """Train and measure on a device, except what is finished."""
+        if self.measuring_record:
+            on_progress("measuring", 1, 1)
             return
         run, config = self.run, self.config
-        self._withdraw("measured")
-        with _threads(config.training.threads), _noted() as caught:
+        self._remove_record("measured")
+        with _torch_threads(config.training.threads), _recorded_warnings() as recorded:
             data = make_data(config.data[run.data], run.seed)
             model = make_model(config.models[run.model], data, run.seed)
-            snapshots = self._snapshots(model, data, device, lambda *done: tell("training", *done))
+            snapshots = self._snapshots(model, data, device, lambda *parts: on_progress("training", *parts))
             start = time.perf_counter()
-            course = measure_course(model.to(device), data, snapshots, config, lambda *done: tell("measuring", *done))
+            quantities, diagrams = measure_snapshots(
+                model.to(device), data, snapshots, config, lambda *parts: on_progress("measuring", *parts)
+            )
         Results(
-            Row(run.data, run.model, run.seed, float(epochs), found.quantity, found.variant, found.layer,
-                found.condition, float(found.strength), float(found.value))
-            for epochs, found in course.found
-        ).write(self.rows)  # fmt: skip
-        write_json(self.diagrams, {"epoch": snapshots[-1].epochs, "layers": course.diagrams})
-        self._stamp("measured", self.measured_with, start, device=device, warnings=_worth_telling(caught))
+            Row(run.data, run.model, run.seed, float(epochs), quantity.name, quantity.variant, quantity.layer,
+                quantity.condition, float(quantity.strength), float(quantity.value))
+            for epochs, quantity in quantities
+        ).write(self.results_file)  # fmt: skip
+        write_json(self.diagrams_file, {"epoch": snapshots[-1].epochs, "layers": diagrams})
+        self._write_record("measured", self.measuring_fingerprint, start, device=device, warnings=_messages(recorded))
 
     def _snapshots(
-        self, model: LightningModule, data: LightningDataModule, device: str, tell: Callable[[int, int], None]
+        self,
+        model: LightningModule,
+        data: LightningDataModule,
+        device: str,
+        on_progress: Callable[[int, int], None],
     ) -> list[Snapshot]:
+        """Return the given checkpoints, or the snapshots of a training, which is done now unless it is finished."""
+        checkpoints = self._given_checkpoints()
+        if checkpoints:
+            return snapshots_in(checkpoints)
         run, config = self.run, self.config
-        given = self._given_checkpoints()
-        if given:
-            return snapshots_in(given)
         folder = run.folder / "snapshots"
-        if not self.trained:
-            if not self._stamp_of("training", self.trained_with):
-                self._withdraw("trained")
+        if not self.training_record:
+            if not self._read_record("training", self.training_fingerprint):
+                self._remove_record("trained")
                 for path in folder.glob("*"):
                     path.unlink()
-                self._stamp("training", self.trained_with, time.perf_counter())
+                self._write_record("training", self.training_fingerprint, time.perf_counter())
             start = time.perf_counter()
-            train(model, data, config.epochs_of(run.model), config.training, folder, run.seed, device, tell)
-            self._stamp("trained", self.trained_with, start, device=device)
+            train(model, data, config.epochs_of(run.model), config.training, folder, run.seed, device, on_progress)
+            self._write_record("trained", self.training_fingerprint, start, device=device)
         return snapshots_in(folder)
 
     def _given_checkpoints(self) -> Path | None:
-        given = self.config.models[self.run.model].checkpoints
-        return Path(given.format(data=self.run.data, seed=self.run.seed)) if given else None
+        pattern = self.config.models[self.run.model].checkpoints
+        return Path(pattern.format(data=self.run.data, seed=self.run.seed)) if pattern else None
 
     def _checkpoint_files(self) -> list[tuple[str, int, int]]:
-        given = self._given_checkpoints()
-        files = [(path.name, path.stat()) for path in sorted(given.glob("*.ckpt"))] if given else []
-        return [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+        folder = self._given_checkpoints()
+        files = [(path.name, path.stat()) for path in sorted(folder.glob("*.ckpt"))] if folder else []
+        return [(name, status.st_size, status.st_mtime_ns) for name, status in files]
 
-    def _stamp(self, stage: str, what: str, start: float, **more: Any) -> None:
-        seconds = round(time.perf_counter() - start, 1)
-        write_json(self.run.stamp(stage), {"fingerprint": what, "seconds": seconds, "versions": versions(), **more})
+    def _record_file(self, stage: str) -> Path:
+        return self.run.folder / f"{stage}.json"
 
-    def _stamp_of(self, stage: str, what: str) -> dict[str, Any]:
+    def _read_record(self, stage: str, stage_fingerprint: str) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(self.run.stamp(stage).read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(self._record_file(stage).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if found.get("fingerprint") == what else {}
+        return record if record.get("fingerprint") == stage_fingerprint else {}
 
-    def _withdraw(self, stage: str) -> None:
-        """Take back what a stamp says before the files that it vouches for change."""
-        self.run.stamp(stage).unlink(missing_ok=True)
+    def _write_record(self, stage: str, stage_fingerprint: str, start: float, **details: Any) -> None:
+        seconds = round(time.perf_counter() - start, 1)
+        record = {"fingerprint": stage_fingerprint, "seconds": seconds, "versions": versions(), **details}
+        write_json(self._record_file(stage), record)
+
+    def _remove_record(self, stage: str) -> None:
+        """Invalidate a stage before its files change."""
+        self._record_file(stage).unlink(missing_ok=True)
 
 
 @contextmanager
-def _noted() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect warnings, and keep Lightning's greetings out of the progress bars."""
+def _recorded_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Record warnings, and keep Lightning's log messages out of the progress bars."""
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level
     lightning.setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always")
-            yield caught
+            yield recorded
     finally:
         lightning.setLevel(level)
 
 
-def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
+def _messages(recorded: Sequence[warnings.WarningMessage]) -> list[str]:
+    """List the different messages, without deprecations and Lightning's advice."""
     advice = (FutureWarning, DeprecationWarning, PendingDeprecationWarning, PossibleUserWarning)
-    return list(dict.fromkeys(str(found.message) for found in caught if not issubclass(found.category, advice)))
+    return list(dict.fromkeys(str(entry.message) for entry in recorded if not issubclass(entry.category, advice)))
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
+def _torch_threads(count: int) -> Iterator[None]:
+    previous = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(previous)

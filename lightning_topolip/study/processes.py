@@ -1,4 +1,4 @@
-"""The processes that do the runs of a study, one device each, and what they tell."""
+"""The jobs of a study, run one after another or in worker processes with one device each."""
 
 from __future__ import annotations
 
@@ -7,100 +7,98 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from lightning_topolip.study.job import Job
+from lightning_topolip.study.runs import Run
 
-Report = Callable[[int, str, int, int], None]
-"""Called with the number of a job, its stage and the parts of it done and of all."""
+OnProgress = Callable[[Run, str, int, int], None]
+"""Called with a run, its stage (``"training"``, ``"measuring"``, ``"failed"``), and the parts done and in total."""
 
 
-def work(jobs: Sequence[Job], workers: int, devices: Sequence[str], report: Report) -> list[str | None]:
-    """Do jobs, several at a time.
+def run_jobs(jobs: Sequence[Job], workers: int, devices: Sequence[str], on_progress: OnProgress) -> list[str | None]:
+    """Run independent jobs; a worker process that is killed loses its current job only.
 
     Args:
-        jobs: Independent of each other.
-        workers: Processes; 0 does one job after the other in this one. A process that is killed takes only its job
-            with it.
-        devices: Handed out to the processes in turn.
-        report: Called in this process as the jobs go on.
+        jobs: The jobs.
+        workers: Number of worker processes; 0 runs all jobs in this process.
+        devices: Devices, assigned to the workers in turn.
+        on_progress: Called in this process.
 
     Returns:
-        For every job None, or why it failed, the place in the code included.
+        One entry per job: None, or the error with its place in the code.
     """
     if workers == 0:
-        return [_attempt(job, devices[0], _told(report, number)) for number, job in enumerate(jobs)]
+        return [_run_job(job, devices[0], on_progress) for job in jobs]
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         messages = manager.Queue()
-        seats: SimpleQueue[_Seat] = SimpleQueue()
-        for number in range(workers):
-            seats.put(_Seat(context, devices[number % len(devices)], messages))
+        idle: SimpleQueue[_Worker] = SimpleQueue()
+        for index in range(workers):
+            idle.put(_Worker(context, devices[index % len(devices)], messages))
         threads = ThreadPoolExecutor(workers)
         try:
-            futures = [threads.submit(_on_a_seat, seats, number, job) for number, job in enumerate(jobs)]
+            futures = [threads.submit(_run_on_idle_worker, idle, job) for job in jobs]
             while not all(future.done() for future in futures):
-                _pass_on(messages, report, futures)
-            _pass_on(messages, report, futures)
+                _forward(messages, on_progress, futures)
+            _forward(messages, on_progress, futures)
         finally:
             threads.shutdown(cancel_futures=True)
-            while not seats.empty():
-                seats.get().pool.shutdown()
+            while not idle.empty():
+                idle.get().process.shutdown()
     return [future.result() for future in futures]
 
 
-def _pass_on(messages: Any, report: Report, futures: Sequence[Future[str | None]]) -> None:
-    wait(futures, timeout=0.2)
-    try:
-        while True:
-            report(*messages.get_nowait())
-    except Empty:
-        return
-
-
-class _Seat:
-    """A device and the process that works there; a new one where the last was killed."""
+class _Worker:
+    """A worker process and its device; the process is replaced after it was killed."""
 
     def __init__(self, context: Any, device: str, messages: Any) -> None:
         self._context, self._device, self._messages = context, device, messages
-        self.pool = self._process()
+        self.process = self._start_process()
 
-    def do(self, number: int, job: Job) -> str | None:
+    def run(self, job: Job) -> str | None:
         try:
-            return self.pool.submit(_in_process, number, job, self._device, self._messages).result()
+            return self.process.submit(_run_job, job, self._device, partial(_send, self._messages)).result()
         except BrokenProcessPool:
-            self.pool = self._process()
-            self._messages.put((number, "failed", 1, 1))
-            return "the process that did it was killed; a lack of memory does that"
-        except Exception as error:  # the job, or what it raised, cannot be sent to another process
+            self.process = self._start_process()
+            self._messages.put((job.run, "failed", 1, 1))
+            return "the worker process was killed, which often means that memory ran out"
+        except Exception as error:  # the job or its error cannot be pickled
             return f"{type(error).__name__}: {error}"
 
-    def _process(self) -> ProcessPoolExecutor:
+    def _start_process(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, self._context)
 
 
-def _on_a_seat(seats: SimpleQueue[_Seat], number: int, job: Job) -> str | None:
-    seat = seats.get()
+def _run_on_idle_worker(idle: SimpleQueue[_Worker], job: Job) -> str | None:
+    worker = idle.get()
     try:
-        return seat.do(number, job)
+        return worker.run(job)
     finally:
-        seats.put(seat)
+        idle.put(worker)
 
 
-def _in_process(number: int, job: Job, device: str, messages: Any) -> str | None:
-    return _attempt(job, device, lambda *done: messages.put((number, *done)))
-
-
-def _attempt(job: Job, device: str, tell: Callable[[str, int, int], None]) -> str | None:
+def _run_job(job: Job, device: str, on_progress: OnProgress) -> str | None:
     try:
-        job.do(device, tell)
+        job.execute(device, partial(on_progress, job.run))
     except Exception as error:
-        tell("failed", 1, 1)
+        on_progress(job.run, "failed", 1, 1)
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
     return None
 
 
-def _told(report: Report, number: int) -> Callable[[str, int, int], None]:
-    return lambda stage, done, total: report(number, stage, done, total)
+def _send(messages: Any, *message: Any) -> None:
+    messages.put(message)
+
+
+def _forward(messages: Any, on_progress: OnProgress, futures: Sequence[Future[str | None]]) -> None:
+    """Pass on the waiting messages of the workers, after a short wait for the jobs."""
+    wait(futures, timeout=0.2)
+    try:
+        while True:
+            on_progress(*messages.get_nowait())
+    except Empty:
+        return

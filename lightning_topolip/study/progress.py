@@ -1,45 +1,33 @@
-"""Bars for the runs of a study that are under way, and one for all of them."""
+"""Progress bars for the runs of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lightning_topolip.study.processes import Report
+from lightning_topolip.study.processes import OnProgress
 from lightning_topolip.study.runs import Run
 
 
 @contextmanager
-def progress_bars(console: Console) -> Iterator[Callable[[Sequence[Run]], Report]]:
-    """Show bars while the block runs.
-
-    Args:
-        console: Where.
-
-    Yields:
-        What `run_study` takes as ``begin``.
-    """
+def progress_bars(console: Console, runs: Sequence[Run]) -> Iterator[OnProgress]:
+    """Show one bar for the study and one per active run; yields the ``on_progress`` of `run_study`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
+        study_bar = progress.add_task("all runs", total=len(runs))
+        bars = [progress.add_task(run.name, total=None, visible=False, start=False) for run in runs]
+        bar_of_run = dict(zip(runs, bars, strict=True))
 
-        def begin(runs: Sequence[Run]) -> Report:
-            whole = progress.add_task("all runs", total=len(runs))
-            tasks = [progress.add_task(run.name, total=None, visible=False, start=False) for run in runs]
+        def on_progress(run: Run, stage: str, done: int, total: int) -> None:
+            bar = bar_of_run[run]
+            if not progress.tasks[bar].started:
+                progress.start_task(bar)
+            finished = stage in ("measuring", "failed") and done == total
+            progress.update(bar, description=f"{run.name}: {stage}", completed=done, total=total, visible=not finished)
+            if finished:
+                progress.advance(study_bar)
 
-            def report(number: int, stage: str, done: int, total: int) -> None:
-                task = tasks[number]
-                if not progress.tasks[task].started:
-                    progress.start_task(task)
-                over = stage in ("measuring", "failed") and done == total
-                progress.update(
-                    task, description=f"{runs[number].name}: {stage}", completed=done, total=total, visible=not over
-                )
-                if over:
-                    progress.advance(whole)
-
-            return report
-
-        yield begin
+        yield on_progress

@@ -1,4 +1,4 @@
-"""A study read from its recipe in YAML."""
+"""Reading the configuration of a study from a YAML recipe."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from lightning_topolip.study.config import Choice, StudyConfig
+from lightning_topolip.arguments import require_one_of
+from lightning_topolip.study.config import ClassSpec, StudyConfig
 
-SIZES = "sizes"
-IMAGES = "{images}"
-_CHOICES = ("models", "data")
+_SIZES = "sizes"
+_IMAGES = "{images}"
+_CLASS_SPECS = ("models", "data")
 
 
 def read_config(
     path: Path, size: str = "short", images: str | None = None, seeds: list[int] | None = None
 ) -> StudyConfig:
-    """Read a study from its recipe.
+    """Read the configuration of a study from a YAML recipe.
 
     Args:
-        path: YAML with the fields of `StudyConfig`, and under ``sizes`` by name what differs in a size; mappings are
-            joined, everything else is replaced.
-        size: Which size.
-        images: A folder of images, ``train/<class>/*`` and ``test/<class>/*``, that takes the place of ``{images}``.
-        seeds: Instead of the recipe's.
+        path: YAML file with the fields of `StudyConfig` and, under ``sizes``, the fields that differ by size. The
+            mappings of a size are merged into the recipe's; its other values replace those of the recipe.
+        size: Name of a size.
+        images: A folder of images, ``train/<class>/*`` and ``test/<class>/*``, that replaces ``{images}``.
+        seeds: Replace the seeds of the recipe.
 
     Returns:
-        The study.
+        The configuration.
 
     Raises:
-        ValueError: If the file, a field or the size is not allowed.
+        ValueError: If the file, a field or the size is not valid.
 
     Example:
         >>> import tempfile
@@ -52,55 +53,67 @@ def read_config(
         >>> read_config(recipe).training.epochs, read_config(recipe, "paper").seeds
         (2, [0, 1, 2])
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"Argument `config` must be a readable YAML file, got {str(path)!r}: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"Argument `config` must be a file with the fields of a study, got {str(path)!r}.")
-    sizes = found.pop(SIZES, {"short": {}})
+    recipe = _load_yaml(path)
+    sizes = recipe.pop(_SIZES, {"short": {}})
     if not isinstance(sizes, Mapping) or not all(isinstance(entry or {}, Mapping) for entry in sizes.values()):
-        raise ValueError(f"`{SIZES}` of {path.name} must hold fields of a study by the name of a size, got {sizes!r}.")
-    if size not in sizes:
-        raise ValueError(f"Argument `size` must be one of those in {path.name}, {sorted(sizes)}, got {size!r}.")
-    merged = _merged(_merged(found, sizes[size] or {}), {} if seeds is None else {"seeds": seeds})
-    filled = _filled(merged, images)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(StudyConfig, skip=set(_CHOICES), instantiate=False)
+        raise ValueError(f"Argument `{_SIZES}` of {path.name} must map names to fields of a study, got {sizes!r}.")
+    require_one_of("size", size, list(sizes), hint=f"these are the sizes in {path.name}")
+    recipe = _merge(recipe, sizes[size] or {})
+    if seeds is not None:
+        recipe["seeds"] = seeds
+    recipe = _fill_in_images(recipe, images)
     try:
-        models, data = (_chosen(kind, filled.pop(kind, None)) for kind in _CHOICES)
-        rest: dict[str, Any] = vars(parser.instantiate_classes(parser.parse_object(filled)))
-        return StudyConfig(models=models, data=data, **rest)
+        return _parse(recipe)
     except (ArgumentError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name}, size {size}: {error}") from error
 
 
-def _chosen(kind: str, entries: Any) -> dict[str, Choice]:
-    known = {entry.name for entry in fields(Choice)}
-    if not isinstance(entries, Mapping):
-        raise ValueError(f"Argument `{kind}` must hold a class_path by label, got {entries!r}.")
-    for label, entry in entries.items():
-        if not isinstance(entry, Mapping) or "class_path" not in entry or not set(entry) <= known:
-            raise ValueError(f"{label} of `{kind}` must hold class_path and may hold {sorted(known)}, got {entry!r}.")
-    return {label: Choice(**entry) for label, entry in entries.items()}
+def _load_yaml(path: Path) -> dict[str, Any]:
+    try:
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"Argument `config` must be a readable YAML file, got {str(path)!r}: {error}") from error
+    if not isinstance(recipe, dict):
+        raise ValueError(f"Argument `config` must be a YAML file with the fields of a study, got {str(path)!r}.")
+    return recipe
 
 
-def _merged(first: Any, second: Any) -> Any:
-    if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
-        return second
-    return {**first, **{key: _merged(first[key], value) if key in first else value for key, value in second.items()}}
+def _merge(base: Any, changes: Any) -> Any:
+    if not (isinstance(base, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return {**base, **{key: _merge(base[key], value) if key in base else value for key, value in changes.items()}}
 
 
-def _filled(value: Any, images: str | None) -> Any:
+def _fill_in_images(value: Any, images: str | None) -> Any:
     if isinstance(value, Mapping):
-        return {key: _filled(inner, images) for key, inner in value.items()}
+        return {key: _fill_in_images(inner, images) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, images) for inner in value]
-    if isinstance(value, str) and IMAGES in value:
+        return [_fill_in_images(inner, images) for inner in value]
+    if isinstance(value, str) and _IMAGES in value:
         if images is None:
             raise ValueError(
                 "Argument `images` must be a folder with train/<class>/* and test/<class>/* for this size, got none; "
-                "give --images PATH, or take the size short."
+                "add --images PATH, or use the size short."
             )
-        return value.replace(IMAGES, images)
+        return value.replace(_IMAGES, images)
     return value
+
+
+def _parse(recipe: dict[str, Any]) -> StudyConfig:
+    models, data = (_class_specs(name, recipe.pop(name, None)) for name in _CLASS_SPECS)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(StudyConfig, skip=set(_CLASS_SPECS), instantiate=False)
+    fields_of_study: dict[str, Any] = vars(parser.instantiate_classes(parser.parse_object(recipe)))
+    return StudyConfig(models=models, data=data, **fields_of_study)
+
+
+def _class_specs(name: str, entries: Any) -> dict[str, ClassSpec]:
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"Argument `{name}` must map labels to a class_path, got {entries!r}.")
+    keys = [field.name for field in fields(ClassSpec)]
+    for label, entry in entries.items():
+        if not isinstance(entry, Mapping) or "class_path" not in entry or not set(entry) <= set(keys):
+            raise ValueError(
+                f"Argument `{name}` must have for {label} the key class_path and no others than {keys}, got {entry!r}."
+            )
+    return {label: ClassSpec(**entry) for label, entry in entries.items()}

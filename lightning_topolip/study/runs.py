@@ -1,4 +1,4 @@
-"""One run of a study: which one it is, what it is made of, and where its files lie."""
+"""The runs of a study: their names and folders, and the model and data of each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from lightning_topolip.randomness import kept_random_numbers
-from lightning_topolip.study.config import Choice, StudyConfig
+from lightning_topolip.study.config import ClassSpec, StudyConfig
 
 
 @dataclass(frozen=True)
 class Run:
-    """A model, trained on data from a seed, and the folder of its files.
+    """One training of a model on data from a seed.
 
     Attributes:
         data: Label of the data.
@@ -34,49 +34,26 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the run is called in progress bars and messages."""
+        """The name of the run in progress bars and messages."""
         return f"{self.model} on {self.data}, seed {self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """The folder of the run's files."""
         return self.output / "runs" / self.data / self.model / f"seed={self.seed}"
-
-    def stamp(self, stage: str) -> Path:
-        """Give the file that says what a finished stage was done with."""
-        return self.folder / f"{stage}.json"
 
 
 def runs_of(config: StudyConfig, output: Path) -> list[Run]:
-    """List the runs of a study, data by data, model by model, seed by seed.
-
-    Args:
-        config: The study.
-        output: Its folder.
-
-    Returns:
-        The runs in the order of the results.
-    """
+    """List the runs of a study with the folder ``output``, in the order of its results."""
     return [Run(data, model, seed, output) for data in config.data for model in config.models for seed in config.seeds]
 
 
-def make_data(choice: Choice, seed: int) -> LightningDataModule:
-    """Make the data of a run, ready to be loaded.
-
-    Args:
-        choice: Class and arguments.
-        seed: Seed of the order of the training images, where the class can take one (`ImageDataModule.reseed`).
-
-    Returns:
-        The data module.
-
-    Raises:
-        ValueError: If the class or an argument is not allowed.
-    """
+def make_data(spec: ClassSpec, seed: int) -> LightningDataModule:
+    """Create and set up the data of a run; the seed orders the training images where the class has a ``reseed``."""
     with kept_random_numbers(0):
-        data = _made(choice, choice.init_args)
+        data = _create(spec, spec.init_args)
         if not isinstance(data, LightningDataModule):
-            raise ValueError(f"Argument `data` must hold LightningDataModules, got {choice.class_path}.")
+            raise ValueError(f"Argument `data` must contain LightningDataModules, got {spec.class_path}.")
         data.prepare_data()
         data.setup("fit")
         data.setup("test")
@@ -85,66 +62,52 @@ def make_data(choice: Choice, seed: int) -> LightningDataModule:
     return data
 
 
-def make_model(choice: Choice, data: LightningDataModule, seed: int) -> LightningModule:
-    """Make the model of a run for its data.
-
-    Args:
-        choice: Class and arguments; number of classes, size and channels of the images come from the data unless given.
-        data: The data.
-        seed: Seed of the weights.
-
-    Returns:
-        The model, untrained.
-
-    Raises:
-        ValueError: If the class or an argument is not allowed.
-    """
-    known = {"num_classes": getattr(data, "num_classes", None)}
+def make_model(spec: ClassSpec, data: LightningDataModule, seed: int) -> LightningModule:
+    """Create the untrained model of a run; the data determine its classes and image shape unless they are given."""
     channels, height, _ = getattr(data, "image_shape", (None, None, None))
-    known |= {"in_channels": channels, "image_size": height}
-    taken = inspect.signature(_class(choice)).parameters
-    fitting = {name: value for name, value in known.items() if value is not None and name in taken}
+    from_data = {
+        "num_classes": getattr(data, "num_classes", None),
+        "in_channels": channels,
+        "image_size": height,
+    }
+    parameters = inspect.signature(_import_class(spec)).parameters
+    defaults = {name: value for name, value in from_data.items() if value is not None and name in parameters}
     with kept_random_numbers(seed):
-        model = _made(choice, {**fitting, **choice.init_args})
+        model = _create(spec, {**defaults, **spec.init_args})
     if not isinstance(model, LightningModule):
-        raise ValueError(f"Argument `models` must hold LightningModules, got {choice.class_path}.")
+        raise ValueError(f"Argument `models` must contain LightningModules, got {spec.class_path}.")
     return model
 
 
-def fingerprint(*parts: Any) -> str:
-    """Give a short text that differs where the parts differ.
-
-    Args:
-        *parts: Plain values.
-
-    Returns:
-        Sixteen hexadecimal digits.
+def fingerprint(*values: Any) -> str:
+    """Return sixteen hexadecimal digits that differ between different plain values.
 
     Example:
         >>> fingerprint({"epochs": 2}) == fingerprint({"epochs": 2}), fingerprint({"epochs": 2}) == fingerprint({})
         (True, False)
     """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _class(choice: Choice) -> type[Any]:
-    module, _, name = choice.class_path.rpartition(".")
+def _import_class(spec: ClassSpec) -> type[Any]:
+    module, _, name = spec.class_path.rpartition(".")
     try:
-        found = getattr(import_module(module), name)
+        value = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"Argument `class_path` must be the full path of a class, such as lightning_topolip.models.ViTClassifier, "
-            f"got {choice.class_path!r}: {error}"
+            f"got {spec.class_path!r}: {error}"
         ) from error
-    if not isinstance(found, type):
-        raise ValueError(f"Argument `class_path` must name a class, got {choice.class_path!r}.")
-    return found
+    if not isinstance(value, type):
+        raise ValueError(f"Argument `class_path` must be the path of a class, got {spec.class_path!r}.")
+    return value
 
 
-def _made(choice: Choice, arguments: dict[str, Any]) -> Any:
-    kind = _class(choice)
+def _create(spec: ClassSpec, arguments: dict[str, Any]) -> Any:
+    cls = _import_class(spec)
     try:
-        inspect.signature(kind).bind(**arguments)
+        return cls(**arguments)
     except TypeError as error:
-        raise ValueError(f"Argument `init_args` of {choice.class_path}: {error}; got {sorted(arguments)}.") from error
-    return kind(**arguments)
+        raise ValueError(
+            f"Argument `init_args` must be arguments of {spec.class_path}, got {sorted(arguments)}; {error}."
+        ) from error

@@ -1,4 +1,4 @@
-"""Train the model of a run, leaving snapshots behind; a training that was interrupted continues."""
+"""Training the model of a run, with snapshots; an interrupted training is resumed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.study.config import Training
 from lightning_topolip.study.snapshots import SnapshotCallback, last_state
 
-Tell = Callable[[int, int], None]
 
-
-class _Announcement(Callback):
-    def __init__(self, tell: Tell) -> None:
-        self.tell = tell
+class _EpochProgress(Callback):
+    def __init__(self, on_progress: Callable[[int, int], None]) -> None:
+        self.on_progress = on_progress
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.tell(trainer.current_epoch + 1, trainer.max_epochs or 0)
+        self.on_progress(trainer.current_epoch + 1, trainer.max_epochs or 0)
 
 
 def train(
@@ -31,19 +29,19 @@ def train(
     folder: Path,
     seed: int,
     device: str = "cpu",
-    tell: Tell = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Train a model from its start, or from where an earlier call was interrupted.
+    """Train a model in place, resuming an earlier call that was interrupted.
 
     Args:
-        model: Trained in place.
+        model: The model.
         data: Its data.
         epochs: Passes over the training data.
-        training: How.
-        folder: Where the snapshots go; what it holds of an earlier call continues it.
-        seed: Seed of what the model draws.
+        training: The other options of the training.
+        folder: Folder of the snapshots, and of the state from which to resume.
+        seed: Seed of the random numbers drawn during training.
         device: ``"cpu"``, ``"cuda:1"``, ``"mps"``.
-        tell: Called after every epoch with the number done and of all.
+        on_progress: Called after every epoch with the number of epochs done and the total.
     """
     place = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +53,7 @@ def train(
             devices=1 if place.index is None else [place.index],
             precision=training.precision,  # type: ignore[arg-type]
             gradient_clip_val=training.gradient_clip_val,
-            callbacks=[SnapshotCallback(folder, training.every_n_epochs), _Announcement(tell)],
+            callbacks=[SnapshotCallback(folder, training.every_n_epochs), _EpochProgress(on_progress)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -9,11 +9,7 @@ _PACKAGES = ("lightning_topolip", "torch", "torchvision", "lightning", "timm", "
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of Python and of the packages that compute numbers.
-
-    Returns:
-        By name; ``"not installed"`` for a package that is not there.
-    """
+    """Return the versions of Python and of the packages that compute numbers, by name."""
     return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 

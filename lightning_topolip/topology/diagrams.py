@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lightning_topolip.topology.matrices import checked_matrix
+
 Engine = Literal["giotto", "ripser", "gudhi"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 
@@ -48,7 +50,8 @@ def persistence_diagrams(
         >>> persistence_diagrams(square)[1].round(4)
         array([[1.    , 1.4142]])
     """
-    matrix = _validated(distances)
+    matrix = checked_matrix(distances, fewest=1, dtype=np.float32)
+    matrix = np.ascontiguousarray(np.maximum(matrix, matrix.T))
     wanted = _validated_dimensions(dimensions)
     if engine not in _ENGINES:
         raise ValueError(f"Argument `engine` must be one of {ENGINES}, got {engine!r}.")
@@ -87,19 +90,6 @@ def require_engine(engine: str) -> None:
     if engine not in _ENGINES:
         raise ValueError(f"Argument `engine` must be one of {ENGINES}, got {engine!r}.")
     _import(engine)
-
-
-def _validated(distances: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    matrix = np.ascontiguousarray(distances, dtype=np.float32)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) == 0:
-        raise ValueError(f"Argument `distances` must have shape (n, n) with n >= 1, got {matrix.shape}.")
-    if not np.isfinite(matrix).all():
-        raise ValueError("Argument `distances` must be finite, got NaN or infinite entries.")
-    if (matrix < 0).any() or matrix.diagonal().any():
-        raise ValueError("Argument `distances` must be >= 0 with a zero diagonal; `distance_matrix` makes such a one.")
-    if not np.allclose(matrix, matrix.T, rtol=1e-5, atol=0.0):
-        raise ValueError("Argument `distances` must be symmetric, got a matrix that differs from its transpose.")
-    return np.maximum(matrix, matrix.T)
 
 
 def _validated_dimensions(dimensions: Sequence[int]) -> tuple[int, ...]:

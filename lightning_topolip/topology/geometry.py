@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from lightning_topolip.topology.matrices import RESOLUTION, checked_matrix, scale
 
 Array = npt.NDArray[np.float64]
 
 RADII = tuple(2.0 ** (step / 4) for step in range(-12, 5))
 _FEWEST_CENTRES = 4
 _CENTRES_SHARE = 4
-_ROUNDING = 1e-6
-_RESOLUTION = 1e-5  # what `distance_matrix` promises, relative to the diameter
 
 
 @dataclass(frozen=True)
@@ -32,66 +31,6 @@ class CoveringNumbers:
     radii: tuple[float, ...]
     upper: tuple[int, ...]
     lower: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The geometry of one layer at one moment.
-
-    Attributes:
-        points: Number of points n.
-        scale: Mean of the off-diagonal distances, in the unit of the activations.
-        total_variance: Sum over features of the variance, in the squared unit of the activations.
-        two_nn_dimension: Intrinsic dimension from the two nearest neighbours of each point; NaN where undefined.
-        participation_ratio: Effective number of directions of the variance, 1 to n - 1; NaN for coinciding points.
-        covering_dimension: Growth rate of the covering numbers; NaN where too few points tell.
-        covering: Covering numbers, radii in units of the scale.
-    """
-
-    points: int
-    scale: float
-    total_variance: float
-    two_nn_dimension: float
-    participation_ratio: float
-    covering_dimension: float
-    covering: CoveringNumbers
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain numbers, lists and dictionaries, ready for JSON."""
-        return {**asdict(self), "covering": {name: list(values) for name, values in asdict(self.covering).items()}}
-
-
-def layer_geometry(distances: npt.ArrayLike, radii: Sequence[float] = RADII, discard: float = 0.1) -> Geometry:
-    """Gather the geometry of one layer.
-
-    Args:
-        distances: Distance matrix, shape ``(n, n)``, n >= 2.
-        radii: Radii of the covers, in units of the scale.
-        discard: Share of the points that `two_nn_dimension` leaves out.
-
-    Returns:
-        The geometry.
-
-    Raises:
-        ValueError: If ``distances`` is not a distance matrix, or another argument is not allowed.
-
-    Example:
-        >>> import numpy as np
-        >>> line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
-        >>> geometry = layer_geometry(line)
-        >>> geometry.total_variance, geometry.participation_ratio
-        (2.0, 1.0)
-    """
-    matrix = _checked(distances)
-    return Geometry(
-        points=len(matrix),
-        scale=_scale(matrix),
-        total_variance=total_variance(matrix),
-        two_nn_dimension=two_nn_dimension(matrix, discard),
-        participation_ratio=participation_ratio(matrix),
-        covering_dimension=covering_dimension(matrix),
-        covering=covering_numbers(matrix, radii),
-    )
 
 
 def total_variance(distances: npt.ArrayLike) -> float:
@@ -110,7 +49,7 @@ def total_variance(distances: npt.ArrayLike) -> float:
         >>> total_variance([[0.0, 2.0], [2.0, 0.0]])
         1.0
     """
-    matrix = _checked(distances)
+    matrix = checked_matrix(distances)
     return float(np.square(matrix).mean() / 2)
 
 
@@ -133,7 +72,7 @@ def participation_ratio(distances: npt.ArrayLike) -> float:
         >>> round(participation_ratio(1.0 - np.eye(4)), 6)
         3.0
     """
-    matrix = _checked(distances)
+    matrix = checked_matrix(distances)
     largest = matrix.max()
     if largest == 0.0:
         return math.nan
@@ -169,12 +108,12 @@ def two_nn_dimension(distances: npt.ArrayLike, discard: float = 0.1) -> float:
         >>> round(two_nn_dimension(np.linalg.norm(points[:, None] - points[None], axis=2)))
         2
     """
-    matrix = _checked(distances)
+    matrix = checked_matrix(distances)
     if not 0 <= discard < 1:
         raise ValueError(
             f"Argument `discard` must be at least 0 and below 1, got {discard!r}; give a share such as 0.1."
         )
-    first_twin = (matrix <= _RESOLUTION * matrix.max()).argmax(axis=1)
+    first_twin = (matrix <= RESOLUTION * matrix.max()).argmax(axis=1)
     distinct = np.flatnonzero(first_twin == np.arange(len(matrix)))
     n = len(distinct)
     kept = min(int(n * (1 - discard)), n - 1)
@@ -216,14 +155,14 @@ def covering_numbers(
         >>> covering_numbers(line, radii=[0.5, 1.0, 2.0], scaled=False)
         CoveringNumbers(radii=(0.5, 1.0, 2.0), upper=(5, 3, 1), lower=(3, 1, 1))
     """
-    matrix = _checked(distances)
+    matrix = checked_matrix(distances)
     asked = np.asarray(radii, dtype=np.float64)
     if asked.ndim != 1 or not np.all(np.isfinite(asked) & (asked >= 0)):
         raise ValueError(
             f"Argument `radii` must be a sequence of finite numbers >= 0, got {radii!r}; give for example [0.5, 1]."
         )
     _, reach = farthest_point_traversal(matrix)
-    sizes = asked * _scale(matrix) if scaled else asked
+    sizes = asked * scale(matrix) if scaled else asked
     upper = (reach[None, :] > sizes[:, None]).sum(axis=1)
     lower = (reach[None, :] > 2 * sizes[:, None]).sum(axis=1)
     return CoveringNumbers(tuple(asked.tolist()), tuple(upper.tolist()), tuple(lower.tolist()))
@@ -251,7 +190,7 @@ def covering_dimension(distances: npt.ArrayLike) -> float:
         >>> round(covering_dimension(circle))
         1
     """
-    matrix = _checked(distances)
+    matrix = checked_matrix(distances)
     _, reach = farthest_point_traversal(matrix)
     sizes = np.arange(_FEWEST_CENTRES, len(matrix) // _CENTRES_SHARE + 1)
     radii = reach[sizes]
@@ -284,7 +223,7 @@ def farthest_point_traversal(distances: npt.ArrayLike) -> tuple[npt.NDArray[np.i
         >>> farthest_point_traversal(line)
         (array([2, 0, 4, 1, 3]), array([inf,  2.,  2.,  1.,  1.]))
     """
-    matrix = _checked(distances)
+    matrix = checked_matrix(distances)
     order = np.empty(len(matrix), dtype=np.intp)
     reach = np.full(len(matrix), math.inf)
     order[0] = matrix.max(axis=1).argmin()
@@ -296,29 +235,3 @@ def farthest_point_traversal(distances: npt.ArrayLike) -> tuple[npt.NDArray[np.i
         nearest = np.minimum(nearest, matrix[farthest])
         nearest[farthest] = -1.0
     return order, reach
-
-
-def _scale(matrix: Array) -> float:
-    n = len(matrix)
-    return float(matrix.sum() / (n * (n - 1)))
-
-
-def _checked(distances: npt.ArrayLike) -> Array:
-    matrix = np.asarray(distances, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise ValueError(
-            f"Argument `distances` must have shape (n, n) with n >= 2, got {matrix.shape}; "
-            "give the matrix of `distance_matrix`."
-        )
-    if not np.all(matrix >= 0) or not np.all(np.isfinite(matrix)) or matrix.diagonal().any():
-        raise ValueError(
-            "Argument `distances` must be finite and not negative with a zero diagonal, "
-            f"got values from {matrix.min()} to {matrix.max()}; give the matrix of `distance_matrix`."
-        )
-    asymmetry = np.abs(matrix - matrix.T).max()
-    if asymmetry > _ROUNDING * matrix.max():
-        raise ValueError(
-            f"Argument `distances` must be symmetric, got entries that differ by up to {asymmetry}; "
-            "give the matrix of `distance_matrix`."
-        )
-    return matrix

@@ -1,4 +1,4 @@
-"""What a run has shown so far: the curve of every analysis and the drift from each to the next."""
+"""The history of a run: the curve of every analysis and the drift from each to the next."""
 
 from __future__ import annotations
 
@@ -31,15 +31,12 @@ class History:
     steps: list[int] = field(default_factory=list)
 
     def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, float]:
-        """Add an analysis.
+        """Add an analysis, and return the epoch drift of every layer since the analysis before; empty for the first.
 
         Args:
-            epoch: Epochs trained by then, later than all before.
-            report: What was found.
+            epoch: Epochs trained by then, more than at all analyses before.
+            report: The report of the analysis.
             step: Optimizer steps taken by then.
-
-        Returns:
-            The epoch drift of every layer since the analysis before; empty for the first.
         """
         moved = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
         self.epochs.append(epoch)
@@ -50,13 +47,9 @@ class History:
         return moved
 
     def difference(self, report: SmoothnessReport) -> str:
-        """Say why a report cannot be compared with the last one; empty where it can.
+        """Describe why a later report cannot be compared with the last one; empty if it can be.
 
-        Args:
-            report: A later analysis.
-
-        Returns:
-            What differs: the settings, the size of the probe, or every layer.
+        They differ in the settings, the size of the probe, or every layer.
         """
         last = self.last
         if last is None:
@@ -74,20 +67,12 @@ class History:
 
 
 def step_names(history: History) -> list[str]:
-    """List the layers at which the steps of the curves end, in the order of execution."""
+    """The layers at which the steps of the curves end, in the order of execution."""
     return list(dict.fromkeys(name for curve in history.curves for name in curve))
 
 
 def table(rows: list[dict[str, float]], names: list[str]) -> Array:
-    """Lay values by name out as a matrix.
-
-    Args:
-        rows: One mapping an analysis.
-        names: The columns.
-
-    Returns:
-        Shape ``(len(rows), len(names))``, NaN where a row lacks a name.
-    """
+    """Arrange one mapping per analysis as a matrix, one column per name; NaN where a row lacks a name."""
     return np.array([[row.get(name, math.nan) for name in names] for row in rows], dtype=np.float64).reshape(
         len(rows), len(names)
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lightning_topolip.topology.diagrams import Diagrams, persistence_diagrams, scaled
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
+from lightning_topolip.topology.matrices import scale
 from lightning_topolip.topology.scores import drift
 from lightning_topolip.topology.settings import Settings
 
@@ -73,7 +74,7 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
     geometry = geometry_of_layer(matrix) if settings.geometry else None
     if subsets:
         pairs = tuple(zip(subsets[::2], subsets[1::2], strict=False))[: settings.noise_splits]
-        return LayerTopology(_scale(matrix), subsets[0].raw, subsets, pairs, geometry)
+        return LayerTopology(scale(matrix), subsets[0].raw, subsets, pairs, geometry)
     halves = tuple((of(first), of(second)) for first, second in halvings(len(matrix), settings))
     return replace(_topology(matrix, settings), halves=halves, geometry=geometry)
 
@@ -233,9 +234,4 @@ def step_drift(
 
 
 def _topology(matrix: npt.NDArray[np.float32], settings: Settings) -> LayerTopology:
-    return LayerTopology(_scale(matrix), persistence_diagrams(matrix, settings.dimensions, settings.engine))
-
-
-def _scale(matrix: npt.NDArray[np.float32]) -> float:
-    n = len(matrix)
-    return float(matrix.sum(dtype=np.float64)) / (n * (n - 1)) if n > 1 else 0.0
+    return LayerTopology(scale(matrix), persistence_diagrams(matrix, settings.dimensions, settings.engine))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# What `distance_matrix` promises, relative to the diameter.
-_RESOLUTION = 1e-5
+from lightning_topolip.topology.matrices import RESOLUTION, checked_matrix
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseL
         The bound and the pair that attains it.
 
     Raises:
-        ValueError: If the matrices are not square, of one shape with n >= 2, finite and not negative.
+        ValueError: If a matrix is not a distance matrix, or the two differ in size.
 
     Example:
         >>> before = [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
@@ -56,7 +55,7 @@ def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseL
         >>> pairwise_lipschitz(before, after)
         PairwiseLipschitz(value=3.0, pair=(0, 1))
     """
-    sources, targets = _checked("before", before), _checked("after", after)
+    sources, targets = checked_matrix(before, "before"), checked_matrix(after, "after")
     if sources.shape != targets.shape:
         raise ValueError(
             "Arguments `before` and `after` must have the same shape, "
@@ -64,8 +63,8 @@ def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseL
         )
     rows, columns = np.triu_indices(len(sources), k=1)
     source, target = sources[rows, columns], targets[rows, columns]
-    torn = (source == 0) & (target > _RESOLUTION * target.max())
-    counted = torn | (source > _RESOLUTION * source.max())
+    torn = (source == 0) & (target > RESOLUTION * target.max())
+    counted = torn | (source > RESOLUTION * source.max())
     if not counted.any():
         return PairwiseLipschitz(math.nan, None)
     quotients = np.full(len(source), -math.inf)
@@ -73,15 +72,3 @@ def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseL
     quotients[torn] = math.inf
     best = int(quotients.argmax())
     return PairwiseLipschitz(float(quotients[best]), (int(rows[best]), int(columns[best])))
-
-
-def _checked(name: str, distances: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    matrix = np.asarray(distances, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
-        raise ValueError(f"Argument `{name}` must have shape (n, n) with n >= 2, got {matrix.shape}; give distances.")
-    if not np.all(np.isfinite(matrix) & (matrix >= 0)):
-        raise ValueError(
-            f"Argument `{name}` must hold finite distances >= 0, "
-            f"got values from {matrix.min()} to {matrix.max()}; leave the layer out."
-        )
-    return matrix

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lightning_topolip.topology.diagrams import Diagrams
 from lightning_topolip.topology.layer import (
@@ -22,14 +21,13 @@ from lightning_topolip.topology.layer import (
     with_stretches,
 )
 from lightning_topolip.topology.layer_geometry import LayerGeometry
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.noise import NoiseBand, noise_band
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import VIEWS, Settings
 from lightning_topolip.topology.step_constants import LocalConstants
 from lightning_topolip.wasserstein import combine_dimensions
-
-Distances = Mapping[str, npt.NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -167,44 +165,35 @@ class SmoothnessReport:
 
 
 def smoothness_report(
-    distances: Distances,
-    settings: Settings | None = None,
-    failures: Mapping[str, str] | None = None,
-    points: int | None = None,
-    on_layer: Callable[[], object] = lambda: None,
+    measurement: Measurement, settings: Settings | None = None, *, on_layer: Callable[[], object] = lambda: None
 ) -> SmoothnessReport:
     """Compute everything that depends on the distance matrices alone.
 
     Args:
-        distances: Distance matrix of every layer in the order of execution, each of shape ``(n, n)``, ``"<input>"``
-            first where there is one; None for a layer that could not be measured.
-        settings: What to compute; the defaults of :class:`Settings` where left out.
-        failures: Reasons already known, by layer.
-        points: Size of the probe; that of the matrices by default.
+        measurement: Distance matrices of the layers in the order of execution.
+        settings: What to compute; the defaults of :class:`Settings` if left out.
         on_layer: Called whenever the persistence of a layer is done, to show progress.
 
     Returns:
         The report.
 
     Raises:
-        ValueError: If a matrix is no distance matrix or the matrices differ in size.
+        ValueError: If a matrix is not a distance matrix.
 
     Example:
         >>> import torch
         >>> from lightning_topolip import distance_matrix
-        >>> clouds = [torch.randn(20, 3) for _ in range(3)]
-        >>> report = smoothness_report({str(i): distance_matrix(cloud).numpy() for i, cloud in enumerate(clouds)})
+        >>> clouds = {str(i): torch.randn(20, 3) for i in range(3)}
+        >>> measurement = Measurement({name: distance_matrix(cloud).numpy() for name, cloud in clouds.items()})
+        >>> report = smoothness_report(measurement)
         >>> report.layers, report.curve.shape
         (('0', '1', '2'), (2,))
     """
-    settings = settings or Settings()
-    sizes = {len(matrix) for matrix in distances.values() if matrix is not None}
-    if len(sizes | ({points} - {None})) > 1:
-        raise ValueError(f"Argument `distances` must hold matrices of one size, got sizes {sorted(sizes)}.")
+    settings, distances = settings or Settings(), measurement.distances
     topology = topology_of(distances, settings, on_layer)
     if settings.geometry and INPUT in distances:
         topology = with_stretches(topology, distances, distances[INPUT])
-    return report_of_topology(topology, settings, failures or {}, points or next(iter(sizes), 0))
+    return report_of_topology(topology, settings, measurement.failures, measurement.points)
 
 
 def report_of_topology(

@@ -1,53 +1,53 @@
 """Drift, speed and TopoLip: one definition for every axis."""
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.topology.diagrams import Diagrams
-from lightning_topolip.wasserstein import combine_dimensions, wasserstein_distance
+from lightning_topolip.wasserstein import combine_dimensions, wasserstein_distances
 
 
-def drift(first: Diagrams, second: Diagrams, order: float = 2.0, interval: float = 1.0) -> float:
-    """Measure how far the diagrams travel from one observation to the next, all dimensions together.
+def drifts_along(path: Sequence[Diagrams | None], order: float = 2.0) -> list[float]:
+    """Measure how far the diagrams travel on each step of a path, all dimensions together.
 
-    Args:
-        first: Diagrams by dimension at s, each of shape ``(k, 2)``.
-        second: Diagrams at s + interval, the same dimensions.
-        order: Order p of the Wasserstein distance, from 1 to ``math.inf``.
-        interval: Length of the step on the axis: 1 for layers, epochs for the training axis.
-
-    Returns:
-        ``(sum over dimensions of W_p^p)^(1/p) / interval``.
-
-    Raises:
-        ValueError: If the dimensions differ or the interval is not positive.
+    A step's drift is ``(sum over dimensions of W_p^p)^(1/p)``, NaN if a layer of it has no diagrams (None).
 
     Example:
         >>> import numpy as np
-        >>> drift({0: np.array([[0.0, 1.0]])}, {0: np.array([[0.0, 1.5]])}, interval=2.0)
-        0.25
+        >>> drifts_along([{0: np.array([[0.0, death]])} for death in (1.0, 1.5, 3.0)])
+        [0.5, 1.5]
     """
-    if first.keys() != second.keys():
-        raise ValueError(
-            "Arguments `first` and `second` must hold the same homology dimensions, "
-            f"got {sorted(first)} and {sorted(second)}."
-        )
-    if not interval > 0:
-        raise ValueError(f"Argument `interval` must be positive, got {interval!r}.")
-    parts = [wasserstein_distance(first[dimension], second[dimension], order) for dimension in first]
-    return combine_dimensions(parts, order) / interval
+    steps = [(first, second) for first, second in itertools.pairwise(path) if first is not None and second is not None]
+    if any(first.keys() != second.keys() for first, second in steps):
+        dimensions = [sorted(diagrams) for diagrams in path if diagrams is not None]
+        raise ValueError(f"Argument `path` must hold diagrams of the same homology dimensions, got {dimensions}.")
+    pairs = [(first[dimension], second[dimension]) for first, second in steps for dimension in first]
+    distances = iter(wasserstein_distances(pairs, order).tolist())
+    return [
+        combine_dimensions(itertools.islice(distances, len(first)), order)
+        if first is not None and second is not None
+        else math.nan
+        for first, second in itertools.pairwise(path)
+    ]
+
+
+def drift(first: Diagrams, second: Diagrams, order: float = 2.0) -> float:
+    """Measure how far the diagrams travel in one step, as `drifts_along` does.
+
+    Example:
+        >>> import numpy as np
+        >>> drift({0: np.array([[0.0, 1.0]])}, {0: np.array([[0.0, 1.5]])})
+        0.5
+    """
+    return drifts_along((first, second), order)[0]
 
 
 def speed_mean(drifts: npt.ArrayLike) -> float:
-    """Average the drifts of a path: how far features travel a step. NaN for no step.
-
-    Args:
-        drifts: Drifts in the order of the path, shape ``(k,)``.
-
-    Returns:
-        The mean, in the unit of the drifts.
+    """Average the drifts of a path: how far features travel per step. NaN for no step.
 
     Example:
         >>> speed_mean([1.0, 3.0, 2.0])
@@ -60,12 +60,6 @@ def speed_mean(drifts: npt.ArrayLike) -> float:
 def speed_max(drifts: npt.ArrayLike) -> float:
     """Take the largest drift of a path: the Lipschitz constant of the observed path. NaN for no step.
 
-    Args:
-        drifts: Drifts in the order of the path, shape ``(k,)``.
-
-    Returns:
-        The maximum, in the unit of the drifts.
-
     Example:
         >>> speed_max([1.0, 3.0, 2.0])
         3.0
@@ -75,13 +69,9 @@ def speed_max(drifts: npt.ArrayLike) -> float:
 
 
 def topolip(drifts: npt.ArrayLike) -> float:
-    """Compute TopoLip, the mean absolute rate of change of the drift: how unevenly features travel.
+    """Compute TopoLip, the mean absolute change of the drift from step to step: how unevenly features travel.
 
-    Args:
-        drifts: Drifts in the order of the path, shape ``(k,)``.
-
-    Returns:
-        ``mean_i |w_(i+1) - w_i|``; lower is smoother, 0 is uniform motion, NaN for fewer than two drifts.
+    It is ``mean_i |w_(i+1) - w_i|``. Lower is smoother, 0 is uniform motion, NaN for fewer than two drifts.
 
     Source:
         After arXiv:2410.17628.

@@ -1,8 +1,12 @@
-"""What is computed from the distance matrices of an analysis."""
+"""The settings of an analysis: what is computed from the distance matrices."""
 
+from __future__ import annotations
+
+import difflib
 import math
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypedDict, get_args
 
 from lightning_topolip.topology.diagrams import ENGINES, Engine
 
@@ -12,23 +16,40 @@ View = Literal["scaled", "raw"]
 VIEWS: tuple[str, ...] = get_args(View)
 
 
+class SettingsOptions(TypedDict, total=False):
+    """The settings of an analysis as keyword arguments; what each means and its default are in `Settings`."""
+
+    order: float | Literal["inf"]
+    dimensions: Sequence[int]
+    reduction: Reduction
+    engine: Engine
+    view: View
+    include_input: bool
+    noise_splits: int
+    subset_size: int | None
+    seed: int
+    geometry: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of an analysis, checked when they are made.
+    """The settings of an analysis, checked when they are made.
 
     Attributes:
-        order: Order p of the Wasserstein distance, from 1 to ``math.inf`` (the bottleneck distance).
-        dimensions: Homology dimensions, joined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``.
-        reduction: How an output becomes one point a sample: ``"flatten"``, ``"mean"`` or ``"cls"``.
-        engine: What computes persistence: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
+        order: Order p of the Wasserstein distance, from 1 to ``math.inf`` (the bottleneck distance; ``"inf"`` as an
+            option).
+        dimensions: Homology dimensions, combined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``.
+        reduction: How an output becomes one point per sample: ``"flatten"``, ``"mean"`` over positions, or ``"cls"``,
+            token 0.
+        engine: The engine for persistence: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
         view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone) or ``"raw"``.
         include_input: Whether the step from the input to the first layer joins speed and TopoLip.
-        noise_splits: How many random halvings of the probe make the noise band; 0 leaves it out.
+        noise_splits: Number of random halvings of the probe for the noise band; 0 for no band.
         subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
-            over the subsets, so that time grows with n and not with its power; None takes every probe as a whole.
-        seed: Seed of halvings and subsets, and of the random numbers that the model draws during an analysis.
-        geometry: Whether to compute the `LayerGeometry` of every layer too. It changes no drift, so settings that
-            differ in nothing else are equal.
+            over the subsets, so that time grows like n instead of a power of it; None takes every probe as a whole.
+        seed: Seed of the halvings and subsets, and of the random numbers that the model draws during an analysis.
+        geometry: Whether to compute the variance, dimensions and stretch from the input (`LayerGeometry`) of every
+            layer. It changes no drift, so settings that differ only here are equal.
 
     Raises:
         ValueError: If a setting is not one of the allowed values.
@@ -44,6 +65,31 @@ class Settings:
     subset_size: int | None = 512
     seed: int = 0
     geometry: bool = field(default=False, compare=False)
+
+    @classmethod
+    def from_options(cls, options: SettingsOptions) -> Settings:
+        """Make settings from keyword arguments.
+
+        Raises:
+            TypeError: If there is no such setting.
+            ValueError: If a setting is not one of the allowed values.
+
+        Example:
+            >>> Settings.from_options({"order": "inf"}).order
+            inf
+        """
+        names = [setting.name for setting in fields(cls)]
+        for name in options:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=1)
+                hint = f"; did you mean `{close[0]}`?" if close else ""
+                raise TypeError(
+                    f"Argument `{name}` must be a setting out of {', '.join(names)}, got an unknown one{hint}"
+                )
+        values: dict[str, Any] = {**options}
+        if values.get("order") == "inf":
+            values["order"] = math.inf
+        return cls(**values)
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -79,13 +125,7 @@ class Settings:
 
 
 def describe_order(order: float) -> str:
-    """Name a Wasserstein order as a person reads it.
-
-    Args:
-        order: From 1 to infinity.
-
-    Returns:
-        ``"W2"``, ``"W1.5"`` or ``"bottleneck"``.
+    """Name a Wasserstein order for people: ``"W2"``, ``"W1.5"`` or ``"bottleneck"``.
 
     Example:
         >>> describe_order(2.0), describe_order(math.inf)

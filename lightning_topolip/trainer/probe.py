@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import RunningStage
 
 from lightning_topolip.network.batches import move_batch
-from lightning_topolip.network.borrowing import observe
+from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.trainer.ranks import agreed
 
@@ -18,15 +18,16 @@ from lightning_topolip.trainer.ranks import agreed
 def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any, size: int, seed: int) -> Any:
     """Take the probe once, on the first process, and share it with the others.
 
-    The module's batch-transfer hooks run here, as in a validation step, and never again: a hook that augments cannot
+    The module's batch-transfer hooks run here, as in a validation step, and never again, so a hook that augments cannot
     make the probe differ from analysis to analysis.
 
     Args:
         trainer: The trainer, within a fit.
         pl_module: The module whose hooks prepare a batch.
-        source: Where to take it from; None for the validation data, else the training data; in a test its data.
+        source: The loader or batch to take it from; None for the validation data, else the training data; in a test the
+            test data.
         size: Number of samples.
-        seed: Seed of what the hooks draw; every random state is put back.
+        seed: Seed of what the hooks draw; every random state is restored.
 
     Returns:
         One batch, on the CPU.
@@ -34,14 +35,14 @@ def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any
     Raises:
         ValueError: If there is no source, or it holds fewer than 3 samples; the same on every process.
     """
-    alone = trainer.world_size == 1
+    single = trainer.world_size == 1
 
     def taken() -> Any:
         probe = take_probe(_source(trainer, source), size) if trainer.is_global_zero else None
-        return probe if alone else pickle.dumps(probe)
+        return probe if single else pickle.dumps(probe)
 
     probe = agreed(trainer, taken)
-    if not alone:
+    if not single:
         probe = pickle.loads(trainer.strategy.broadcast(probe))
     return agreed(trainer, lambda: _transferred(trainer, pl_module, probe, seed))
 
@@ -49,7 +50,7 @@ def take_trainer_probe(trainer: Trainer, pl_module: LightningModule, source: Any
 def _transferred(trainer: Trainer, pl_module: LightningModule, probe: Any, seed: int) -> Any:
     stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
     try:
-        with observe(pl_module, [], lambda *_: None, seed):
+        with borrowed(pl_module, seed):
             probe = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(probe))
     finally:
         trainer.state.stage = stage
@@ -57,8 +58,8 @@ def _transferred(trainer: Trainer, pl_module: LightningModule, probe: Any, seed:
 
 
 def _source(trainer: Trainer, source: Any) -> Any:
-    alone = trainer.test_dataloaders if trainer.state.fn == "test" else None
-    for candidate in (source, alone, trainer.val_dataloaders, trainer.train_dataloader):
+    test_data = trainer.test_dataloaders if trainer.state.fn == "test" else None
+    for candidate in (source, test_data, trainer.val_dataloaders, trainer.train_dataloader):
         if candidate is not None:
             return candidate
-    raise ValueError("Argument `probe` must be given where the trainer has no data loader; got None.")
+    raise ValueError("Argument `probe` must be given if the trainer has no data loader, got None.")

@@ -1,10 +1,11 @@
-"""What the processes of a trainer do together: each of them enters, and all of them know how it ended."""
+"""Joint actions of a trainer's processes: each of them takes part, and all of them learn how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch.distributed
 from lightning.pytorch import Trainer
 
 Result = TypeVar("Result")
@@ -15,13 +16,13 @@ def agreed(trainer: Trainer, attempt: Callable[[], Result]) -> Result:
 
     Args:
         trainer: The trainer; every process has to call this.
-        attempt: What to try. It may fail on some of the processes.
+        attempt: The action. It may fail on some of the processes.
 
     Returns:
         This process's own result.
 
     Raises:
-        Exception: What failed on this process; on the others a `RuntimeError` that quotes it.
+        Exception: The error of this process; on the others a `RuntimeError` that quotes it.
     """
     failed: Exception | None = None
     result: Any = None
@@ -35,18 +36,13 @@ def agreed(trainer: Trainer, attempt: Callable[[], Result]) -> Result:
     for rank, problem in enumerate(problems):
         if problem is not None:
             raise RuntimeError(f"process {rank} reports {problem}")
-    found: Result = result
-    return found
+    own_result: Result = result
+    return own_result
 
 
 def gathered(trainer: Trainer, value: Result) -> list[Result]:
-    """Give the values of all processes, in the order of their ranks.
-
-    Args:
-        trainer: The trainer; every process has to call this.
-        value: This process's own.
-
-    Returns:
-        One value a process.
-    """
-    return [trainer.strategy.broadcast(value, src=rank) for rank in range(trainer.world_size)]
+    """Return the values of all processes, in the order of their ranks; every process has to call this."""
+    values = [value] * trainer.world_size
+    if trainer.world_size > 1:
+        torch.distributed.all_gather_object(values, value)
+    return values

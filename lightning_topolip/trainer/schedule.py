@@ -1,4 +1,4 @@
-"""When an analysis is due: where a training stands, and whether a multiple was reached since the last time."""
+"""When an analysis is due: where a training stands, and whether a multiple was reached since the last analysis."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from lightning.pytorch import Trainer
 
+from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.topology.history import History
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training stands.
+    """A moment of a training.
 
     Attributes:
-        position: Epochs and parts of one that were trained. Of a stream of unknown length the number of validations
-            and of epochs without one, or of optimizer steps where the schedule counts those.
+        position: Epochs trained by then, with parts of an epoch. For an `IterableDataset` of unknown length the number
+            of validations plus the epochs without one, or the optimizer steps if the schedule counts those.
         steps: Optimizer steps taken.
         epoch: Lightning's number of the epoch, from 0.
     """
@@ -27,7 +28,7 @@ class Moment:
 
     @property
     def logged_step(self) -> int:
-        """Where Lightning puts what is logged at the end of an epoch."""
+        """The step at which Lightning logs the end of an epoch."""
         return max(self.steps - 1, 0)
 
 
@@ -35,34 +36,40 @@ class Schedule:
     """Due when a multiple of n epochs or of n steps was reached since the last analysis, whether or not that failed.
 
     Args:
-        every_n_epochs: Number of epochs; not looked at where ``every_n_steps`` is given.
-        every_n_steps: Number of optimizer steps.
+        every_n_epochs: Number of epochs.
+        every_n_steps: Number of optimizer steps, instead of epochs.
+
+    Raises:
+        ValueError: If a number is not positive or both are given.
     """
 
     def __init__(self, every_n_epochs: int = 1, every_n_steps: int | None = None) -> None:
+        require_whole_number("every_n_epochs", every_n_epochs, 1)
+        if every_n_steps is not None:
+            require_whole_number("every_n_steps", every_n_steps, 1)
+            if every_n_epochs != 1:
+                raise ValueError(
+                    f"Argument `every_n_steps` must be given without `every_n_epochs`, got {every_n_steps} and "
+                    f"{every_n_epochs}; leave one of them out."
+                )
         self.every_n_epochs = every_n_epochs
         self.every_n_steps = every_n_steps
         self._last: Moment | None = None
         self._boundaries = 0
         self._validated = False
-        self._begun_twice = 0
+        self._interrupted_epochs = 0
 
     def begin(self, trainer: Trainer, history: History) -> None:
-        """Begin a fit anew, or go on where the history of the first process ends.
-
-        Args:
-            trainer: The trainer; every process has to call this.
-            history: What this process knows of the run.
-        """
+        """Start over, or continue at the end of the first process's history; every process has to call this."""
         last = Moment(history.epochs[-1], history.steps[-1], 0) if history.epochs else None
         self._last = trainer.strategy.broadcast(last)
         self._boundaries = int(self._last.position) if self._last else 0
-        self._begun_twice = 0
+        self._interrupted_epochs = 0
 
     def begin_epoch(self, trainer: Trainer) -> None:
-        """Begin an epoch; one that an error broke off in an earlier fit is begun again, and counts once."""
+        """Start an epoch; one that an error interrupted in an earlier fit starts again, and counts once."""
         self._validated = False
-        self._begun_twice = trainer.fit_loop.epoch_progress.current.ready - trainer.current_epoch - 1
+        self._interrupted_epochs = trainer.fit_loop.epoch_progress.current.ready - trainer.current_epoch - 1
 
     def end_validation(self) -> None:
         """Count a validation within a fit."""
@@ -70,16 +77,16 @@ class Schedule:
         self._validated = True
 
     def end_epoch(self) -> None:
-        """Count an epoch that had no validation."""
+        """Count an epoch without validation."""
         self._boundaries += not self._validated
 
     def now(self, trainer: Trainer) -> Moment:
-        """Tell where a trainer stands within a fit."""
-        begun = trainer.fit_loop.epoch_progress.current.ready - self._begun_twice
-        return Moment(self._position(trainer, begun), trainer.global_step, max(begun - 1, 0))
+        """The present moment of a trainer within a fit."""
+        started = trainer.fit_loop.epoch_progress.current.ready - self._interrupted_epochs
+        return Moment(self._position(trainer, started), trainer.global_step, max(started - 1, 0))
 
     def due(self, moment: Moment) -> bool:
-        """Tell whether an analysis is due."""
+        """Whether an analysis is due."""
         if self._last is None:
             return True
         if self.every_n_steps:
@@ -87,23 +94,23 @@ class Schedule:
         return moment.position // self.every_n_epochs > self._last.position // self.every_n_epochs
 
     def epochs_apart(self, trainer: Trainer) -> float:
-        """Tell how many epochs lie between two analyses."""
+        """Epochs from one analysis to the next."""
         if self.every_n_steps:
             return self.every_n_steps / max(trainer.num_training_batches, 1)
         return float(self.every_n_epochs)
 
     def newer(self, moment: Moment) -> bool:
-        """Tell whether anything was trained since the last analysis."""
+        """Whether anything was trained since the last analysis."""
         return self._last is None or moment.position > self._last.position
 
     def mark(self, moment: Moment) -> None:
-        """Remember that an analysis was begun."""
+        """Remember the moment of an analysis."""
         self._last = moment
 
-    def _position(self, trainer: Trainer, begun: int) -> float:
+    def _position(self, trainer: Trainer, started: int) -> float:
         if math.isinf(trainer.num_training_batches):
             return float(trainer.global_step if self.every_n_steps else self._boundaries)
         batches = trainer.fit_loop.epoch_loop.batch_progress
         if batches.is_last_batch:
-            return float(begun)
-        return max(begun - 1 + batches.current.ready / max(trainer.num_training_batches, 1), 0.0)
+            return float(started)
+        return max(started - 1 + batches.current.ready / max(trainer.num_training_batches, 1), 0.0)

@@ -1,4 +1,4 @@
-"""The run so far as plain values and tensors, so that a checkpoint can carry it and loading executes nothing."""
+"""The history of a run as plain values and tensors, for checkpoints that load without executing anything."""
 
 from __future__ import annotations
 
@@ -22,13 +22,9 @@ VERSION = 2
 
 
 def history_state(history: History) -> dict[str, Any]:
-    """Write a history down.
+    """Convert a history to nested dictionaries and lists of numbers, text and tensors.
 
-    Args:
-        history: The run so far.
-
-    Returns:
-        Nested dictionaries and lists of numbers, text and tensors; `torch.load(weights_only=True)` reads them.
+    `torch.load(weights_only=True)` reads them.
     """
     return {
         "version": VERSION,
@@ -41,22 +37,15 @@ def history_state(history: History) -> dict[str, Any]:
 
 
 def history_from_state(state: dict[str, Any], settings: Settings) -> History:
-    """Read what `history_state` wrote.
-
-    Args:
-        state: The dictionary.
-        settings: The settings that the analyses go on with.
-
-    Returns:
-        The history.
+    """Restore the history from the result of `history_state`, to be continued with these settings.
 
     Raises:
-        ValueError: If the state is of another version or was made with other settings; nothing is changed then.
+        ValueError: If the state has another version or other settings.
     """
     if state.get("version") != VERSION:
         raise ValueError(
             f"its state has version {state.get('version')!r}, this package reads version {VERSION}; "
-            "go on with the package that wrote it"
+            "continue with the package that wrote it"
         )
     last = state["last"]
     if last is not None and last["settings"] != _settings_state(settings):
@@ -74,7 +63,7 @@ def history_from_state(state: dict[str, Any], settings: Settings) -> History:
 
 
 def _settings_state(settings: Settings) -> dict[str, Any]:
-    """What has to be the same for curves to go on."""
+    """The settings that have to be the same for curves to continue."""
     compared = {known.name: getattr(settings, known.name) for known in fields(settings) if known.compare}
     return {**compared, "dimensions": list(settings.dimensions)}
 
@@ -128,5 +117,5 @@ def _topology_from_state(state: dict[str, Any]) -> LayerTopology:
 
 
 def _read(kind: type[Record], values: dict[str, Any] | None) -> Record | None:
-    """States of older packages lack what was added since."""
+    """Read a record; states of older packages lack those that were added since."""
     return None if values is None else kind(**values)

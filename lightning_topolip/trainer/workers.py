@@ -1,4 +1,4 @@
-"""Processes beside the one that trains, for what holds the interpreter's lock."""
+"""Worker processes for the persistence engines, which hold the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 from loky import ProcessPoolExecutor
 
 from lightning_topolip.topology.layer import LayerTopology, named_topology
-from lightning_topolip.topology.report import Distances, smoothness_report
+from lightning_topolip.topology.measurement import Distances, Measurement
+from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
 
 Arguments = ParamSpec("Arguments")
@@ -26,11 +27,11 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 class Workers:
     """A pool of processes, one thread each, started without running the user's script again.
 
-    A worker that dies breaks the pool: what was under way fails, and the next job gets a new pool.
+    A worker that dies breaks the pool: the jobs under way fail, and the next job gets a new pool.
 
     Args:
         count: Number of processes.
-        niceness: What is added to their niceness; 19 leaves the cores to whoever wants them.
+        niceness: Added to their niceness; 19 leaves the cores to all other processes.
     """
 
     def __init__(self, count: int, niceness: int = 0) -> None:
@@ -39,7 +40,7 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def start(self) -> None:
-        """Start the processes now, so that their imports are done before the first job; the job says what fails."""
+        """Start the processes now, so that their imports are done before the first job; that job raises any error."""
         with contextlib.suppress(Exception):
             self._running()
 
@@ -48,13 +49,7 @@ class Workers:
     ) -> Future[Result]:
         """Run a function of this package in one of the processes.
 
-        Args:
-            function: What to call.
-            args: Its arguments, copied to the process.
-            kwargs: Its named arguments.
-
-        Returns:
-            What it will return, or what failed: also where no process could be started or the process died.
+        The future also holds the error of a process that could not be started or that died.
         """
         try:
             job: Future[Result] = self._running().submit(function, *args, **kwargs)
@@ -67,7 +62,7 @@ class Workers:
         return job
 
     def stop(self) -> None:
-        """End the processes at once; what is under way is lost."""
+        """Stop the processes at once; jobs under way are lost."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
@@ -75,7 +70,7 @@ class Workers:
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
             pool = ProcessPoolExecutor(
-                self._count, initializer=_stand_back, initargs=(self._niceness,), env=_ONE_THREAD
+                self._count, initializer=_lower_priority, initargs=(self._niceness,), env=_ONE_THREAD
             )
             for _ in range(self._count):
                 pool.submit(_import_everything)
@@ -86,16 +81,7 @@ class Workers:
 def topology_by(
     workers: Workers, distances: Distances, settings: Settings, on_layer: Callable[[], object] = lambda: None
 ) -> dict[str, LayerTopology | None]:
-    """Do what `topology_of` does, several layers at once.
-
-    Args:
-        workers: The processes.
-        distances: Distance matrix by layer, each of shape ``(n, n)``; None for a layer that could not be measured.
-        settings: As `layer_topology` takes them.
-        on_layer: Called whenever a layer is done, to show progress.
-
-    Returns:
-        The topology by layer, None where there is no matrix.
+    """Compute several layers at once, as `topology_of` does one after the other.
 
     Raises:
         BrokenProcessPool: If a process died.
@@ -104,15 +90,15 @@ def topology_by(
         (name, None if matrix is None else workers.submit(named_topology, name, matrix, settings))
         for name, matrix in distances.items()
     ]
-    found: dict[str, LayerTopology | None] = {}
+    topology: dict[str, LayerTopology | None] = {}
     for name, job in jobs:
-        found[name] = job.result() if job else None
+        topology[name] = job.result() if job else None
         on_layer()
-    return found
+    return topology
 
 
-def _stand_back(niceness: int) -> None:
-    """Leave an interrupt, and where it is wanted the cores, to the process that trains."""
+def _lower_priority(niceness: int) -> None:
+    """Leave interrupts, and with ``niceness`` the cores, to the process that trains."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if niceness and hasattr(os, "nice"):
         os.nice(niceness)
@@ -120,4 +106,5 @@ def _stand_back(niceness: int) -> None:
 
 def _import_everything() -> None:
     points = np.arange(8.0)
-    smoothness_report({name: np.abs(points[:, None] - points).astype(np.float32) for name in "ab"})
+    matrix = np.abs(points[:, None] - points).astype(np.float32)
+    smoothness_report(Measurement({"first": matrix, "second": matrix}))

@@ -1,9 +1,9 @@
-"""Euclidean distances between the points of two clouds, accurate also for pairs that are nearly equal."""
+"""Euclidean distances between the points of two clouds, accurate even for nearly equal points."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .diagram import Floats, read_numbers
+from lightning_topolip.wasserstein.diagram import Floats, read_numbers
 
 _COLUMNS = 4096
 _REPAIR = 1e-6
@@ -20,14 +20,15 @@ def read_cloud(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
         cloud = read_numbers(name, value, "an (n, d) array of finite numbers")
         if cloud.ndim != 2 or len(cloud) == 0:
             raise ValueError(
-                f"{name} must be an (n, d) array with n >= 1, got shape {cloud.shape}: flatten each sample to a row"
+                f"Argument `{name}` must be an (n, d) array with n >= 1, got shape {cloud.shape}; "
+                "flatten each sample to a row."
             )
         _check_finite(name, cloud)
         clouds.append(cloud)
     if clouds[0].shape[1] != clouds[1].shape[1]:
         raise ValueError(
-            f"first and second must have the same width d, got shapes {clouds[0].shape} and "
-            f"{clouds[1].shape}: compare the same layer, or pass cross_distances"
+            f"Arguments `first` and `second` must have the same width d, got shapes {clouds[0].shape} and "
+            f"{clouds[1].shape}; compare the same layer, or pass cross_distances."
         )
     return clouds[0], clouds[1]
 
@@ -41,32 +42,27 @@ def read_cross_distances(value: ArrayLike) -> Floats:
     distances = read_numbers("cross_distances", value, "an (n, m) array of finite distances")
     if distances.ndim != 2 or distances.size == 0:
         raise ValueError(
-            f"cross_distances must be an (n, m) array with n, m >= 1, got shape {distances.shape}: one row "
-            "for each point of the first cloud, one column for each of the second"
+            f"Argument `cross_distances` must be an (n, m) array with n, m >= 1, got shape {distances.shape}; pass "
+            "one row per point of the first cloud and one column per point of the second."
         )
     _check_finite("cross_distances", distances)
     if distances.min() < 0:
         raise ValueError(
-            f"cross_distances must be >= 0, got {distances.min()}: pass distances, not similarities or logarithms"
+            f"Argument `cross_distances` must be >= 0, got {distances.min()}; "
+            "pass distances, not similarities or logarithms."
         )
     return distances
 
 
 def cross_distance_matrix(first: Floats, second: Floats) -> Floats:
-    """Euclidean distances between two clouds, to 1e-9 relative or better.
+    """Compute the (n, m) Euclidean distances between two finite clouds (n, d) and (m, d), to 1e-9 relative or better.
 
-    The product of the centred clouds is summed over blocks of columns, and the pairs whose squared distance
-    is small against their norms are done again by differences.
+    The product of the centred clouds is summed over blocks of columns. Pairs whose squared distance is small compared
+    with their norms are computed again from their differences.
 
-    Args:
-        first: (n, d) finite.
-        second: (m, d) finite.
-
-    Returns:
-        (n, m) distances.
-
-    >>> cross_distance_matrix(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1e-9]]))
-    array([[5.e+00, 1.e-09]])
+    Example:
+        >>> cross_distance_matrix(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1e-9]]))
+        array([[5.e+00, 1.e-09]])
     """
     blocks = [slice(start, start + _COLUMNS) for start in range(0, first.shape[1], _COLUMNS)]
     peak = max((float(np.abs(cloud[:, block]).max()) for cloud in (first, second) for block in blocks), default=0.0)
@@ -98,6 +94,6 @@ def _check_finite(name: str, array: Floats) -> None:
     if bad.any():
         index = tuple(int(axis[0]) for axis in np.nonzero(bad))
         raise ValueError(
-            f"{name} must be finite, got {array[index]} at index {index} and {int(bad.sum()) - 1} more like "
-            "it: the model overflowed or diverged, check the layer's output"
+            f"Argument `{name}` must be finite, got {array[index]} at index {index} and {int(bad.sum()) - 1} more like "
+            "it; the model overflowed or diverged, check the layer's output."
         )

@@ -1,7 +1,8 @@
-"""How numba is asked to compile, and the one step that all compiled files share.
+"""Decorators that compile with numba, and the power function that all compiled files share.
 
-numba compiles a kernel again when the kernel's own file has changed, and not when another has that it calls: after a
-change to the files behind `line.py` and `plane.py` remove the cache (`*.nbi` and `*.nbc` in `__pycache__`).
+numba compiles a kernel again when its file has changed, but not when a file that it calls has changed. After a change
+to the files that `line_alignment.py` and `plane_matching.py` import, remove the cache (`*.nbi` and `*.nbc` in
+`__pycache__`).
 """
 
 import functools
@@ -14,64 +15,44 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# No entries for C, and none for Python where only kernels call: with them compiling would take a quarter longer.
-# numba's type stubs leave out these options, hence Any.
+# Without entry points for C, and for Python where only kernels call: they would make compiling a quarter slower.
+# numba's type stubs lack these options, hence Any.
 _njit: Callable[..., Any] = functools.partial(njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 
 def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Compile a function that Python calls, at its first call, and keep the result on disk.
+    """Compile a function that Python calls, at its first call, and cache the result; it releases the GIL.
 
-    It is kept beside the source, else in the user's cache directory (`NUMBA_CACHE_DIR` names another one). Where
-    neither can be written, or the disk is full, it is compiled again in every process.
-
-    Args:
-        function: Function of numbers and arrays that numba understands. It runs without the interpreter's lock.
-
-    Returns:
-        The compiled function, with the same arguments.
+    The cache is beside the source, or else in the user's cache directory (`NUMBA_CACHE_DIR` names another one). If
+    neither can be written, or the disk is full, every process compiles again.
     """
-    made: Callable[Arguments, Result]
+    dispatcher: Callable[Arguments, Result]
     try:
-        made = _njit(cache=True)(function)
+        dispatcher = _njit(cache=True)(function)
     except RuntimeError:  # no directory for the cache
-        made = _njit()(function)
+        dispatcher = _njit()(function)
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
-            return made(*args, **kwargs)
-        except OSError:  # the cache could not be written; what numba has compiled, it has
-            return made(*args, **kwargs)
+            return dispatcher(*args, **kwargs)
+        except OSError:  # the cache could not be written, but the function is compiled
+            return dispatcher(*args, **kwargs)
 
     return call
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function that kernels call.
-
-    Args:
-        function: Function of numbers, arrays and named tuples of arrays.
-
-    Returns:
-        The compiled function, with the same arguments. Python cannot call it.
-    """
+    """Compile a function that only kernels call; Python cannot call it."""
     return cast(Function, _njit(no_cpython_wrapper=True)(function))
 
 
 def inlined(function: Function) -> Function:
-    """Compile a function into those that call it: for the steps of an inner loop.
-
-    Args:
-        function: Function that only compiled functions call.
-
-    Returns:
-        The compiled function, with the same arguments.
-    """
+    """Compile a function into its compiled callers: for the steps of an inner loop."""
     return cast(Function, _njit(forceinline=True, no_cpython_wrapper=True)(function))
 
 
 @inlined
 def power(length: float, order: float) -> float:
-    """length^p for p in [1, inf); the common orders need no call, and loops over them use whole vectors."""
+    """length^p for p in [1, inf); p = 1 and 2 need no call, so that loops over them are vectorized."""
     return length if order == 1.0 else (length * length if order == 2.0 else length**order)

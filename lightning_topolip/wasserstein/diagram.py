@@ -1,4 +1,4 @@
-"""A persistence diagram as the solvers want it: float64, sorted, finite, without points on the diagonal."""
+"""Canonical persistence diagrams: float64, sorted, finite, without points on the diagonal."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,7 @@ _LARGE, _SMALL = 2.0**1000, 2.0**-900
 
 
 def read_diagram(name: str, value: ArrayLike) -> Floats:
-    """Check a diagram and bring it to its canonical form.
-
-    Args:
-        name: What the caller calls the argument, for the error's text.
-        value: (k, 2) array-like of (birth, death), any order, any real dtype; [] is the empty diagram.
-
-    Returns:
-        A new (k', 2) array, sorted by birth and then death, points with birth == death left out.
+    """Check the argument `name`, a diagram in any order and real dtype, and return it in canonical form.
 
     Raises:
         ValueError: If the shape is not (k, 2), or a point is NaN, infinite or below the diagonal.
@@ -33,8 +26,8 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
         return np.empty((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(
-            f"{name} must be a (k, 2) array of finite (birth, death), got shape {points.shape}: "
-            "pass one homology dimension at a time, as two columns"
+            f"Argument `{name}` must be a (k, 2) array of finite (birth, death), got shape {points.shape}; "
+            "pass one homology dimension at a time, as two columns."
         )
     above = points[:, 0] < points[:, 1]
     if not above.all():  # some on the diagonal, below it, or NaN
@@ -47,7 +40,7 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
 
 
 def read_numbers(name: str, value: ArrayLike, allowed: str) -> Floats:
-    """Convert an array-like of real numbers to float64.
+    """Convert the argument `name`, an array-like of real numbers, to float64.
 
     Raises:
         ValueError: If it is ragged, or holds anything but real numbers.
@@ -60,17 +53,17 @@ def read_numbers(name: str, value: ArrayLike, allowed: str) -> Floats:
             return array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"{name} must be {allowed}, got {type(value).__name__} ({error}): pass real numbers, "
-            "for a tensor tensor.detach().cpu().numpy()"
+            f"Argument `{name}` must be {allowed}, got {type(value).__name__} ({error}); pass real numbers, "
+            "for a tensor tensor.detach().cpu().numpy()."
         ) from error
 
 
-class Known(NamedTuple):
-    """A canonical diagram and what every distance from it asks first.
+class KeyedDiagram(NamedTuple):
+    """A canonical diagram with a key that identifies it.
 
     Attributes:
         points: (k, 2) canonical diagram.
-        key: Its size and bytes: the same for equal diagrams only, and an order among the others.
+        key: Its size and bytes: the same for equal diagrams only; orders the others.
         largest: Largest absolute coordinate, 0.0 if there is none.
     """
 
@@ -79,18 +72,16 @@ class Known(NamedTuple):
     largest: float
 
 
-def know(points: Floats) -> Known:
-    """Look at a canonical diagram."""
+def keyed(points: Floats) -> KeyedDiagram:
+    """Add the key and the largest coordinate to a canonical diagram."""
     largest = max(-float(points[0, 0]), float(points[:, 1].max())) if points.size else 0.0
-    return Known(points, (len(points), points.tobytes()), largest)
+    return KeyedDiagram(points, (len(points), points.tobytes()), largest)
 
 
-def normalize(first: Known, second: Known) -> tuple[Floats, Floats, int]:
-    """Scale two diagrams away from overflow by a power of two, which is exact, and order the pair.
+def normalize(first: KeyedDiagram, second: KeyedDiagram) -> tuple[Floats, Floats, int]:
+    """Order a pair by key and scale it away from overflow by a power of two, which is exact.
 
-    Returns:
-        The points of both in an order that does not depend on which came first, and the exponent e: the true
-        coordinates are the returned ones times 2^e.
+    Returns the points of both and the exponent e: the true coordinates are the returned ones times 2^e.
     """
     if second.key < first.key:
         first, second = second, first
@@ -102,7 +93,7 @@ def normalize(first: Known, second: Known) -> tuple[Floats, Floats, int]:
 
 
 def on_one_line(first: Floats, second: Floats) -> bool:
-    """Whether all points of two canonical diagrams have the same birth, and neither diagram is empty."""
+    """Whether two canonical diagrams are not empty and all their points have the same birth."""
     if not len(first) or not len(second):
         return False
     return bool(first[0, 0] == first[-1, 0] == second[0, 0] == second[-1, 0])  # sorted by birth
@@ -117,18 +108,18 @@ def _check_points(name: str, points: Floats) -> None:
     bad = ~np.isfinite(points).all(axis=1)
     if bad.any():
         raise ValueError(
-            f"{name} must hold finite points only, got {_shown(points, bad)}: "
-            "remove the essential classes (death = inf) and look for NaN upstream"
+            f"Argument `{name}` must hold finite points only, got {_first_of(points, bad)}; "
+            "remove the essential classes (death = inf) and look for NaN upstream."
         )
     bad = points[:, 1] < points[:, 0]
     if bad.any():
         raise ValueError(
-            f"{name} must hold points with birth <= death, got {_shown(points, bad)}: "
-            "columns are (birth, death) in that order"
+            f"Argument `{name}` must hold points with birth <= death, got {_first_of(points, bad)}; "
+            "the columns are (birth, death) in that order."
         )
 
 
-def _shown(points: Floats, bad: NDArray[np.bool_]) -> str:
+def _first_of(points: Floats, bad: NDArray[np.bool_]) -> str:
     index = int(np.flatnonzero(bad)[0])
     birth, death = points[index].tolist()
     return f"({birth}, {death}) at index {index} and {int(bad.sum()) - 1} more like it"

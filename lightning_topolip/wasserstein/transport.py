@@ -1,7 +1,7 @@
-"""Optimal transport: the distance of two point clouds, and a reference for diagrams. The only door to POT.
+"""Optimal transport: the distance of two point clouds, and a reference for diagrams. Only this module uses POT.
 
-POT loads slowly and brings torch with it, so it is imported by the first call that needs it. Costs are
-divided by their maximum before they reach it (tiny ones give wrong optima), and an unfinished solve raises.
+POT loads slowly and imports torch, so the first call that needs it imports it. Costs are divided by their maximum
+first, since POT returns wrong optima for tiny costs. A solve that does not finish raises an error.
 
 Source: Flamary et al., "POT: Python Optimal Transport", JMLR 22(78), 2021.
 """
@@ -11,9 +11,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .cloud import cross_distance_matrix, read_cloud, read_cross_distances
-from .diagram import Floats, half_persistence
-from .norm import AS_GOOD_AS_INFINITE, STEEP, check_order, p_norm, tighten
+from lightning_topolip.wasserstein.cloud import cross_distance_matrix, read_cloud, read_cross_distances
+from lightning_topolip.wasserstein.diagram import Floats, half_persistence
+from lightning_topolip.wasserstein.p_norm import AS_GOOD_AS_INFINITE, STEEP, check_order, p_norm, tighten
 
 _ITERATIONS = 100_000_000
 
@@ -25,7 +25,7 @@ def activation_drift(
     *,
     cross_distances: ArrayLike | None = None,
 ) -> float:
-    """W_p between two point clouds, each with the same weight on all its points; Euclidean ground metric.
+    """Compute W_p between two point clouds with uniform weights and the Euclidean ground metric.
 
     For p = inf this bounds the topology: W_inf of the clouds' Rips diagrams is at most twice as large
     (DOI 10.1007/s00454-006-1276-5).
@@ -34,35 +34,30 @@ def activation_drift(
         first: (n, d) cloud.
         second: (m, d) cloud.
         order: p in [1, inf]; p = inf needs n = m.
-        cross_distances: (n, m) distances between the points of both, instead of the clouds.
+        cross_distances: (n, m) distances between the points of the two clouds, instead of the clouds.
 
     Returns:
-        (smallest mean of d^p over all transport plans)^(1/p), in the unit of the distances. A mean: it does
+        (smallest mean of d^p over all transport plans)^(1/p), in the unit of the distances. Since it is a mean, it does
         not grow with n as W_p of diagrams does.
 
     Raises:
-        ValueError: If neither or both forms are given, a shape is wrong or empty, a value is NaN, infinite or
-            a negative distance, or `order` is out of range.
+        ValueError: If neither or both forms are given, a shape is wrong or empty, a value is NaN or infinite, a
+            distance is negative, or `order` is out of range.
         RuntimeError: If POT does not converge (n != m only).
 
-    >>> activation_drift([[0.0], [1.0]], [[1.0], [3.0]], order=1)
-    1.5
-    >>> activation_drift(order=math.inf, cross_distances=[[1.0, 3.0], [0.0, 2.0]])
-    2.0
+    Example:
+        >>> activation_drift([[0.0], [1.0]], [[1.0], [3.0]], order=1)
+        1.5
+        >>> activation_drift(order=math.inf, cross_distances=[[1.0, 3.0], [0.0, 2.0]])
+        2.0
     """
     order = check_order(order)
     if (cross_distances is None) == (first is None) or (first is None) != (second is None):
+        arguments = {"first": first, "second": second, "cross_distances": cross_distances}
+        given = ", ".join(f"`{name}`" for name, value in arguments.items() if value is not None)
         raise ValueError(
-            "activation_drift needs first and second, or cross_distances, got "
-            + ", ".join(
-                f"{name}={'None' if value is None else 'an array'}"
-                for name, value in (
-                    ("first", first),
-                    ("second", second),
-                    ("cross_distances", cross_distances),
-                )
-            )
-            + ": pass the two clouds or their distances, not both"
+            "Arguments must be `first` and `second`, or `cross_distances` alone, "
+            f"got {given or 'none of them'}; pass the two clouds or their distances."
         )
     if first is None or second is None:
         assert cross_distances is not None
@@ -73,22 +68,14 @@ def activation_drift(
         return matching_drift(distances, order)
     if order == math.inf:
         raise ValueError(
-            f"order must be finite for clouds of different sizes, got inf for {distances.shape[0]} and "
-            f"{distances.shape[1]} points: use the same probe for both, or a finite order"
+            f"Argument `order` must be finite for clouds of different sizes, got inf for {distances.shape[0]} and "
+            f"{distances.shape[1]} points; use the same probe for both, or a finite order."
         )
     return transport_drift(distances, order)
 
 
 def matching_drift(distances: Floats, order: float) -> float:
-    """`activation_drift` for n = m, where some optimal plan is a permutation (Birkhoff and von Neumann).
-
-    Args:
-        distances: (n, n) distances >= 0.
-        order: p in [1, inf].
-
-    Returns:
-        The distance.
-    """
+    """`activation_drift` for n = m, where some optimal plan is a permutation (Birkhoff and von Neumann)."""
     from scipy.optimize import linear_sum_assignment
 
     if order >= AS_GOOD_AS_INFINITE:
@@ -111,39 +98,17 @@ def matching_drift(distances: Floats, order: float) -> float:
 
 
 def transport_drift(distances: Floats, order: float) -> float:
-    """`activation_drift` by POT's network simplex, for any n and m.
-
-    Args:
-        distances: (n, m) distances >= 0.
-        order: p in [1, inf).
-
-    Returns:
-        The distance.
-
-    Raises:
-        RuntimeError: If POT does not converge.
-    """
+    """`activation_drift` by POT's network simplex, for any n and m and a finite order."""
     rows, columns = distances.shape
     return _emd(np.full(rows, 1.0 / rows), np.full(columns, 1.0 / columns), distances, order)
 
 
 def diagram_transport(first: Floats, second: Floats, order: float) -> float:
-    """W_p of two diagrams as one transport problem with a node for the diagonal, by POT's network simplex.
-
-    Args:
-        first: (k, 2) points above the diagonal.
-        second: (m, 2) likewise.
-        order: p in [1, inf).
-
-    Returns:
-        The distance, in the unit of the coordinates.
-
-    Raises:
-        ValueError: If the order is inf.
-        RuntimeError: If POT does not converge.
-    """
+    """W_p of two diagrams as a transport problem with one node for the diagonal, by POT's network simplex."""
     if order == math.inf:
-        raise ValueError('order must be finite with engine="pot", got inf: use engine="exact" for the bottleneck')
+        raise ValueError(
+            'Argument `order` must be finite with engine="pot", got inf; use engine="exact" for the bottleneck.'
+        )
     rows, columns = len(first), len(second)
     if not rows or not columns:
         return p_norm(np.concatenate((half_persistence(first), half_persistence(second))), order)
@@ -174,7 +139,7 @@ def _emd(left: Floats, right: Floats, lengths: Floats, order: float) -> float:
 
 
 def _bottleneck_matching(distances: Floats) -> float:
-    """Smallest radius at which the pairs within it hold a perfect matching."""
+    """Smallest radius within which the pairs contain a perfect matching."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import maximum_bipartite_matching
 

@@ -9,6 +9,7 @@ import torch
 from lightning_topolip.display.plots import diagrams_figure, epoch_map_figure, smoothness_figure
 from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.topology.history import History
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
 
@@ -19,7 +20,7 @@ def report(seed: int, missing: str = "", **settings: object) -> SmoothnessReport
     generator = torch.Generator().manual_seed(seed)
     clouds = {name: torch.randn(16, 3, generator=generator) for name in NAMES}
     matrices = {name: None if name == missing else distance_matrix(cloud).numpy() for name, cloud in clouds.items()}
-    return smoothness_report(matrices, Settings(**settings))  # type: ignore[arg-type]
+    return smoothness_report(Measurement(matrices), Settings(**settings))  # type: ignore[arg-type]
 
 
 def history(analyses: int = 3, **settings: object) -> History:

@@ -1,17 +1,17 @@
-"""A study that a CPU does in seconds, shared by the tests."""
+"""A study that takes seconds on a CPU."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from lightning_topolip.study.config import Choice, Lipschitz, Robustness, Smoothness, StudyConfig, Training
+from lightning_topolip.study.config import ClassSpec, Lipschitz, Robustness, Smoothness, StudyConfig, Training
 
-DIGITS = Choice("lightning_topolip.data.DigitsDataModule", {"batch_size": 32, "subset": 96, "image_size": 16})
-CONVOLUTION = Choice(
+DIGITS = ClassSpec("lightning_topolip.data.DigitsDataModule", {"batch_size": 32, "subset": 96, "image_size": 16})
+CONVOLUTION = ClassSpec(
     "lightning_topolip.models.ConvClassifier", {"size": "micro", "width": 24, "depth": 3, "patch_size": 4}
 )
-ATTENTION = Choice(
+ATTENTION = ClassSpec(
     "lightning_topolip.models.AttentionClassifier",
     {"size": "micro", "width": 24, "depth": 3, "heads": 2, "patch_size": 4},
 )

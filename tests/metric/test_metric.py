@@ -20,10 +20,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, MetricCollection, MetricTracker
 
 from lightning_topolip import analyze
-from lightning_topolip.metric.metric import QUANTITIES, TopoLipMetric
-from lightning_topolip.metric.reservoir import Reservoir, lowest, next_places, sampling_keys
+from lightning_topolip.metric.draws import lowest, next_places, sampling_keys
+from lightning_topolip.metric.metric import TopoLipMetric
+from lightning_topolip.metric.options import QUANTITIES
+from lightning_topolip.metric.reservoir import Reservoir
 from lightning_topolip.network.clouds import point_cloud
 from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
@@ -49,7 +52,7 @@ def directly(batch: dict[str, Tensor], **settings: Any) -> SmoothnessReport:
         name: distance_matrix(point_cloud(output, "flatten" if name == INPUT else chosen.reduction)).numpy()
         for name, output in batch.items()
     }
-    return smoothness_report(matrices, chosen)
+    return smoothness_report(Measurement(matrices), chosen)
 
 
 def text(report: SmoothnessReport) -> str:
@@ -464,7 +467,7 @@ def test_before_an_update() -> None:
     metric = TopoLipMetric()
     with pytest.warns(UserWarning, match="was called before the ``update`` method"):
         assert math.isnan(metric.compute())
-    with pytest.raises(ValueError, match="`report` needs at least 3 samples, got 0; call `update` before"):
+    with pytest.raises(ValueError, match="`report` needs at least 3 samples, got 0; call `update` first"):
         metric.report()
 
 
@@ -515,15 +518,15 @@ def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([torch.zeros(3, 2)], "`activations` must map names of layers to their outputs"),
-        ({}, "`activations` must map names of layers to their outputs"),
-        ({"a": torch.zeros(3, 2)}, r"must hold the layers \['a', 'b'\], got \['a'\]; give \['b'\] too"),
+        ([torch.zeros(3, 2)], "`activations` must map names of layers to outputs"),
+        ({}, "`activations` must map names of layers to outputs"),
+        ({"a": torch.zeros(3, 2)}, r"must hold the layers \['a', 'b'\], got \['a'\]; add \['b'\] or remove"),
         ({"a": torch.zeros(3), "b": torch.tensor(1.0)}, r"got \(\) in torch.float32 for 'b'"),
-        ({"a": torch.zeros(3), "b": torch.zeros(3).long()}, r"got \(3,\) in torch.int64 for 'b'; leave such"),
+        ({"a": torch.zeros(3), "b": torch.zeros(3).long()}, r"got \(3,\) in torch.int64 for 'b'; remove this layer"),
         ({"a": torch.zeros(3), "b": [1.0]}, r"got \[1.0\] for 'b'"),
         (
             {"a": torch.zeros(3), "b": torch.zeros(4)},
-            "one row for each sample in every layer, got {'a': 3, 'b': 4} rows",
+            "one row per sample in every layer, got {'a': 3, 'b': 4} rows",
         ),
     ],
 )
@@ -697,24 +700,24 @@ def test_patterns_and_wrong_names() -> None:
         TopoLipMetric(layers="block.*").attach(model)
 
 
-def test_a_layer_that_does_not_run_is_left_out_and_named_once(data: Tensor) -> None:
+def test_a_layer_that_does_not_run_is_skipped_and_named_once(data: Tensor) -> None:
     model, metric = Blocks(early=2).eval(), TopoLipMetric()
     with metric.attach(model):
         model(data)
         model(data)
-    with pytest.warns(UserWarning, match=r"layer 'blocks.3': did not run, or .*; it is left out") as said:
+    with pytest.warns(UserWarning, match=r"layer 'blocks.3': did not run; it is skipped") as said:
         metric.compute()
     assert len(said) == 1
     assert metric.report().layers == (INPUT, "blocks.0", "blocks.1", "blocks.2")
     assert "did not run" in metric.report().failures["blocks.3"]
 
 
-def test_a_later_pass_with_fewer_layers_is_left_out_with_more_it_counts(data: Tensor) -> None:
+def test_a_later_pass_with_fewer_layers_is_skipped_with_more_it_counts(data: Tensor) -> None:
     model, metric = Blocks().eval(), TopoLipMetric()
     with metric.attach(model):
         model(data[:16])
         model.flags = {"early": 2}
-        with pytest.warns(UserWarning, match=r"leaves out a pass: .* the same layers"):
+        with pytest.warns(UserWarning, match=r"skips a pass: .* the same layers"):
             model(data[16:32])
         model(data[16:32])
         model.flags = {"again": True}
@@ -735,7 +738,7 @@ class Windows(nn.Module):
         return self.last(self.windows(self.first(x).reshape(-1, 3)).reshape(-1, 6))
 
 
-def test_a_layer_with_another_batch_size_is_left_out(data: Tensor) -> None:
+def test_a_layer_with_another_batch_size_is_skipped(data: Tensor) -> None:
     model, metric = Windows().eval(), TopoLipMetric(layers=["first", "windows", "last"])
     with metric.attach(model):
         model(data)
@@ -745,9 +748,9 @@ def test_a_layer_with_another_batch_size_is_left_out(data: Tensor) -> None:
     assert metric.report().layers == (INPUT, "first", "last")
 
 
-def test_a_pass_with_nothing_to_measure_is_left_out() -> None:
+def test_a_pass_with_nothing_to_measure_is_skipped() -> None:
     model, metric = nn.Sequential(nn.Flatten(0), nn.Flatten(0), nn.Flatten(0)).eval(), TopoLipMetric(layers="*")
-    with metric.attach(model), pytest.warns(UserWarning, match="leaves out a pass: no layer gave one row"):
+    with metric.attach(model), pytest.warns(UserWarning, match="skips a pass: no layer gave one row"):
         model(torch.ones(4, 6))
     assert not metric.update_called
 
@@ -770,7 +773,7 @@ def test_tokens_have_no_input_layer_and_one_length() -> None:
     ids = torch.randint(10, (12, 5), generator=torch.Generator().manual_seed(0))
     with metric.attach(model):
         model(ids)
-        with pytest.warns(UserWarning, match=r"leaves out a pass: .*got \(5, 4\) .* then \(3, 4\) .*pad batches"):
+        with pytest.warns(UserWarning, match=r"skips a pass: .*got \(5, 4\) .* then \(3, 4\) .*pad batches"):
             model(ids[:, :3])
     assert metric.report().layers == ("blocks.0", "blocks.1", "blocks.2")
     assert text(metric.report()) == text(analyze(model, ids, "blocks.*", reduction="cls"))

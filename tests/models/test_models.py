@@ -1,5 +1,6 @@
 """The classifiers: shapes, normalisation, decay groups, schedule, learning, checkpoints and clear errors."""
 
+import inspect
 import itertools
 import math
 from pathlib import Path
@@ -7,11 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
+from lightning_topolip.models import (
+    AttentionClassifier,
+    ConvClassifier,
+    ImageClassifier,
+    ResNetClassifier,
+    ViTClassifier,
+)
 
 # Lightning 2.6 asks torch's pytree in a way that torch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
@@ -222,6 +230,24 @@ def test_a_checkpoint_gives_the_same_model_back(kind: type[ViTClassifier], tmp_p
     assert dict(again.hparams) == dict(model.hparams)
     assert "network" not in again.hparams
     assert again.hparams["learning_rate"] == 0.01
+
+
+@pytest.mark.parametrize("kind", [ViTClassifier, ResNetClassifier, AttentionClassifier, ConvClassifier])
+def test_every_classifier_takes_the_training_options_of_the_base_class(kind: Any) -> None:
+    parser = ArgumentParser()
+    parser.add_class_arguments(kind, "model")
+    listed = vars(parser.get_defaults().model)
+    defaults = inspect.getfullargspec(ImageClassifier.__init__).kwonlydefaults or {}
+    if kind is ResNetClassifier:
+        defaults["learning_rate"] = 3e-3
+    assert len(defaults) == 8
+    assert defaults.items() <= listed.items()
+    given = {**defaults, "optimizer": "sgd", "momentum": 0.5, "std": [1.0, 2.0, 3.0]}
+    with torch.device("meta"):
+        assert dict(kind("micro").hparams) == {**listed, "size": "micro"}
+        assert dict(kind("micro", **given).hparams) == {**listed, "size": "micro", **given}
+        with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rat'"):
+            kind("micro", learning_rat=0.1)
 
 
 def test_predictions_are_logits_of_pairs_or_images() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,23 @@ import timm
 import torch
 import torchvision
 import transformers
+from helpers.families import (
+    GAN,
+    IDS,
+    IMAGES,
+    MASK,
+    SEQUENCES,
+    TEXT,
+    Autoencoder,
+    D,
+    Matcher,
+    N,
+    Recurrent,
+    Residual,
+    T,
+    UNet,
+    hugging_face,
+)
 from helpers.paths import ROOT
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
@@ -21,25 +37,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
 from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix, resolve_layers
-from lightning_topolip.network.batches import run_model
 from lightning_topolip.network.clouds import point_cloud
-from lightning_topolip.network.measure import measure
+from lightning_topolip.network.measure import Subject, measure
 from lightning_topolip.topology.settings import Settings
-
-N, T, D = 12, 6, 8
-SMALL: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "vocab_size": 50,
-    "max_position_embeddings": 16,
-}
-IDS = torch.randint(3, 50, (N, T), generator=torch.Generator().manual_seed(0))
-MASK = (torch.arange(T) < torch.arange(N).remainder(4)[:, None] + 3).long()
-TEXT = {"input_ids": IDS, "attention_mask": MASK, "labels": torch.zeros(N, dtype=torch.long)}
-IMAGES = torch.randn(N, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-SEQUENCES = torch.randn(N, T, D, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def quick(model: nn.Module, batch: Any, **settings: Any) -> SmoothnessReport:
 
 
 def distances_of(model: nn.Module, batch: Any, layers: Any = "auto", **settings: Any) -> dict[str, Any]:
-    measured = measure(model, batch, layers, Settings(noise_splits=0, **settings), run_model)
+    measured = measure(model, batch, Subject(layers, settings=Settings(noise_splits=0, **settings)))
     assert not measured.failures
     return measured.distances
 
@@ -63,28 +63,6 @@ def numbered(pattern: str, count: int) -> tuple[str, ...]:
 
 
 # Hugging Face
-
-
-def hugging_face(kind: str) -> tuple[nn.Module, Any]:
-    images = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if kind == "bert":
-            return transformers.BertForSequenceClassification(transformers.BertConfig(**SMALL)), TEXT
-        if kind == "gpt2":
-            config = transformers.GPT2Config(
-                n_embd=16, n_layer=3, n_head=2, vocab_size=50, n_positions=16, bos_token_id=0, eos_token_id=0
-            )
-            return transformers.GPT2LMHeadModel(config), {**TEXT, "labels": IDS}
-        if kind == "t5":
-            config = transformers.T5Config(
-                d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=50, decoder_start_token_id=0
-            )
-            return transformers.T5ForConditionalGeneration(config), {**TEXT, "labels": IDS[:, :4]}
-        if kind == "albert":
-            return transformers.AlbertModel(transformers.AlbertConfig(**SMALL, embedding_size=8)), TEXT
-        config = transformers.ViTConfig(**images, image_size=32, patch_size=8)
-        return transformers.ViTForImageClassification(config), {"pixel_values": IMAGES, "labels": TEXT["labels"]}
 
 
 HUGGING_FACE = {
@@ -250,84 +228,15 @@ def test_rows_of_timm_are_those_of_the_sweep() -> None:
 # Networks without lists of blocks
 
 
-def double_conv(inputs: int, outputs: int) -> nn.Module:
-    return DoubleConv(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1))
-
-
-class DoubleConv(nn.Sequential):
-    pass
-
-
-class Down(nn.Sequential):
-    pass
-
-
-class Up(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(inputs, outputs, 2, 2)
-        self.conv = double_conv(inputs, outputs)
-
-    def forward(self, deep: Tensor, skipped: Tensor) -> Tensor:
-        return self.conv(torch.cat([skipped, self.up(deep)], dim=1))
-
-
-class UNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.start = double_conv(3, 4)
-        self.down1 = Down(nn.MaxPool2d(2), double_conv(4, 8))
-        self.down2 = Down(nn.MaxPool2d(2), double_conv(8, 16))
-        self.up1 = Up(16, 8)
-        self.up2 = Up(8, 4)
-        self.end = nn.Conv2d(4, 1, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        first = self.start(images)
-        second = self.down1(first)
-        return self.end(self.up2(self.up1(self.down2(second), second), first))
-
-
 def test_a_unet_is_followed_down_and_up() -> None:
     report = quick(UNet(), IMAGES)
     assert report.layers == ("<input>", "start", "down1.1", "down2.1", "up1.conv", "up2.conv")
     assert math.isfinite(report.score)
 
 
-class Autoencoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(D, 6), nn.Tanh(), nn.Linear(6, 2))
-        self.decoder = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, D))
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.encoder(inputs)
-        return self.decoder(code), code
-
-
 def test_an_autoencoder_is_followed_to_its_output() -> None:
     report = quick(Autoencoder(), SEQUENCES[:, 0])
     assert report.layers == ("<input>", "encoder.0", "encoder.2", "decoder.0", "decoder.2")
-
-
-class Residual(nn.Module):
-    def __init__(self, width: int = D) -> None:
-        super().__init__()
-        self.inner = nn.Linear(width, width)
-        self.outer = nn.Linear(width, width)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs + self.outer(torch.relu(self.inner(inputs)))
-
-
-class GAN(LightningModule):
-    def __init__(self) -> None:
-        super().__init__()
-        self.generator = nn.Sequential(*[nn.Linear(D, D) for _ in range(3)])
-        self.discriminator = nn.Sequential(*[Residual() for _ in range(3)])
-
-    def forward(self, noise: Tensor) -> Tensor:
-        return self.generator(noise)
 
 
 def test_of_two_networks_the_one_that_runs_is_followed() -> None:
@@ -343,17 +252,6 @@ def test_the_next_set_of_layers_gets_the_probe_as_it_was() -> None:
     found = distances_of(model, SEQUENCES[:, 0])
     assert list(found) == ["<input>", "0", "1", "2"]
     np.testing.assert_array_equal(found["<input>"], distance_matrix(SEQUENCES[:, 0]).numpy())
-
-
-class Matcher(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(Residual() for _ in range(3))
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        for block in self.blocks:
-            left = block(left) + right
-        return left
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, lambda model: torch.compile(model, backend="eager")])
@@ -401,21 +299,6 @@ def test_quantised_layers_are_followed() -> None:
 # Samples that are not the first axis
 
 
-class Recurrent(nn.Module):
-    def __init__(self, kind: type[nn.RNNBase], batch_first: bool) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(50, 4)
-        self.first = kind(4, 5, batch_first=batch_first)
-        self.second = kind(5, 5, batch_first=batch_first)
-        self.head = nn.Linear(5, 2)
-        self.batch_first = batch_first
-
-    def forward(self, ids: Tensor) -> Tensor:
-        tokens = self.embedding(ids if self.batch_first else ids.T)
-        hidden, _ = self.second(self.first(tokens)[0])
-        return self.head(hidden)
-
-
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_recurrent_layers_give_the_same_whichever_axis_holds_the_samples(kind: type[nn.RNNBase]) -> None:
     samples_first, sequence_first = Recurrent(kind, batch_first=True), Recurrent(kind, batch_first=False)
@@ -432,7 +315,7 @@ def test_the_flag_decides_where_the_axes_are_equally_long() -> None:
     samples_first, sequence_first = Recurrent(nn.LSTM, batch_first=True), Recurrent(nn.LSTM, batch_first=False)
     sequence_first.load_state_dict(samples_first.state_dict())
     expected = distances_of(samples_first, ids)
-    measured = measure(sequence_first, ids, "auto", Settings(noise_splits=0), run_model)
+    measured = measure(sequence_first, ids, Subject(settings=Settings(noise_splits=0)))
     for name in ("first", "second"):
         np.testing.assert_allclose(measured.distances[name], expected[name], rtol=1e-5)
     assert set(measured.failures) == {"embedding", "head"}

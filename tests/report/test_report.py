@@ -16,23 +16,19 @@ from scipy.stats import spearmanr
 
 from lightning_topolip.report import write_report
 from lightning_topolip.report.curves import curves
-from lightning_topolip.report.figures.diagrams import as_points, diagram
-from lightning_topolip.report.figures.scatter import Run as Point
-from lightning_topolip.report.figures.scatter import scatter
 from lightning_topolip.report.formats import RHO, number, over_seeds
-from lightning_topolip.report.images import data_uri
 from lightning_topolip.report.lines import lines
-from lightning_topolip.report.page import render
+from lightning_topolip.report.page import data_uri, render
 from lightning_topolip.report.palette import looks
 from lightning_topolip.report.sections.depth import depth
-from lightning_topolip.report.sections.lipschitz import lipschitz
+from lightning_topolip.report.sections.diagrams import as_points, diagram
+from lightning_topolip.report.sections.lipschitz import lipschitz, lipschitz_table
 from lightning_topolip.report.sections.maps import maps
-from lightning_topolip.report.sections.robustness import accuracy_curves
-from lightning_topolip.report.sections.smoothness_and_robustness import link
+from lightning_topolip.report.sections.robustness import accuracy_curves, accuracy_table
+from lightning_topolip.report.sections.runs import runs_table
+from lightning_topolip.report.sections.smoothness_and_robustness import Run as Point
+from lightning_topolip.report.sections.smoothness_and_robustness import link, scatter
 from lightning_topolip.report.source import Source
-from lightning_topolip.report.tables.accuracy import accuracy_table
-from lightning_topolip.report.tables.lipschitz import lipschitz_table
-from lightning_topolip.report.tables.runs import runs_table
 from lightning_topolip.report.tracks import tracks
 from lightning_topolip.robustness import CORRUPTIONS, wilson_interval
 from lightning_topolip.study.judging.claims import Claim, claims_of

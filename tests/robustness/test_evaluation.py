@@ -34,6 +34,7 @@ from lightning_topolip.robustness import (
     read_cifar10_c,
     wilson_interval,
 )
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
 
@@ -293,7 +294,10 @@ def test_no_gain_without_a_moving_input() -> None:
     no_input = {strength: {"layer": matrices["layer"]} for strength, matrices in still.items()}
     failed = {0.0: still[0.0], 1.0: {"<input>": near, "layer": None}}
     for case, displacement in ((still, 2**0.5), (no_input, 2**0.5), (failed, math.nan)):
-        reports = {s: smoothness_report(layers, Settings(view="raw", noise_splits=0)) for s, layers in case.items()}
+        reports = {
+            s: smoothness_report(Measurement(layers), Settings(view="raw", noise_splits=0))
+            for s, layers in case.items()
+        }
         path = perturbation_drifts(reports)
         assert path.displacements[-1] == pytest.approx([displacement], nan_ok=True)
         assert np.isnan(path.gains).all()

@@ -1,4 +1,4 @@
-"""A whole study: what it measures, that it goes on where it stopped, and that it says the same twice."""
+"""A whole study: its quantities, its resumption and its reproducibility."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning_topolip import TopoLipCallback, analyze
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.robustness import evaluate_robustness
-from lightning_topolip.study.config import Choice, Lipschitz, Robustness, Smoothness, Training
+from lightning_topolip.study.config import ClassSpec, Lipschitz, Robustness, Smoothness, Training
 from lightning_topolip.study.engine import run_study
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.recipe import read_config
-from lightning_topolip.study.runs import Run, make_data, make_model
+from lightning_topolip.study.runs import Run, make_data, make_model, runs_of
 from lightning_topolip.study.snapshots import snapshots_in
 from lightning_topolip.study.training import train
 
@@ -49,7 +49,7 @@ def test_every_quantity_is_measured_of_every_model(study):
         }  # fmt: skip
 
 
-def test_numbers_equal_those_of_the_functions_themselves(study):
+def test_numbers_equal_those_of_the_public_functions(study):
     folder, results = study
     run = Run("digits", "convolution", 0, folder)
     data = make_data(DIGITS, 0)
@@ -81,20 +81,20 @@ def test_a_second_run_writes_the_same_file(study, tmp_path):
 @pytest.mark.slow
 def test_processes_write_the_same_file(study, tmp_path):
     folder, _ = study
-    stages = []
-    run_study(tiny_study(), tmp_path, workers=2, begin=lambda runs: lambda *done: stages.append(done))
+    messages = []
+    run_study(tiny_study(), tmp_path, workers=2, on_progress=lambda *message: messages.append(message))
     assert (tmp_path / "results.csv").read_bytes() == (folder / "results.csv").read_bytes()
-    assert {(number, stage) for number, stage, _, _ in stages} == {
-        (number, stage) for number in (0, 1) for stage in ("training", "measuring")
+    assert {(run.model, stage) for run, stage, _, _ in messages} == {
+        (model, stage) for model in ("convolution", "attention") for stage in ("training", "measuring")
     }
 
 
-def test_what_is_finished_is_not_done_again(study, tmp_path):
+def test_finished_runs_are_not_repeated(study, tmp_path):
     folder, results = study
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}
-    told = []
-    again = run_study(tiny_study(), folder, begin=lambda runs: lambda *done: told.append(done))
-    assert told == [(0, "measuring", 1, 1), (1, "measuring", 1, 1)]
+    messages = []
+    again = run_study(tiny_study(), folder, on_progress=lambda *message: messages.append(message))
+    assert messages == [(run, "measuring", 1, 1) for run in runs_of(tiny_study(), folder)]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.rows == results.rows
 
@@ -104,9 +104,9 @@ def test_other_measurements_keep_the_training(study):
     weights = folder / "runs" / "digits" / "attention" / "seed=0" / "snapshots" / "epoch=2.ckpt"
     before = weights.stat().st_mtime_ns
     config = tiny_study(models={"attention": tiny_study().models["attention"]})
-    found = run_study(replace(config, smoothness=replace(config.smoothness, probe_size=20)), folder)
+    results = run_study(replace(config, smoothness=replace(config.smoothness, probe_size=20)), folder)
     assert weights.stat().st_mtime_ns == before
-    assert found.unique("model") == ["attention"]
+    assert results.unique("model") == ["attention"]
 
 
 class Interruption(Exception):
@@ -117,23 +117,23 @@ def test_an_interrupted_training_continues_to_the_same_weights(tmp_path):
     training = Training(epochs=3)
 
     def trained(folder: Path, interrupt_after: int | None = None) -> dict[str, torch.Tensor]:
-        def tell(done: int, total: int) -> None:
+        def interrupt(done: int, total: int) -> None:
             if done == interrupt_after:
                 raise Interruption
 
         data = make_data(DIGITS, 1)
         model = make_model(replace(CONVOLUTION, init_args={**CONVOLUTION.init_args, "drop_path": 0.3}), data, 1)
-        train(model, data, 3, training, folder, 1, tell=tell)
+        train(model, data, 3, training, folder, 1, on_progress=interrupt)
         return model.state_dict()
 
-    whole = trained(tmp_path / "whole")
+    expected = trained(tmp_path / "uninterrupted")
     with pytest.raises(Interruption):
-        trained(tmp_path / "parts", interrupt_after=2)
-    for name, weight in trained(tmp_path / "parts").items():
-        torch.testing.assert_close(weight, whole[name], rtol=0, atol=0)
+        trained(tmp_path / "interrupted", interrupt_after=2)
+    for name, weight in trained(tmp_path / "interrupted").items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=0)
 
 
-def test_a_folder_of_checkpoints_gives_the_curves_that_training_logged(tmp_path):
+def test_a_folder_of_checkpoints_yields_the_curves_logged_in_training(tmp_path):
     data = make_data(DIGITS, 0)
     model = make_model(CONVOLUTION, data, 0)
     Trainer(
@@ -147,23 +147,23 @@ def test_a_folder_of_checkpoints_gives_the_curves_that_training_logged(tmp_path)
     logged = [float(line["topolip/score"]) for line in _lines(tmp_path / "log" / "metrics.csv", "topolip/score")]
     models = {"convolution": replace(CONVOLUTION, checkpoints=str(tmp_path / "ckpt"))}
     results = run_study(tiny_study(models=models), tmp_path / "study")
-    found = results.where(quantity="topolip", variant="scaled W2")
-    assert found.unique("epoch") == [1.0, 2.0]
-    assert found.values() == pytest.approx(logged[-2:], rel=1e-6)
+    scores = results.where(quantity="topolip", variant="scaled W2")
+    assert scores.unique("epoch") == [1.0, 2.0]
+    assert scores.values() == pytest.approx(logged[-2:], rel=1e-6)
 
 
-def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path):
-    broken = Choice("lightning_topolip.models.ViTClassifier", {"size": "micro", "patch_size": 5})
-    study, told = tiny_study(models={"broken": broken, "convolution": CONVOLUTION}), []
-    results = run_study(study, tmp_path, begin=lambda runs: lambda *done: told.append(done))
-    assert told[0] == (0, "failed", 1, 1)
+def test_a_failed_run_is_reported_and_the_others_are_kept(tmp_path):
+    broken = ClassSpec("lightning_topolip.models.ViTClassifier", {"size": "micro", "patch_size": 5})
+    study, messages = tiny_study(models={"broken": broken, "convolution": CONVOLUTION}), []
+    results = run_study(study, tmp_path, on_progress=lambda *message: messages.append(message))
+    assert messages[0] == (Run("digits", "broken", 0, tmp_path), "failed", 1, 1)
     assert results.unique("model") == ["convolution"]
     first, second = json.loads((tmp_path / "about.json").read_text())["runs"]
     assert "patch_size" in first["failure"]
     assert second["failure"] is None
 
 
-def test_a_network_that_diverged_is_measured_as_far_as_it_goes(tmp_path):
+def test_a_diverged_network_has_the_numbers_of_its_input_only(tmp_path):
     model = make_model(CONVOLUTION, make_data(DIGITS, 0), 0)
     for weight in model.parameters():
         weight.data.fill_(math.nan)
@@ -180,26 +180,29 @@ def test_a_network_that_diverged_is_measured_as_far_as_it_goes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "message"),
+    ("spec", "message"),
     [
-        (Choice("ConvClassifier"), "full path of a class"),
-        (Choice("lightning_topolip.models.ConvClassifier", {"depht": 3}), "depht"),
-        (Choice("torch.nn.Identity"), "LightningModules"),
+        (ClassSpec("ConvClassifier"), "full path of a class"),
+        (ClassSpec("lightning_topolip.models.ConvClassifier", {"depht": 3}), "depht"),
+        (ClassSpec("torch.nn.Identity"), "LightningModules"),
     ],
 )
-def test_a_wrong_model_is_named(choice, message):
+def test_an_invalid_model_is_refused(spec, message):
     with pytest.raises(ValueError, match=message):
-        make_model(choice, make_data(DIGITS, 0), 0)
+        make_model(spec, make_data(DIGITS, 0), 0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"corruptions": ["rain"]}, r"`corruptions` must hold values out of \['gaussian_noise', .* got \['rain'\]"),
+        (
+            {"corruptions": ["rain"]},
+            r"`corruptions` must contain only values from \['gaussian_noise', .* got \['rain'\]",
+        ),
         ({"severities": [0, 5]}, r"`severities` .* \[1, 2, 3, 4, 5\], got \[0\]"),
         ({"attacks": ["cw"]}, r"`attacks` .* \['fgsm', 'pgd', 'autoattack'\], got \['cw'\]"),
         ({"paths": {"fgsm": [1]}}, r"`paths` .* 'pgd'\], got \['fgsm'\]"),
-        ({"paths": {"noise": [0.3, 0.1]}}, r"`paths` .* rising strengths, got \[0.3, 0.1\] for 'noise'"),
+        ({"paths": {"noise": [0.3, 0.1]}}, r"`paths` .* increasing positive strengths, got \[0.3, 0.1\] for 'noise'"),
         ({"paths": {"fog": [9]}}, r"`paths` .* severities 1 to 5 for 'fog', got \[9\]"),
         ({"paths": {"pgd": []}}, r"`paths` .* got \[\] for 'pgd'"),
         ({"epsilons": [-4]}, r"`epsilons` .* got \[-4\]"),
@@ -207,7 +210,7 @@ def test_a_wrong_model_is_named(choice, message):
         ({"pgd_steps": -1}, r"`pgd_steps` must be .* got -1"),
     ],
 )
-def test_a_perturbation_that_there_is_not_is_refused_before_training(wrong, message):
+def test_invalid_robustness_options_are_refused_before_training(wrong, message):
     with pytest.raises(ValueError, match=message):
         Robustness(**wrong)
 
@@ -220,12 +223,16 @@ def test_a_perturbation_that_there_is_not_is_refused_before_training(wrong, mess
         (Smoothness, {"probe_size": 1}, "`probe_size` must be a whole number >= 3, got 1"),
         (Smoothness, {"noise_splits": -3}, "`noise_splits` must be .* got -3"),
         (Lipschitz, {"tolerance": 0.0}, "`tolerance` must be positive"),
-        (Choice, {"class_path": "a.B", "epochs": "many"}, "`epochs` must be .* got 'many'"),
-        (Choice, {"class_path": "a.B", "init_args": 3}, "`init_args` must be .* got 'a.B' and 3"),
-        (Choice, {"class_path": "a.B", "checkpoints": "x/{model}"}, "`checkpoints` may hold {data} and {seed}"),
+        (ClassSpec, {"class_path": "a.B", "epochs": "many"}, "`epochs` must be .* got 'many'"),
+        (ClassSpec, {"class_path": "a.B", "init_args": 3}, "`init_args` must be a mapping, got 3"),
+        (
+            ClassSpec,
+            {"class_path": "a.B", "checkpoints": "x/{model}"},
+            "`checkpoints` must be .* {data} and {seed}, got",
+        ),
     ],
 )
-def test_a_number_that_cannot_be_is_refused_before_training(kind, wrong, message):
+def test_invalid_fields_are_refused_before_training(kind, wrong, message):
     with pytest.raises(ValueError, match=message):
         kind(**wrong)
 
@@ -233,13 +240,13 @@ def test_a_number_that_cannot_be_is_refused_before_training(kind, wrong, message
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sizes:", "sizes` of study.yaml must hold fields"),
-        ("sizes: [short]", "sizes` of study.yaml must hold fields"),
-        ("sizes: {short: fast}", "sizes` of study.yaml must hold fields"),
-        ("models: {no: {class_path: a.B}}", "`models` must hold one label or more.*got .False"),
+        ("sizes:", "sizes` of study.yaml must map names"),
+        ("sizes: [short]", "sizes` of study.yaml must map names"),
+        ("sizes: {short: fast}", "sizes` of study.yaml must map names"),
+        ("models: {no: {class_path: a.B}}", "`models` must contain one label or more.*got .False"),
     ],
 )
-def test_a_recipe_that_is_no_recipe_is_refused(text, message, tmp_path):
+def test_an_invalid_recipe_is_refused(text, message, tmp_path):
     (tmp_path / "study.yaml").write_text(f"title: a\nquestion: b\ndata: {{digits: {{class_path: c.D}}}}\n{text}\n")
     with pytest.raises(ValueError, match=message):
         read_config(tmp_path / "study.yaml")
@@ -252,7 +259,7 @@ def test_autoattack_without_its_package_is_refused_before_training(monkeypatch):
 
 
 @pytest.mark.slow
-def test_autoattack_is_measured_where_it_is_asked_for(tmp_path):
+def test_autoattack_is_measured_on_request(tmp_path):
     pytest.importorskip("pyautoattack")
     config = tiny_study(models={"convolution": CONVOLUTION}, training=Training(epochs=1))
     config = replace(config, robustness=replace(config.robustness, images=6, attacks=["pgd", "autoattack"]))

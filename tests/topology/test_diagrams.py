@@ -110,9 +110,9 @@ def test_contract_of_the_result() -> None:
     [
         (np.zeros((2, 3)), r"shape \(n, n\)"),
         (np.zeros((0, 0)), r"shape \(n, n\)"),
-        (np.array([[0.0, math.nan], [math.nan, 0.0]]), "finite"),
-        (np.array([[0.0, -1.0], [-1.0, 0.0]]), ">= 0 with a zero diagonal"),
-        (np.array([[1.0, 1.0], [1.0, 0.0]]), ">= 0 with a zero diagonal"),
+        (np.array([[0.0, math.nan], [math.nan, 0.0]]), ">= 0 and finite"),
+        (np.array([[0.0, -1.0], [-1.0, 0.0]]), ">= 0 and finite with a zero diagonal"),
+        (np.array([[1.0, 1.0], [1.0, 0.0]]), ">= 0 and finite with a zero diagonal"),
         (np.array([[0.0, 1.0], [2.0, 0.0]]), "symmetric"),
     ],
 )

@@ -1,7 +1,6 @@
 """Geometry against closed forms, eigenvalues, brute force and scikit-dimension."""
 
 import itertools
-import json
 import math
 
 import numpy as np
@@ -12,15 +11,14 @@ from scipy.spatial.distance import cdist
 
 from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.topology.geometry import (
-    RADII,
     covering_dimension,
     covering_numbers,
     farthest_point_traversal,
-    layer_geometry,
     participation_ratio,
     total_variance,
     two_nn_dimension,
 )
+from lightning_topolip.topology.matrices import checked_matrix, scale
 
 Array = NDArray[np.float64]
 
@@ -179,11 +177,12 @@ def test_two_nn_counts_points_closer_than_the_matrix_resolves_once() -> None:
 
 
 def test_points_that_coincide_need_one_ball() -> None:
-    geometry = layer_geometry(np.zeros((6, 6)))
-    assert set(geometry.covering.upper) == set(geometry.covering.lower) == {1}
-    assert geometry.total_variance == geometry.scale == 0
-    assert math.isnan(geometry.participation_ratio)
-    assert math.isnan(geometry.covering_dimension)
+    matrix = np.zeros((6, 6))
+    covering = covering_numbers(matrix)
+    assert set(covering.upper) == set(covering.lower) == {1}
+    assert total_variance(matrix) == scale(matrix) == 0
+    assert math.isnan(participation_ratio(matrix))
+    assert math.isnan(covering_dimension(matrix))
 
 
 @pytest.mark.parametrize(("shape", "dimension", "tolerance"), [(sphere, 1, 0.1), (sphere, 2, 0.2), (cube, 1, 0.15)])
@@ -203,9 +202,9 @@ def test_covering_dimension_of_a_cloud_too_small_is_nan() -> None:
 
 
 def numbers(matrix: Array) -> list[float]:
-    geometry = layer_geometry(matrix)
-    covers = [*geometry.covering.upper, *geometry.covering.lower]
-    return [geometry.two_nn_dimension, geometry.participation_ratio, geometry.covering_dimension, *covers]
+    covering = covering_numbers(matrix)
+    dimensions = [two_nn_dimension(matrix), participation_ratio(matrix), covering_dimension(matrix)]
+    return [*dimensions, *covering.upper, *covering.lower]
 
 
 @pytest.mark.parametrize("name", ["sphere", "cube", "subspace"])
@@ -224,22 +223,26 @@ def test_total_variance_grows_with_the_square_of_the_size() -> None:
     assert total_variance(3 * matrix) == pytest.approx(9 * total_variance(matrix))
 
 
-def test_layer_geometry_reads_a_distance_matrix_of_the_package_and_gives_json(generator: torch.Generator) -> None:
+def test_the_scale_is_the_mean_distance(generator: torch.Generator) -> None:
     matrix = distance_matrix(torch.randn(50, 300, generator=generator) + 10).numpy()
-    geometry = layer_geometry(matrix)
-    assert geometry.points == 50
-    assert geometry.scale == pytest.approx(matrix[~np.eye(50, dtype=bool)].mean(), rel=1e-6)
-    read = json.loads(json.dumps(geometry.to_dict()))
-    assert read["covering"]["radii"] == list(RADII)
-    assert read["participation_ratio"] == participation_ratio(matrix)
-    assert matrix.dtype == np.float32
+    assert scale(matrix) == pytest.approx(matrix[~np.eye(50, dtype=bool)].mean(), rel=1e-6)
+    assert scale(np.zeros((1, 1))) == 0
+
+
+def test_a_matrix_may_be_asymmetric_by_its_resolution() -> None:
+    matrix = np.array([[0.0, 2.0], [2.0, 0.0]])
+    matrix[0, 1] += 1e-5
+    assert checked_matrix(matrix) is not None
+    matrix[0, 1] += 2e-5
+    with pytest.raises(ValueError, match="must be symmetric"):
+        checked_matrix(matrix)
 
 
 BAD = {
     "shape": (np.zeros((2, 3)), r"shape \(n, n\) with n >= 2, got \(2, 3\)"),
     "one point": (np.zeros((1, 1)), r"shape \(n, n\) with n >= 2, got \(1, 1\)"),
-    "not a number": (np.array([[0.0, np.nan], [np.nan, 0.0]]), "must be finite"),
-    "negative": (np.array([[0.0, -1.0], [-1.0, 0.0]]), "not negative"),
+    "not a number": (np.array([[0.0, np.nan], [np.nan, 0.0]]), "must be >= 0 and finite"),
+    "negative": (np.array([[0.0, -1.0], [-1.0, 0.0]]), "must be >= 0 and finite .* got values from -1.0 to 0.0"),
     "diagonal": (np.ones((2, 2)), "zero diagonal"),
     "not symmetric": (np.array([[0.0, 1.0], [2.0, 0.0]]), "must be symmetric, got entries that differ by up to 1.0"),
 }

@@ -12,6 +12,7 @@ from torch import nn
 from lightning_topolip import activation_drift, analyze, wasserstein_distance
 from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.topology.layer import layer_topology
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import epoch_drifts, smoothness_report
 from lightning_topolip.topology.scores import drift, speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import Settings
@@ -42,39 +43,39 @@ def test_a_failed_step_is_never_hidden(score: object) -> None:
     assert math.isnan(score([1.0, math.nan, 2.0]))  # type: ignore[operator]
 
 
-def test_drift_joins_dimensions_by_the_order_and_divides_by_the_interval() -> None:
+def test_drift_joins_dimensions_by_the_order() -> None:
     first = {0: np.array([[0.0, 1.0]]), 1: np.array([[1.0, 2.0]])}
     second = {0: np.array([[0.0, 4.0]]), 1: np.array([[1.0, 6.0]])}
     # H0: (0,1)-(0,4) costs 3, both to the diagonal 0.5 and 2; H1: 4 against 0.5 and 2.5.
     assert drift(first, second, 1.0) == pytest.approx(2.5 + 3.0)
     assert drift(first, second, 2.0) == pytest.approx(math.sqrt(0.25 + 4 + 0.25 + 6.25))
-    assert drift(first, second, math.inf, interval=5.0) == pytest.approx(2.5 / 5)
+    assert drift(first, second, math.inf) == pytest.approx(2.5)
 
 
 def test_drift_refuses_what_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="same homology dimensions"):
         drift({0: np.empty((0, 2))}, {1: np.empty((0, 2))})
-    with pytest.raises(ValueError, match="`interval` must be positive, got 0"):
-        drift({0: np.empty((0, 2))}, {0: np.empty((0, 2))}, interval=0)
 
 
 def test_a_report_of_two_points_by_hand() -> None:
     """Two points at distance a have one class of H0 that dies at a; the scale is a, so scaled diagrams are equal."""
     lengths = [1.0, 3.0, 2.0]
     layers = {str(i): matrix(np.array([[0.0], [a]])) for i, a in enumerate(lengths)}
-    report = smoothness_report(layers, Settings(order=1.0))
+    report = smoothness_report(Measurement(layers), Settings(order=1.0))
     assert [found.scale for found in report.topology if found] == lengths
     assert report.drifts["raw"]["H0"].tolist() == [2.0, 1.0]
     assert report.drifts["raw"]["H1"].tolist() == [0.0, 0.0]
     assert report.drifts["scaled"]["all"].tolist() == [0.0, 0.0]
     assert report.score == 0
-    raw = smoothness_report(layers, Settings(order=1.0, view="raw"))
+    raw = smoothness_report(Measurement(layers), Settings(order=1.0, view="raw"))
     assert (raw.score, raw.speed_mean, raw.speed_max) == (1.0, 1.5, 2.0)
 
 
 def test_parts_join_to_the_headline() -> None:
     for order in (1.0, 2.0, math.inf):
-        report = smoothness_report({str(i): matrix(c) for i, c in enumerate(clouds(4))}, Settings(order=order))
+        report = smoothness_report(
+            Measurement({str(i): matrix(c) for i, c in enumerate(clouds(4))}), Settings(order=order)
+        )
         for view in ("raw", "scaled"):
             parts = report.drifts[view]
             pairs = zip(parts["H0"], parts["H1"], strict=True)
@@ -84,22 +85,24 @@ def test_parts_join_to_the_headline() -> None:
 
 def test_the_scaled_view_knows_neither_gain_nor_isometry_and_the_raw_view_is_homogeneous() -> None:
     one, two, three = clouds(3)
-    before = smoothness_report({str(i): matrix(c) for i, c in enumerate((one, two, three))})
+    before = smoothness_report(Measurement({str(i): matrix(c) for i, c in enumerate((one, two, three))}))
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
-    after = smoothness_report({str(i): matrix(c) for i, c in enumerate((one @ rotation, 100 * two, three + 3))})
+    after = smoothness_report(
+        Measurement({str(i): matrix(c) for i, c in enumerate((one @ rotation, 100 * two, three + 3))})
+    )
     assert after.curve == pytest.approx(before.curve, rel=1e-4)
-    scaled_up = smoothness_report({str(i): matrix(5 * c) for i, c in enumerate((one, two, three))})
+    scaled_up = smoothness_report(Measurement({str(i): matrix(5 * c) for i, c in enumerate((one, two, three))}))
     assert scaled_up.drifts["raw"]["all"] == pytest.approx(5 * before.drifts["raw"]["all"], rel=1e-4)
 
 
 def test_the_input_is_in_the_curve_and_not_in_the_score() -> None:
     layers = dict(zip(("<input>", "a", "b", "c"), map(matrix, clouds(4)), strict=True))
-    report = smoothness_report(layers)
+    report = smoothness_report(Measurement(layers))
     assert report.steps == (("<input>", "a"), ("a", "b"), ("b", "c"))
     assert report.input_drift == report.curve[0]
     assert report.speed_mean == pytest.approx(report.curve[1:].mean())
     assert report.score == pytest.approx(abs(report.curve[2] - report.curve[1]))
-    joined = smoothness_report(layers, Settings(include_input=True))
+    joined = smoothness_report(Measurement(layers), Settings(include_input=True))
     assert joined.speed_mean == pytest.approx(report.curve.mean())
     assert joined.noise.noise.shape == (4, 3)
 
@@ -108,7 +111,7 @@ def test_noise_is_what_two_samples_of_one_distribution_show() -> None:
     """Every layer the same cloud: no drift at all, and noise within what fresh independent samples show."""
     generator = np.random.default_rng(0)
     cloud = generator.normal(size=(120, 2))
-    report = smoothness_report({name: matrix(cloud) for name in "abc"}, Settings(noise_splits=6))
+    report = smoothness_report(Measurement({name: matrix(cloud) for name in "abc"}), Settings(noise_splits=6))
     assert report.curve.tolist() == [0, 0]
     assert report.noise.drifts.tolist() == [[0, 0]] * 6
     assert report.noise.signal == 0
@@ -121,7 +124,7 @@ def test_noise_is_what_two_samples_of_one_distribution_show() -> None:
 
 def test_without_splits_there_is_no_band() -> None:
     report = smoothness_report(
-        {name: matrix(c) for name, c in zip("abc", clouds(3), strict=True)}, Settings(noise_splits=0)
+        Measurement({name: matrix(c) for name, c in zip("abc", clouds(3), strict=True)}), Settings(noise_splits=0)
     )
     assert math.isnan(report.noise.level)
     assert math.isnan(report.noise.signal)
@@ -143,8 +146,8 @@ def test_stability_bottleneck_at_most_twice_the_activation_drift() -> None:
 
 
 def test_epoch_drift_is_per_epoch_and_leaves_the_input_out() -> None:
-    before = smoothness_report(dict(zip(("<input>", "a", "b"), map(matrix, clouds(3)), strict=True)))
-    after = smoothness_report(dict(zip(("<input>", "a", "b"), map(matrix, clouds(6)[3:]), strict=True)))
+    before = smoothness_report(Measurement(dict(zip(("<input>", "a", "b"), map(matrix, clouds(3)), strict=True))))
+    after = smoothness_report(Measurement(dict(zip(("<input>", "a", "b"), map(matrix, clouds(6)[3:]), strict=True))))
     one, two = epoch_drifts(before, after), epoch_drifts(before, after, interval=2.0)
     assert list(one) == ["a", "b"]
     assert one["a"] == pytest.approx(2 * two["a"])
@@ -153,17 +156,17 @@ def test_epoch_drift_is_per_epoch_and_leaves_the_input_out() -> None:
 
 
 def test_epoch_drift_refuses_other_settings_and_other_probes() -> None:
-    small = smoothness_report({"a": matrix(clouds(1, n=10)[0])})
-    large = smoothness_report({"a": matrix(clouds(1, n=12)[0])})
+    small = smoothness_report(Measurement({"a": matrix(clouds(1, n=10)[0])}))
+    large = smoothness_report(Measurement({"a": matrix(clouds(1, n=12)[0])}))
     with pytest.raises(ValueError, match=r"10 points .* 12 points"):
         epoch_drifts(small, large)
     with pytest.raises(ValueError, match="same settings"):
-        epoch_drifts(small, smoothness_report({"a": matrix(clouds(1, n=10)[0])}, Settings(order=1.0)))
+        epoch_drifts(small, smoothness_report(Measurement({"a": matrix(clouds(1, n=10)[0])}), Settings(order=1.0)))
 
 
 def test_a_constant_layer_is_nan_when_scaled_and_a_number_when_raw() -> None:
     layers = {"a": matrix(clouds(1)[0]), "b": np.zeros((24, 24), dtype=np.float32), "c": matrix(clouds(2)[1])}
-    report = smoothness_report(layers)
+    report = smoothness_report(Measurement(layers))
     assert np.isnan(report.curve).all()
     assert math.isnan(report.score)
     assert np.isfinite(report.drifts["raw"]["all"]).all()
@@ -172,7 +175,7 @@ def test_a_constant_layer_is_nan_when_scaled_and_a_number_when_raw() -> None:
 
 def test_matrices_of_different_sizes_raise() -> None:
     with pytest.raises(ValueError, match=r"one size, got sizes \[10, 12\]"):
-        smoothness_report({"a": matrix(clouds(1, n=10)[0]), "b": matrix(clouds(1, n=12)[0])})
+        smoothness_report(Measurement({"a": matrix(clouds(1, n=10)[0]), "b": matrix(clouds(1, n=12)[0])}))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +202,9 @@ def test_analyze_equals_the_steps_by_hand(generator: torch.Generator) -> None:
     for layer in model:
         states.append(layer(states[-1]).detach())
     by_hand = smoothness_report(
-        {name: distance_matrix(state).numpy() for name, state in zip(("<input>", *"0123"), states, strict=True)},
+        Measurement(
+            {name: distance_matrix(state).numpy() for name, state in zip(("<input>", *"0123"), states, strict=True)}
+        ),
         Settings(noise_splits=0),
     )
     assert report.layers == by_hand.layers
@@ -244,7 +249,7 @@ def test_what_is_said_of_every_faulty_layer(generator: torch.Generator) -> None:
 
 
 def test_no_usable_layer_raises_with_the_reasons() -> None:
-    with pytest.raises(ValueError, match=r"one output a sample, got none .*never: did not run"):
+    with pytest.raises(ValueError, match=r"one row per sample, got none .*never: did not run"):
         analyze(Faulty(), torch.randn(10, 4), ["never"])
 
 
@@ -295,7 +300,7 @@ def test_a_layer_may_be_called_input(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize(("n", "has_band"), [(3, False), (5, False), (6, True), (7, True)])
 def test_the_noise_band_needs_halves_of_three(n: int, has_band: bool) -> None:
-    report = smoothness_report({name: matrix(c) for name, c in zip("abc", clouds(3, n=n), strict=True)})
+    report = smoothness_report(Measurement({name: matrix(c) for name, c in zip("abc", clouds(3, n=n), strict=True)}))
     assert math.isfinite(report.noise.level) == has_band
     assert math.isfinite(report.score)
 
@@ -323,6 +328,6 @@ def test_a_score_from_independent_solvers(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("interval", [0.0, -1.0, math.nan])
 def test_epoch_drift_needs_a_positive_interval(interval: float) -> None:
-    report = smoothness_report({"a": matrix(clouds(1)[0])})
+    report = smoothness_report(Measurement({"a": matrix(clouds(1)[0])}))
     with pytest.raises(ValueError, match="`interval` must be positive"):
         epoch_drifts(report, report, interval)

@@ -13,6 +13,7 @@ from helpers.trainings import INPUTS, fit
 
 from lightning_topolip import TopoLipCallback, analyze, distance_matrix
 from lightning_topolip.topology.layer import disjoint_subsets
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import epoch_drifts, smoothness_report
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.trainer.state import history_from_state, history_state
@@ -27,7 +28,7 @@ def matrices(seed: int, n: int = 90) -> dict[str, Any]:
 
 def restricted(layers: dict[str, Any], chosen: Any, **settings: Any) -> Any:
     own = {name: matrix[np.ix_(chosen, chosen)] for name, matrix in layers.items()}
-    return smoothness_report(own, Settings(subset_size=None, noise_splits=0, **settings))
+    return smoothness_report(Measurement(own), Settings(subset_size=None, noise_splits=0, **settings))
 
 
 def test_the_curve_is_the_mean_over_subsets_with_its_standard_error() -> None:
@@ -35,7 +36,7 @@ def test_the_curve_is_the_mean_over_subsets_with_its_standard_error() -> None:
     subsets = disjoint_subsets(90, SETTINGS)
     assert [len(subset) for subset in subsets] == [20] * 4
     assert len(set(np.concatenate(subsets).tolist())) == 80
-    report = smoothness_report(layers, SETTINGS)
+    report = smoothness_report(Measurement(layers), SETTINGS)
     for view in ("scaled", "raw"):
         alone = [restricted(layers, subset).drifts[view]["all"] for subset in subsets]
         assert report.drifts[view]["all"] == pytest.approx(np.mean(alone, axis=0))
@@ -46,18 +47,20 @@ def test_the_curve_is_the_mean_over_subsets_with_its_standard_error() -> None:
 
 def test_the_noise_band_has_the_size_of_a_subset() -> None:
     layers = matrices(0)
-    report = smoothness_report(layers, SETTINGS)
+    report = smoothness_report(Measurement(layers), SETTINGS)
     first, second, third, fourth = (restricted(layers, subset) for subset in disjoint_subsets(90, SETTINGS))
     assert report.noise.points == 20
     expected = [list(epoch_drifts(*pair).values()) for pair in ((first, second), (third, fourth))]
     assert report.noise.noise == pytest.approx(np.array(expected))
     assert report.noise.drifts == pytest.approx(np.array([first.curve, third.curve]))
-    assert not smoothness_report(layers, Settings(subset_size=20, noise_splits=0)).noise.noise.size
+    assert not smoothness_report(Measurement(layers), Settings(subset_size=20, noise_splits=0)).noise.noise.size
 
 
 def test_epoch_drifts_are_means_over_the_same_subsets() -> None:
     before, after = matrices(0), matrices(1)
-    moved = epoch_drifts(smoothness_report(before, SETTINGS), smoothness_report(after, SETTINGS), 2.0)
+    moved = epoch_drifts(
+        smoothness_report(Measurement(before), SETTINGS), smoothness_report(Measurement(after), SETTINGS), 2.0
+    )
     alone = [
         epoch_drifts(restricted(before, subset), restricted(after, subset)) for subset in disjoint_subsets(90, SETTINGS)
     ]
@@ -70,7 +73,7 @@ def test_a_small_probe_is_taken_as_a_whole(points: int, size: int | None) -> Non
 
 
 def test_a_layer_that_could_not_be_measured_is_nan() -> None:
-    report = smoothness_report(matrices(0) | {"b": None}, SETTINGS)
+    report = smoothness_report(Measurement(matrices(0) | {"b": None}), SETTINGS)
     assert [math.isnan(drift) for drift in report.curve] == [True, True, False]
     assert [math.isnan(error) for error in report.errors] == [True, True, False]
 

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_topolip import SmoothnessReport, TopoLipCallback
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.trainer.background import Background
@@ -50,52 +51,52 @@ def background() -> Any:
 def test_results_are_those_of_this_process_and_in_order(background: Background[int]) -> None:
     jobs = [matrices(60, 4), matrices(10, 2, seed=1)]
     for key, job in enumerate(jobs):
-        background.submit(key, job, SETTINGS, {"x": "left out"}, len(job["0"]))
+        background.submit(key, Measurement(job, {"x": "skipped"}), SETTINGS)
     found = background.finished(wait_for=2)
     assert [finished.key for finished in found] == [0, 1]
     for finished, job in zip(found, jobs, strict=True):
-        assert isinstance(finished.report, SmoothnessReport)
-        expected = smoothness_report(job, SETTINGS, {"x": "left out"})
-        np.testing.assert_equal(finished.report.to_dict(), expected.to_dict())
+        assert isinstance(finished.outcome, SmoothnessReport)
+        expected = smoothness_report(Measurement(job, {"x": "skipped"}), SETTINGS)
+        np.testing.assert_equal(finished.outcome.to_dict(), expected.to_dict())
         assert finished.seconds > 0
     assert background.finished() == []
 
 
 def test_an_exception_comes_back_with_its_layer_and_the_worker_lives(background: Background[int]) -> None:
     broken = matrices() | {"bad": np.full((30, 30), -1, np.float32)}
-    background.submit(0, broken, SETTINGS, {}, 30)
-    background.submit(1, matrices(), SETTINGS, {}, 30)
+    background.submit(0, Measurement(broken), SETTINGS)
+    background.submit(1, Measurement(matrices()), SETTINGS)
     first, second = background.finished(wait_for=2)
-    assert isinstance(first.report, ValueError)
-    assert "Layer 'bad': Argument `distances` must be >= 0" in str(first.report)
-    assert isinstance(second.report, SmoothnessReport)
+    assert isinstance(first.outcome, ValueError)
+    assert "Layer 'bad': Argument `distances` must be >= 0" in str(first.outcome)
+    assert isinstance(second.outcome, SmoothnessReport)
 
 
 def test_a_killed_worker_is_a_failure_and_the_next_one_works(background: Background[int]) -> None:
-    background.submit(0, matrices(), SETTINGS, {}, 30)
+    background.submit(0, Measurement(matrices()), SETTINGS)
     background.finished(wait_for=1)
-    background.submit(1, matrices(400, 8), SETTINGS, {}, 400)
+    background.submit(1, Measurement(matrices(400, 8)), SETTINGS)
     os.kill(worker_of(background), signal.SIGKILL)
     (killed,) = background.finished(wait_for=1)
-    assert "terminated" in str(killed.report)
-    background.submit(2, matrices(), SETTINGS, {}, 30)
+    assert "terminated" in str(killed.outcome)
+    background.submit(2, Measurement(matrices()), SETTINGS)
     (next_one,) = background.finished(wait_for=1)
-    assert isinstance(next_one.report, SmoothnessReport)
+    assert isinstance(next_one.outcome, SmoothnessReport)
 
 
 def test_a_worker_that_dies_while_idle_is_replaced(background: Background[int]) -> None:
-    background.submit(0, matrices(), SETTINGS, {}, 30)
+    background.submit(0, Measurement(matrices()), SETTINGS)
     background.finished(wait_for=1)
     os.kill(worker_of(background), signal.SIGKILL)
     time.sleep(0.5)
-    background.submit(1, matrices(), SETTINGS, {}, 30)
+    background.submit(1, Measurement(matrices()), SETTINGS)
     (found,) = background.finished(wait_for=1)
-    assert isinstance(found.report, SmoothnessReport)
+    assert isinstance(found.outcome, SmoothnessReport)
 
 
 def test_the_worker_stands_back_and_needs_no_torch(background: Background[int]) -> None:
     background.start()
-    background.submit(0, matrices(), SETTINGS, {}, 30)
+    background.submit(0, Measurement(matrices()), SETTINGS)
     background.finished(wait_for=1)
     worker = Path("/proc") / str(worker_of(background))
     assert int((worker / "stat").read_text().rsplit(")", 1)[1].split()[16]) == 19
@@ -103,7 +104,7 @@ def test_the_worker_stands_back_and_needs_no_torch(background: Background[int]) 
 
 
 class Watcher(Callback):
-    """Writes down how many bytes of matrices wait, after every batch."""
+    """Notes the largest number of analyses under way after a batch."""
 
     def __init__(self, callback: TopoLipCallback) -> None:
         self.callback, self.most = callback, 0
@@ -112,7 +113,7 @@ class Watcher(Callback):
         analyst = self.callback._analyst
         assert analyst is not None
         assert analyst._background is not None
-        self.most = max(self.most, analyst._background.waiting_bytes)
+        self.most = max(self.most, analyst._background.under_way)
 
 
 def test_a_run_logs_the_same_at_the_same_steps(tmp_path: Path) -> None:
@@ -142,8 +143,7 @@ def test_the_queue_is_bounded_by_waiting(tmp_path: Path) -> None:
     watcher = Watcher(callback)
     trainer(tmp_path, callback, watcher, max_epochs=2).fit(Tiny(), loader(), loader())
     assert len(callback.history.epochs) == 7
-    layers = 4
-    assert 0 < watcher.most <= 1 * layers * 48 * 48 * 4
+    assert 0 < watcher.most <= 1
 
 
 def test_a_full_queue_may_skip_and_says_how_often(tmp_path: Path) -> None:

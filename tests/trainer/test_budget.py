@@ -15,9 +15,11 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_topolip import TopoLipCallback
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.trainer import budget
-from lightning_topolip.trainer.budget import Ledger, Pilot, fitting_size, read_share
+from lightning_topolip.trainer import cost
+from lightning_topolip.trainer.budget import Overhead, fitting_size, read_share
+from lightning_topolip.trainer.cost import CostModel
 
 
 class Clock:
@@ -25,7 +27,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(budget.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(cost.time, "perf_counter", lambda: self.now)
 
 
 @pytest.fixture
@@ -34,39 +36,39 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def pilot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A forward of 1 ms a sample, persistence of a layer in n^2.5 microseconds, 9 layers."""
+def cost_model(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A forward of 1 ms per sample, persistence of a layer in n^2.5 microseconds, 9 layers."""
 
-    def measure(n: int) -> dict[str, Any]:
+    def measure(n: int) -> Measurement:
         clock.now += 1e-3 * n
-        return {str(layer): np.zeros((n, n), np.float32) for layer in range(9)}
+        return Measurement({str(layer): np.zeros((n, n), np.float32) for layer in range(9)})
 
-    def report(distances: dict[str, Any], settings: Settings) -> None:
-        clock.now += sum(len(matrix) ** 2.5 for matrix in distances.values()) * 1e-6
+    def report(measurement: Measurement, settings: Settings) -> None:
+        clock.now += sum(measurement.points**2.5 for _ in measurement.layers) * 1e-6
 
-    monkeypatch.setattr(budget, "smoothness_report", report)
-    return lambda points, ranks=1, size=None: Pilot(measure, Settings(subset_size=size), points, ranks)
+    monkeypatch.setattr(cost, "smoothness_report", report)
+    return lambda points, ranks=1, size=None: CostModel(measure, Settings(subset_size=size), points, ranks)
 
 
-def test_the_prediction_follows_the_powers_that_the_pilot_sees(pilot: Any) -> None:
+def test_the_prediction_follows_the_powers_of_the_small_probes(cost_model: Any) -> None:
     for points in (256, 1024):
-        cost = pilot(points).cost(points)
-        assert cost.seconds == pytest.approx(1e-3 * points + 9 * points**2.5 * 1e-6)
-        assert cost.memory == points**2 * (4 * 9 + 64)
-    assert pilot(256, 3).cost(256).seconds == pytest.approx(0.256 + 3 * 256**2.5 * 1e-6)
-    assert pilot(40).cost(40).seconds == pytest.approx(0.04 + 9 * 40**2.5 * 1e-6)
+        predicted = cost_model(points).cost(points)
+        assert predicted.seconds == pytest.approx(1e-3 * points + 9 * points**2.5 * 1e-6)
+        assert predicted.memory == points**2 * (4 * 9 + 64)
+    assert cost_model(256, 3).cost(256).seconds == pytest.approx(0.256 + 3 * 256**2.5 * 1e-6)
+    assert cost_model(40).cost(40).seconds == pytest.approx(0.04 + 9 * 40**2.5 * 1e-6)
 
 
-def test_subsets_cost_as_much_as_they_are_many(pilot: Any) -> None:
+def test_subsets_cost_in_proportion_to_their_number(cost_model: Any) -> None:
     whole_of_all = 1 / (1 + 2 * 4 * 0.5**2.5)
     for count in (2, 3, 8):
-        cost = pilot(256 * count, size=256).cost(256 * count)
+        predicted = cost_model(256 * count, size=256).cost(256 * count)
         expected = 0.256 * count + count * whole_of_all * 9 * 256**2.5 * 1e-6
-        assert cost.seconds == pytest.approx(expected)
+        assert predicted.seconds == pytest.approx(expected)
 
 
-def test_the_largest_probe_that_fits_is_chosen(pilot: Any) -> None:
-    small = pilot(1024)
+def test_the_largest_probe_that_fits_is_chosen(cost_model: Any) -> None:
+    small = cost_model(1024)
     for size in (1024, 512, 256, 128, 64):
         enough = small.cost(size).seconds / (0.05 * 3e-3)
         assert fitting_size(small, 0.05, 1024, enough * 1.001) == size
@@ -75,26 +77,26 @@ def test_the_largest_probe_that_fits_is_chosen(pilot: Any) -> None:
     assert fitting_size(small, 0.05, 300, math.inf) == 300
 
 
-def test_the_ledger_keeps_the_share(clock: Clock) -> None:
-    ledger = Ledger()
-    assert ledger.allows(0.1)
-    with ledger.counted():
+def test_the_overhead_stays_below_the_share(clock: Clock) -> None:
+    overhead = Overhead()
+    assert overhead.allows(0.1)
+    with overhead.counted():
         clock.now += 2.0
-    assert math.isnan(ledger.overhead)
-    ledger.start()
+    assert math.isnan(overhead.share)
+    overhead.start_training()
     clock.now += 20.0
-    assert ledger.overhead == pytest.approx(2 / 20)
-    assert not ledger.allows(0.1)
+    assert overhead.share == pytest.approx(2 / 20)
+    assert not overhead.allows(0.1)
     clock.now += 20.1
-    assert ledger.allows(0.1)
-    with ledger.counted():
+    assert overhead.allows(0.1)
+    with overhead.counted():
         clock.now += 2.0
-    assert ledger.overhead == pytest.approx(4 / 40.1)
-    assert not ledger.allows(0.1)
-    with contextlib.suppress(RuntimeError), ledger.counted():
+    assert overhead.share == pytest.approx(4 / 40.1)
+    assert not overhead.allows(0.1)
+    with contextlib.suppress(RuntimeError), overhead.counted():
         clock.now += 1.0
         raise RuntimeError
-    assert ledger.spent == pytest.approx(5.0)
+    assert overhead.seconds == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("wrong", ["5 percent", 0, 1, "100%", "-5%", True, [], math.nan])
@@ -118,7 +120,7 @@ def test_one_line_says_the_cost_at_the_start(tmp_path: Path, monkeypatch: pytest
     fit(tmp_path, TopoLipCallback(probe_size=20, figures=False), max_epochs=1)
     (line,) = said
     assert line.startswith("TopoLip, layers.0 to layers.5: 4 layers, 20 samples: an analysis takes about ")
-    assert line.endswith("and 0.032 MB beside the forward.")
+    assert line.endswith("and 0.032 MB in addition to the forward.")
 
 
 def test_a_small_budget_takes_a_small_probe_and_leaves_analyses_out(tmp_path: Path) -> None:

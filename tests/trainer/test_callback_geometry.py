@@ -35,6 +35,7 @@ from lightning_topolip.topology.geometry import (
     total_variance,
     two_nn_dimension,
 )
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.trainer import analyst, budget
@@ -176,11 +177,13 @@ def test_a_worker_needs_no_torch_for_the_geometry() -> None:
     background: Background[int] = Background(1)
     try:
         layers = {"<input>": matrices()["0"], **matrices(seed=1)}
-        background.submit(0, layers, Settings(geometry=True), {}, 30)
+        background.submit(0, Measurement(layers), Settings(geometry=True))
         (finished,) = background.finished(wait_for=1)
-        assert isinstance(finished.report, SmoothnessReport)
-        np.testing.assert_equal(finished.report.to_dict(), smoothness_report(layers, Settings(geometry=True)).to_dict())
-        assert math.isfinite(finished.report.geometry["1"].pairwise_lipschitz)
+        assert isinstance(finished.outcome, SmoothnessReport)
+        np.testing.assert_equal(
+            finished.outcome.to_dict(), smoothness_report(Measurement(layers), Settings(geometry=True)).to_dict()
+        )
+        assert math.isfinite(finished.outcome.geometry["1"].pairwise_lipschitz)
         assert "libtorch" not in Path(f"/proc/{worker_of(background)}/maps").read_text()
     finally:
         background.stop()

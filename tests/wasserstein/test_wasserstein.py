@@ -312,7 +312,7 @@ def test_takes_any_array_like_and_leaves_it_alone() -> None:
 
 BAD_DIAGRAMS: list[tuple[object, str]] = [
     ([1.0, 2.0], r"\(k, 2\) array .* got shape \(2,\)"),
-    (np.zeros((3, 3)), r"got shape \(3, 3\): pass one homology dimension at a time"),
+    (np.zeros((3, 3)), r"got shape \(3, 3\); pass one homology dimension at a time"),
     (np.zeros((0, 3)), r"got shape \(0, 3\)"),
     ([[0.0, math.inf]], r"finite points only, got \(0.0, inf\) at index 0 .*essential"),
     ([[0.0, 1.0], [math.nan, 1.0]], r"got \(nan, 1.0\) at index 1"),
@@ -326,11 +326,11 @@ BAD_DIAGRAMS: list[tuple[object, str]] = [
 
 @pytest.mark.parametrize(("bad", "text"), BAD_DIAGRAMS)
 def test_wrong_diagrams_are_named(bad: object, text: str) -> None:
-    with pytest.raises(ValueError, match=f"^first must .*{text}"):
+    with pytest.raises(ValueError, match=f"^Argument `first` must .*{text}"):
         wasserstein_distance(bad, [[0, 1]])
-    with pytest.raises(ValueError, match=f"^second must .*{text}"):
+    with pytest.raises(ValueError, match=f"^Argument `second` must .*{text}"):
         wasserstein_distance([], bad)
-    with pytest.raises(ValueError, match=rf"^pairs\[1\]\[0\] must .*{text}"):
+    with pytest.raises(ValueError, match=rf"^Argument `pairs\[1\]\[0\]` must .*{text}"):
         wasserstein_distances([([], []), (bad, [])])
 
 
@@ -343,14 +343,14 @@ def test_wrong_orders_are_named(order: float) -> None:
         lambda: combine_dimensions([1.0], order),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=r"order must be a number in \[1, inf\], got .*: use 1, 2"):
+        with pytest.raises(ValueError, match=r"^Argument `order` must be a number in \[1, inf\], got .*; use 1, 2"):
             call()
 
 
 def test_wrong_engines_are_named() -> None:
-    with pytest.raises(ValueError, match='engine must be "exact" or "pot", got \'hera\''):
+    with pytest.raises(ValueError, match='Argument `engine` must be "exact" or "pot", got \'hera\''):
         wasserstein_distance([], [], engine="hera")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match='order must be finite with engine="pot"'):
+    with pytest.raises(ValueError, match='Argument `order` must be finite with engine="pot"'):
         wasserstein_distance([[0, 1]], [], math.inf, engine="pot")
 
 
@@ -389,7 +389,7 @@ def test_dimensions_combine_as_one_labelled_diagram() -> None:
     assert math.isnan(combine_dimensions([1.0, math.nan], math.inf))
     assert math.isnan(combine_dimensions([math.inf, math.nan], 2))
     assert combine_dimensions([math.inf, 1.0], 2) == math.inf
-    with pytest.raises(ValueError, match=r"distances must be >= 0 or NaN, got -1\.0"):
+    with pytest.raises(ValueError, match=r"Argument `distances` must be >= 0 or NaN, got -1\.0"):
         combine_dimensions([-1.0, 2.0], 2)
     far = 1e6  # two labels are two diagrams too far apart for a match
     first, second = (random_diagram(1, 9), random_diagram(2, 8)), (random_diagram(3, 7), random_diagram(4, 9))

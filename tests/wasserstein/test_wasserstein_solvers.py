@@ -10,8 +10,8 @@ from scipy.optimize import linear_sum_assignment
 
 from lightning_topolip.wasserstein import wasserstein_distance, wasserstein_distances
 from lightning_topolip.wasserstein.diagram import Floats, half_persistence, on_one_line, read_diagram
-from lightning_topolip.wasserstein.line import line_distances
-from lightning_topolip.wasserstein.plane import plane_distances
+from lightning_topolip.wasserstein.line_alignment import line_distances
+from lightning_topolip.wasserstein.plane_matching import plane_distances
 
 EXACT = 1e-9
 ORDERS = (1.0, 1.5, 2.0, 3.0, 9.0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import Any
 
-from lightning_topolip.report.blocks import Block, Listing, Section
+from lightning_topolip.report.blocks import Block, Listing, Section, Table
+from lightning_topolip.report.formats import MISSING, count, number, percent
 from lightning_topolip.report.source import Source
-from lightning_topolip.report.tables.runs import runs_table, versions_table
-from lightning_topolip.report.tables.warnings import warnings_table
+from lightning_topolip.study.judging.summaries import RunKey
 
 
 def runs(source: Source) -> Section:
@@ -29,3 +31,72 @@ def runs(source: Source) -> Section:
         text = json.dumps(about["config"], indent=2, ensure_ascii=False)
         blocks.append(Listing("Configuration", text, folded=True))
     return Section("runs", "What was run", "", blocks)
+
+
+def runs_table(source: Source) -> Table:
+    """List every run that was planned or has results.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A row a run.
+    """
+    planned = {RunKey(run["data"], run["model"], run["seed"]): run for run in source.about.get("runs", [])}
+    keys = list(dict.fromkeys([*planned, *source.summaries]))
+    return Table(
+        "Runs. Accuracy on the clean test images, where they were evaluated; times in seconds.",
+        ["data", "model", "seed", "epochs", "parameters", "accuracy", "training", "measuring", "outcome"],
+        [_row(key, planned.get(key, {}), source.summaries.get(key, {})) for key in keys],
+    )
+
+
+def versions_table(source: Source) -> Table | None:
+    """List the packages with their versions, and the machine.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A row a package; None if nothing is known.
+    """
+    rows = [[package, str(version)] for package, version in source.about.get("versions", {}).items()]
+    if source.about.get("machine"):
+        rows.append(["machine", str(source.about["machine"])])
+    return Table("Versions and machine.", ["what", "which"], rows, folded=True) if rows else None
+
+
+def _row(key: RunKey, planned: dict[str, Any], summary: dict[str, float]) -> list[str]:
+    failure = planned.get("failure")
+    return [
+        key.data,
+        key.model,
+        str(key.seed),
+        count(_known(planned.get("epochs"))),
+        count(_known(planned.get("parameters"), summary.get("parameters"))),
+        percent(summary.get("accuracy", math.nan)),
+        number(_known(planned.get("seconds training"))),
+        number(_known(planned.get("seconds measuring"))),
+        f"failed: {failure}" if failure else "done" if summary else "no results" if planned else MISSING,
+    ]
+
+
+def _known(*values: float | None) -> float:
+    return next((float(value) for value in values if value is not None), math.nan)
+
+
+def warnings_table(source: Source) -> Table | None:
+    """List the warnings of all runs.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A row a warning; None without any.
+    """
+    rows = [
+        [f"{run['data']}, {run['model']}, seed {run['seed']}", warning]
+        for run in source.about.get("runs", [])
+        for warning in run.get("warnings") or []
+    ]
+    return Table(f"Warnings: {len(rows)}.", ["run", "warning"], rows, folded=True) if rows else None

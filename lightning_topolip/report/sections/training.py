@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
-from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section, Table
 from lightning_topolip.report.curves import Curve, curves, describe
-from lightning_topolip.report.figures.path import path
-from lightning_topolip.report.lines import lines
+from lightning_topolip.report.formats import over_seeds
+from lightning_topolip.report.frame import frame, legend, name_axes
+from lightning_topolip.report.lines import handle, lines
+from lightning_topolip.report.palette import Look
 from lightning_topolip.report.source import Source
-from lightning_topolip.report.tables.accuracy import VALIDATION
-from lightning_topolip.report.tables.forms import forms_table
 from lightning_topolip.study.judging.results import Results
-from lightning_topolip.study.judging.summaries import HEADLINE
+from lightning_topolip.study.judging.summaries import HEADLINE, VALIDATION
 from lightning_topolip.topology.names import INPUT
 
 _UNIT = "W2, in units of the layer's mean distance"
@@ -78,3 +82,80 @@ def _path(source: Source, data: str, accuracies: list[Curve], scores: list[Curve
 def _shared(first: list[Curve], second: list[Curve]) -> bool:
     places = {curve.model: set(curve.x.tolist()) for curve in first}
     return any(places.get(curve.model, set()) & set(curve.x.tolist()) for curve in second)
+
+
+_SCORES = {"topolip": "TopoLip", "speed_mean": "mean speed", "speed_max": "largest speed"}
+
+
+def forms_table(source: Source) -> Table | None:
+    """List the scores at the last epoch in every form that was measured.
+
+    Args:
+        source: The study.
+
+    Returns:
+        A row a data set, score and form, a column a model; None without results.
+    """
+    rows = []
+    for data in source.data:
+        for quantity, name in _SCORES.items():
+            found = source.last.find(data, quantity)
+            for form in found.unique("variant"):
+                of_form = found.where(variant=form)
+                rows.append([data, name, form, *(over_seeds(of_form.where(model=m).values()) for m in source.models)])
+    return (
+        Table(
+            "Scores at the last epoch in other forms, mean ± standard deviation over seeds. Scaled: in units of each "
+            "layer's mean distance; raw: in activation units.",
+            ["data", "score", "form", *source.models],
+            rows,
+            folded=True,
+        )
+        if rows
+        else None
+    )
+
+
+def path(
+    accuracies: Sequence[Curve], scores: Sequence[Curve], looks: Mapping[str, Look], title: str, x: str, y: str
+) -> Figure:
+    """Draw one number against another, a point an epoch; models compare where they stand above the same accuracy.
+
+    Args:
+        accuracies: Over epochs.
+        scores: Over epochs.
+        looks: How each model is drawn.
+        title: What is seen.
+        x: Label of the accuracy.
+        y: Label of the score.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = frame(title, "one point an epoch, thick: mean over seeds, thin: each seed; ring: last epoch")
+    by_model = {curve.model: curve for curve in scores}
+    shown = [curve.model for curve in accuracies if curve.model in by_model]
+    for accuracy in accuracies:
+        if accuracy.model not in by_model:
+            continue
+        score, look = by_model[accuracy.model], looks[accuracy.model]
+        epochs = sorted(set(accuracy.x.tolist()) & set(score.x.tolist()))
+        across = [accuracy.x.tolist().index(epoch) for epoch in epochs]
+        along = [score.x.tolist().index(epoch) for epoch in epochs]
+        for seed in set(accuracy.seeds) & set(score.seeds) if len(score.seeds) > 1 else ():
+            axes.plot(
+                accuracy.values[accuracy.seeds.index(seed), across],
+                score.values[score.seeds.index(seed), along],
+                color=look.colour,
+                linewidth=0.6,
+                alpha=0.45,
+            )
+        ends = accuracy.mean[across], score.mean[along]
+        axes.plot(*ends, color=look.colour, linestyle=look.dashes, linewidth=1.6, marker=look.marker, markersize=4)
+        axes.plot(ends[0][-1:], ends[1][-1:], marker="o", markersize=10, mfc="none", color=look.ink)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylim(bottom=0)
+    name_axes(axes, x, y)
+    legend(figure, [handle(model, looks[model]) for model in shown])
+    return figure

@@ -17,7 +17,7 @@ HEADLINE = "scaled W2"
 RAW = "raw W2"
 COVER_RADIUS = 0.5
 ATTACKS = ("fgsm", "pgd", "autoattack")
-_UNPERTURBED = ("clean", "validation")
+CLEAN, VALIDATION = "clean", "validation"
 _DECIMALS = 12  # shares of a few thousand images that are equal must come out equal, to be ties for a rank correlation
 
 
@@ -149,7 +149,7 @@ def _pairwise_lipschitz(run: RunRows) -> float:
 
 def _accuracy(attack: str = "") -> Callable[[RunRows], float]:
     def value(run: RunRows) -> float:
-        rows = [row for row in run.at_end("accuracy") if row.condition not in _UNPERTURBED and row.strength > 0]
+        rows = [row for row in run.at_end("accuracy") if row.condition not in {CLEAN, VALIDATION} and row.strength > 0]
         found = [row.value for row in rows if (row.condition == attack if attack else row.condition not in ATTACKS)]
         return _share(sum(found) / len(found)) if found else math.nan
 

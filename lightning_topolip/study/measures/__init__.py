@@ -1,6 +1,1 @@
-"""What is measured of a trained network, from its snapshots; every function gives `Measured` numbers."""
-
-from lightning_topolip.study.measures.course import Course, measure_course
-from lightning_topolip.study.measures.measured import Measured
-
-__all__ = ["Course", "Measured", "measure_course"]
+"""The quantities that a study measures of a trained network, one file per quantity."""

@@ -1,25 +1,10 @@
-"""A matching, one shortest augmenting path after the other."""
+"""An optimal matching, built from one shortest augmenting path after the other."""
 
 import numpy as np
 
-from .compilation import compiled, inlined, power
-from .search import search
-from .side import (
-    BAR,
-    BIRTH,
-    COST,
-    DEATH,
-    LANES,
-    LIGHTEST,
-    MATE,
-    NEAREST,
-    NO_POINT,
-    WEIGHT,
-    Side,
-    apart,
-    update_box,
-)
-from .tree import (
+from lightning_topolip.wasserstein.compilation import compiled, inlined, power
+from lightning_topolip.wasserstein.edge_search import search_edges
+from lightning_topolip.wasserstein.path_tree import (
     COUNT,
     DONE,
     HEAP,
@@ -35,30 +20,39 @@ from .tree import (
     TO_COLUMN,
     TO_ROW,
     WAITING,
-    Tree,
+    PathTree,
     extend,
     forget,
     pop,
     push,
 )
+from lightning_topolip.wasserstein.point_blocks import (
+    BAR,
+    BIRTH,
+    COST,
+    DEATH,
+    LANES,
+    LIGHTEST,
+    MATE,
+    NEAREST,
+    NO_POINT,
+    WEIGHT,
+    PointBlocks,
+    point_distance,
+    update_box,
+)
 
-_STRIDE = 2_654_435_761  # a prime: steps of it visit all points once, neighbours far apart in time
+_STRIDE = 2_654_435_761  # a prime: such steps visit all points once, and neighbours at very different times
 
 
 @compiled
-def match_rows(rows: Side, columns: Side, order: float, scale: float, floor: float, tree: Tree) -> float:
-    """Bring every row to its bound, one after the other.
+def match_rows(
+    rows: PointBlocks, columns: PointBlocks, order: float, scale: float, floor: float, tree: PathTree
+) -> float:
+    """Match every row or send it to the diagonal: for the least sum of costs, or for p = inf the least longest edge.
 
-    Args:
-        rows: Side whose points are matched or sent to the diagonal.
-        columns: Side of their partners.
-        order: Finite for the least sum of costs; inf for the least longest edge.
-        scale: Factor of all distances.
-        floor: No path is shorter: 0, for p = inf a lower bound of the result.
-        tree: Scratch.
-
-    Returns:
-        The floor, for p = inf raised to the longest edge that was needed.
+    No path is shorter than `floor`, which is 0 for finite p and a lower bound of the result for p = inf. The tree is
+    scratch space. Returns the floor, for p = inf raised to the longest edge that was needed.
     """
     for block in range(len(columns.blocks)):
         update_box(columns, block)
@@ -74,7 +68,7 @@ def match_rows(rows: Side, columns: Side, order: float, scale: float, floor: flo
             continue
         last, end = start, rows.links[NEAREST, start]
         if end != NO_POINT and columns.links[MATE, end] == NO_POINT:
-            path = scale * apart(rows, start, columns, end)
+            path = scale * point_distance(rows, start, columns, end)
             if order < np.inf:
                 weight = columns.blocks[end // LANES, WEIGHT, end % LANES]
                 path = rows.blocks[block, WEIGHT, lane] + (weight + power(path, order))
@@ -94,40 +88,28 @@ def match_rows(rows: Side, columns: Side, order: float, scale: float, floor: flo
 
 @inlined
 def _shortest_path(
-    rows: Side,
-    columns: Side,
+    rows: PointBlocks,
+    columns: PointBlocks,
     order: float,
     scale: float,
     floor: float,
-    tree: Tree,
+    tree: PathTree,
     start: int,
     best: float,
     last: int,
     end: int,
 ) -> tuple[float, int, int]:
-    """Dijkstra's search from a row to a free column, or to a row that can go to the diagonal instead.
+    """Search, as Dijkstra does, from a row to a free column or to a row that can go to the diagonal instead.
 
-    Args:
-        rows: Side of the row.
-        columns: Side of the columns.
-        order: As in `match_rows`.
-        scale: As in `match_rows`.
-        floor: As in `match_rows`; a path of this length is as good as any.
-        tree: Receives the paths.
-        start: The row.
-        best: Length of the best path that is known.
-        last: Its last row if that goes to the diagonal, else -1.
-        end: Its last column, if that is free.
-
-    Returns:
-        Length, last row and last column of the shortest path.
+    `best` is the length of the best path so far, `last` its last row if that row goes to the diagonal (else -1), and
+    `end` its last column if that one is free. Returns the same three of the shortest path; its edges are in the tree.
     """
     row, walked = start, floor
     tree.links[ROW, 0], tree.lengths[TO_ROW, 0] = start, floor
     tree.links[COUNT, SEEN_COUNT], tree.links[COUNT, HEAP_COUNT], tree.links[COUNT, ROW_COUNT] = 0, 0, 1
     while best > floor:
         block, lane = row // LANES, row % LANES
-        hits = search(
+        hits = search_edges(
             rows.blocks[block, BIRTH, lane],
             rows.blocks[block, DEATH, lane],
             columns.blocks,
@@ -163,8 +145,8 @@ def _shortest_path(
 
 
 @inlined
-def _shift_potentials(rows: Side, columns: Side, tree: Tree, best: float, last: int) -> None:
-    """Make the edges of all paths shorter than the best one tight; no edge gets a negative length."""
+def _shift_potentials(rows: PointBlocks, columns: PointBlocks, tree: PathTree, best: float, last: int) -> None:
+    """Make the edges of all paths shorter than the best one tight, without giving any edge a negative length."""
     for index in range(tree.links[COUNT, ROW_COUNT]):
         row = tree.links[ROW, index]
         block, lane = row // LANES, row % LANES
@@ -182,8 +164,8 @@ def _shift_potentials(rows: Side, columns: Side, tree: Tree, best: float, last: 
 
 
 @inlined
-def _augment(rows: Side, columns: Side, tree: Tree, start: int, last: int, end: int) -> None:
-    """Match along the path: every row with the column after it; the last row may lose its own."""
+def _augment(rows: PointBlocks, columns: PointBlocks, tree: PathTree, start: int, last: int, end: int) -> None:
+    """Match each row of the path with the column after it; the last row may lose its partner to the diagonal."""
     row, column = last, end
     if last != NO_POINT:
         column = rows.links[MATE, last]

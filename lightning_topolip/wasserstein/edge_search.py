@@ -1,18 +1,29 @@
-"""The one inner loop: which points of the other diagram does a path reach from here, and how long is it then."""
+"""The innermost loop: the points of the other diagram that a path can reach next, and its length there."""
 
 import numpy as np
 
-from .compilation import compiled, inlined, power
-from .diagram import Floats
-from .side import BAR, BIRTH, BOTTOM, DEATH, LANES, LEFT, LIGHTEST, RIGHT, TOP, WEIGHT
-from .tree import HIT, HIT_LENGTH, Tree
+from lightning_topolip.wasserstein.compilation import compiled, inlined, power
+from lightning_topolip.wasserstein.diagram import Floats
+from lightning_topolip.wasserstein.path_tree import HIT, HIT_LENGTH, PathTree
+from lightning_topolip.wasserstein.point_blocks import (
+    BAR,
+    BIRTH,
+    BOTTOM,
+    DEATH,
+    LANES,
+    LEFT,
+    LIGHTEST,
+    RIGHT,
+    TOP,
+    WEIGHT,
+)
 
 _DE_BRUIJN = 0x077CB531  # times 1 << lane, its bits 27 to 31 differ for all 32 lanes
 _LANE_OF = np.argsort([(_DE_BRUIJN << lane >> 27) & 31 for lane in range(LANES)])
 
 
 @compiled
-def search(
+def search_edges(
     birth: float,
     death: float,
     blocks: Floats,
@@ -21,25 +32,15 @@ def search(
     scale: float,
     base: float,
     best: float,
-    tree: Tree,
+    tree: PathTree,
 ) -> int:
-    """Find all points that an edge from (birth, death) reaches with a path below `best` and below their bar.
+    """Find the points that an edge from (birth, death) reaches by a path shorter than `best` and than their bar.
 
-    Args:
-        birth: Where the edges start.
-        death: Likewise.
-        blocks: Points of the other side.
-        boxes: Their bounds.
-        order: Order p of the edges' cost; inf for just the nearest point, in the plain distance.
-        scale: Factor of all distances.
-        base: Added to weight plus cost to make the length of a path.
-        best: Paths must be shorter.
-        tree: Receives the hits and the lengths of the paths to them.
-
-    Returns:
-        How many points were found.
+    The length of a path is `base` plus the point's weight plus the edge's cost. The tree receives the points and the
+    lengths of the paths to them; their number is returned. Order inf stands for the nearest point alone, in the plain
+    distance.
     """
-    found, only_nearest = 0, order == np.inf
+    count, only_nearest = 0, order == np.inf
     if only_nearest:
         order = 1.0
     for group in range(len(boxes)):
@@ -57,17 +58,17 @@ def search(
                 path = base + (blocks[block, WEIGHT, lane] + cost)
                 if path < best and path < blocks[block, BAR, lane]:
                     if only_nearest:
-                        found, best = 0, path
-                    tree.links[HIT, found], tree.lengths[HIT_LENGTH, found] = block * LANES + lane, path
-                    found += 1
-    return found
+                        count, best = 0, path
+                    tree.links[HIT, count], tree.lengths[HIT_LENGTH, count] = block * LANES + lane, path
+                    count += 1
+    return count
 
 
 @inlined
 def _close_blocks(
     birth: float, death: float, boxes: Floats, group: int, order: float, scale: float, limit: float
 ) -> int:
-    """One bit for each block of a group that may hold a point with weight plus cost below the limit."""
+    """One bit per block of a group, set if a point of it may have weight plus cost below the limit."""
     bits = 0
     for lane in range(LANES):
         left, right = boxes[group, LEFT, lane] - birth, birth - boxes[group, RIGHT, lane]
@@ -92,23 +93,23 @@ def _hits(
     best: float,
     lightest: float,
 ) -> int:
-    """One bit for each point of a block that may be reached; a power of no simple order is left to the caller."""
+    """One bit per point of a block, set if it may be reached; only for p = 1 and 2 are the costs exact."""
     bits = 0
-    simple = order == 1.0 or order == 2.0  # noqa: PLR1714 numba compiles no set here
+    simple = order == 1.0 or order == 2.0  # noqa: PLR1714 numba cannot compile a set here
     reach = 0.0 if simple else (best - base - lightest) ** (1.0 / order) * (1.0 + 1e-12)
     for lane in range(LANES):
         across, along = abs(birth - blocks[block, BIRTH, lane]), abs(death - blocks[block, DEATH, lane])
-        apart = scale * (across if across > along else along)
+        distance = scale * (across if across > along else along)
         weight, bar = blocks[block, WEIGHT, lane], blocks[block, BAR, lane]
         if simple:
-            path = base + (weight + power(apart, order))
+            path = base + (weight + power(distance, order))
             bits |= int((path < bar) & (path < best)) << lane
         else:
-            bits |= int((base + weight < bar) & (apart <= reach)) << lane
+            bits |= int((base + weight < bar) & (distance <= reach)) << lane
     return bits
 
 
 @inlined
 def _lowest(bits: int) -> int:
-    """Lane of the lowest bit that is set."""
+    """Lane of the lowest set bit."""
     return int(_LANE_OF[((bits & -bits) * _DE_BRUIJN >> 27) & 31])

@@ -1,28 +1,28 @@
-"""The paths that a search has found so far, and a heap of the columns from which it may go on."""
+"""The paths found so far by a search, and a heap of the columns from which it may continue."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .compilation import inlined
-from .diagram import Floats
-from .side import BAR, LANES, Indices, Side
+from lightning_topolip.wasserstein.compilation import inlined
+from lightning_topolip.wasserstein.diagram import Floats
+from lightning_topolip.wasserstein.point_blocks import BAR, LANES, Indices, PointBlocks
 
-TO_COLUMN, TO_ROW, HIT_LENGTH = range(3)  # rows of the lengths of a tree
-PARENT, SEEN, HEAP, PLACE, ROW, HIT, COUNT = range(7)  # rows of its links
+TO_COLUMN, TO_ROW, HIT_LENGTH = range(3)  # rows of `lengths`
+PARENT, SEEN, HEAP, PLACE, ROW, HIT, COUNT = range(7)  # rows of `links`
 
 SEEN_COUNT, HEAP_COUNT, ROW_COUNT = range(3)
-WAITING, DONE = -1, -2  # places of columns that are not in the heap
+WAITING, DONE = -1, -2  # places of columns outside the heap
 
 
-class Tree(NamedTuple):
-    """The paths from one row to columns and, by their mates, to other rows.
+class PathTree(NamedTuple):
+    """The paths from one row to columns and, through their partners, to other rows.
 
     Attributes:
-        lengths: (3, n) lengths of the paths to columns, to the rows in the order they were reached, and to the hits of
-            the last search.
-        links: (7, n) the row before a column, the columns with a path, the heap of those that wait, their places in
-            it, the rows in the order they were reached, the hits, and how many there are of these.
+        lengths: (3, n) lengths of the paths to the columns, to the rows in the order in which they were reached, and to
+            the hits of the last search.
+        links: (7, n) the row before each column, the columns that have a path, the heap of waiting columns, their
+            places in it, the rows in the order in which they were reached, the hits, and the counts of these.
     """
 
     lengths: Floats
@@ -30,8 +30,8 @@ class Tree(NamedTuple):
 
 
 @inlined
-def extend(columns: Side, tree: Tree, row: int, column: int, path: float, floor: float) -> None:
-    """Note a shorter path to a column. One as short as the floor cannot be bettered."""
+def extend(columns: PointBlocks, tree: PathTree, row: int, column: int, path: float, floor: float) -> None:
+    """Store a shorter path to a column; a path as short as the floor is final."""
     if tree.lengths[TO_COLUMN, column] == np.inf:
         seen = tree.links[COUNT, SEEN_COUNT]
         tree.links[SEEN, seen] = column
@@ -41,7 +41,7 @@ def extend(columns: Side, tree: Tree, row: int, column: int, path: float, floor:
 
 
 @inlined
-def push(tree: Tree, column: int) -> None:
+def push(tree: PathTree, column: int) -> None:
     """Put a column into the heap, or move it up if it is there."""
     path, place = tree.lengths[TO_COLUMN, column], tree.links[PLACE, column]
     if place == WAITING:
@@ -58,7 +58,7 @@ def push(tree: Tree, column: int) -> None:
 
 
 @inlined
-def pop(tree: Tree) -> None:
+def pop(tree: PathTree) -> None:
     """Take the column with the shortest path out of the heap."""
     tree.links[PLACE, tree.links[HEAP, 0]] = DONE
     size = tree.links[COUNT, HEAP_COUNT] - 1
@@ -80,7 +80,7 @@ def pop(tree: Tree) -> None:
 
 
 @inlined
-def forget(columns: Side, tree: Tree) -> None:
+def forget(columns: PointBlocks, tree: PathTree) -> None:
     """Drop all paths."""
     for index in range(tree.links[COUNT, SEEN_COUNT]):
         column = tree.links[SEEN, index]

@@ -1,0 +1,51 @@
+"""The options of the metric: the quantity, and keyword arguments for the analysis and for torchmetrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, cast, get_args
+
+from lightning_topolip.arguments import require_one_of
+from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.settings import Settings, SettingsOptions
+
+Quantity = Literal["score", "speed_mean", "speed_max", "input_drift", "noise", "signal"]
+QUANTITIES: tuple[str, ...] = get_args(Quantity)
+
+
+class MetricOptions(SettingsOptions, total=False):
+    """The settings of an analysis and the options of every metric of torchmetrics, as keyword arguments."""
+
+    compute_on_cpu: bool
+    dist_sync_on_step: bool
+    process_group: Any
+    dist_sync_fn: Callable[..., Any] | None
+    distributed_available_fn: Callable[..., bool] | None
+    sync_on_compute: bool
+    compute_with_cache: bool
+
+
+def split_options(options: MetricOptions) -> tuple[Settings, dict[str, Any]]:
+    """Split keyword arguments into the settings of the analysis and the options of torchmetrics."""
+    settings = {name: value for name, value in options.items() if name in SettingsOptions.__annotations__}
+    others = {name: value for name, value in options.items() if name not in settings}
+    return Settings.from_options(cast(SettingsOptions, settings)), others
+
+
+def require_quantity(quantity: str, settings: Settings) -> None:
+    """Refuse an unknown quantity, and one of the noise without noise."""
+    require_one_of("quantity", quantity, QUANTITIES)
+    if needs_noise(quantity) and settings.noise_splits == 0:
+        raise ValueError(f"Argument `noise_splits` must be at least 1 for quantity={quantity!r}, got 0.")
+
+
+def needs_noise(quantity: str) -> bool:
+    """Whether a quantity needs the noise band."""
+    return quantity in ("noise", "signal")
+
+
+def value_of(quantity: str, report: SmoothnessReport) -> float:
+    """Look a quantity up in a report."""
+    if quantity == "noise":
+        return report.noise.level
+    return float(report.noise.signal if quantity == "signal" else getattr(report, quantity))

@@ -1,1 +1,0 @@
-"""The figures of a report; each is a small panel that is read by itself."""

@@ -1,0 +1,163 @@
+"""Every family of networks has the same layers for `analyze`, the callback, the metric and the Lipschitz constants."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.families import (
+    IDS,
+    IMAGES,
+    SEQUENCES,
+    Autoencoder,
+    D,
+    Matcher,
+    Recurrent,
+    Residual,
+    UNet,
+    hugging_face,
+)
+from helpers.trainings import trainer
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightning_topolip import SmoothnessReport, TopoLipCallback, TopoLipMetric, analyze
+from lightning_topolip.lipschitz import OUTPUT, layer_lipschitz
+from lightning_topolip.network.batches import run_model
+from lightning_topolip.topology.names import INPUT
+
+
+class TimeFirst(nn.Module):
+    """Four recurrent layers in a row with ``batch_first=False``, behind an input with its samples first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.LSTM(D, D) for _ in range(4))
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        hidden = sequences.transpose(0, 1)
+        for layer in self.layers:
+            hidden = layer(hidden)[0]
+        return hidden.transpose(0, 1)
+
+
+class Windows(nn.Module):
+    """Blocks whose inner layers mix samples and positions, so that the blocks stand in for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Flatten(0, 1), Residual(), nn.Unflatten(0, (-1, 6))) for _ in "abc"
+        )
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        for block in self.blocks:
+            sequences = block(sequences)
+        return sequences
+
+
+class Shared(nn.Module):
+    """One block that runs three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Residual()
+        self.head = nn.Linear(D, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.block(self.block(self.block(inputs))))
+
+
+FAMILIES: dict[str, Callable[[], tuple[nn.Module, Any]]] = {
+    "time first": lambda: (TimeFirst(), SEQUENCES),
+    "recurrent": lambda: (Recurrent(nn.GRU, batch_first=False), IDS),
+    "windows": lambda: (Windows(), SEQUENCES),
+    "shared": lambda: (Shared(), SEQUENCES[:, 0]),
+    "perceptron": lambda: (nn.Sequential(nn.Linear(D, D), nn.ReLU(), nn.Linear(D, 4)), SEQUENCES[:, 0]),
+    "unet": lambda: (UNet(), IMAGES),
+    "autoencoder": lambda: (Autoencoder(), SEQUENCES[:, 0]),
+    "two inputs": lambda: (Matcher(), {"left": SEQUENCES[:, 0], "right": SEQUENCES[:, 1]}),
+    "transformer": lambda: (
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(D, 2, 16, batch_first=True), 3, enable_nested_tensor=False),
+        SEQUENCES,
+    ),
+    "bert": lambda: hugging_face("bert"),
+    "gpt2": lambda: hugging_face("gpt2"),
+    "albert": lambda: hugging_face("albert"),
+    "hugging face vit": lambda: hugging_face("vit"),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> tuple[nn.Module, Any]:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model, batch = FAMILIES[request.param]()
+    return model.eval(), batch
+
+
+def expected_report(model: nn.Module, batch: Any) -> SmoothnessReport:
+    report = analyze(model, batch, noise_splits=0)
+    assert len(report.layers) >= 3
+    assert np.isfinite(report.curve).all()
+    return report
+
+
+def test_an_attached_metric_has_the_layers_and_the_curve_of_analyze(family: tuple[nn.Module, Any]) -> None:
+    model, batch = family
+    expected = expected_report(model, batch)
+    metric = TopoLipMetric(noise_splits=0)
+    with torch.no_grad(), warnings.catch_warnings(), metric.attach(model):
+        warnings.simplefilter("ignore")
+        run_model(model, batch)
+    report = metric.report()
+    assert [name for name in report.layers if name != INPUT] == [name for name in expected.layers if name != INPUT]
+    curve = report.curve[-len(expected.steps) :] if report.layers[0] != INPUT else report.curve
+    assert curve[-1] == pytest.approx(expected.curve[-1], abs=1e-6)
+    assert report.score == pytest.approx(expected.score, abs=1e-6)
+
+
+def test_the_callback_has_the_layers_and_the_curve_of_analyze(family: tuple[nn.Module, Any], tmp_path: Path) -> None:
+    model, batch = family
+    expected = expected_report(model, batch)
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model
+
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return self.network(*args, **kwargs)
+
+        def validation_step(self, batch: Any, index: int) -> None:
+            pass
+
+    callback = TopoLipCallback(
+        probe=batch,
+        noise_splits=0,
+        figures=False,
+        on_error="raise",
+        forward_fn=lambda module, batch: run_model(module.network, batch),
+    )
+    run = trainer(tmp_path, callback, logger=False)
+    run.validate(Module(), DataLoader([0]), verbose=False)
+    logged = {key.removeprefix("topolip_depth/network."): value for key, value in run.callback_metrics.items()}
+    assert run.callback_metrics["topolip/score"] == pytest.approx(expected.score, abs=1e-6)
+    for (_, later), drift in zip(expected.steps[-2:], expected.curve[-2:], strict=True):
+        assert logged[later] == pytest.approx(drift, abs=1e-6)
+
+
+def test_lipschitz_constants_know_the_layers_of_analyze(family: tuple[nn.Module, Any]) -> None:
+    model, batch = family
+    expected = expected_report(model, batch)
+    names = [name for name in expected.layers if name != INPUT and "#" not in name]
+    constants = layer_lipschitz(model, batch, names, tolerance=0.5, max_iterations=3)
+    places = {place for step in (*constants.steps, *constants.failures) for place in step}
+    assert places - {INPUT, OUTPUT} == set(names)
+    assert not [step for step in constants.failures if step[0] == step[1]]
