@@ -1,12 +1,12 @@
-"""Lipschitz constants of layers and networks, each labelled as the bound that it is.
+"""Lower and upper bounds on the Lipschitz constants of layers and networks.
 
 | function | bound | of |
 | --- | --- | --- |
-| `pairwise_lipschitz` | lower | the map between two layers, from the pairs of the probe |
+| `pairwise_lipschitz` | lower | the map between two layers, from the pairs of samples in the probe |
 | `local_lipschitz`, `layer_lipschitz` | lower, at each sample | any module; every step of a network |
 | `operator_norm` | upper, exact for dense layers and small convolutions | linear layers |
 | `attention_bound`, `self_attention_bound` | upper on balls | dot-product attention |
-| `lipschitz_bound`, `layer_bounds` | upper | any module of known functions; every step of a network |
+| `lipschitz_bound`, `layer_bounds` | upper | any module of supported functions; every step of a network |
 """
 
 from lightning_topolip.lipschitz.attention import Operand, attention_bound, self_attention_bound

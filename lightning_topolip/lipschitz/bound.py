@@ -1,4 +1,4 @@
-"""Upper bounds on the Lipschitz constant of modules, found in one forward pass."""
+"""Upper bounds on the Lipschitz constant of modules, computed in one forward pass."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def lipschitz_bound(
 
     The module runs once, and every tensor carries the Lipschitz constant with which it depends on the input. A function
     multiplies it by its own constant (composition), a sum adds the constants of its terms (residual connections), and a
-    concatenation adds their squares. So blocks, branches and entire networks need no rules of their own. A linear layer
-    contributes its operator norm on the actual input shape, see `convolution_norm`. All norms are Euclidean norms of
-    entire samples.
+    concatenation takes the root of the sum of their squares. So blocks, branches and networks need no rules of their
+    own. A linear layer contributes its operator norm on the actual input shape, see `convolution_norm`. All norms are
+    Euclidean norms of entire samples.
 
     Some functions have no useful constant on the whole space. Their bounds hold on the region around the probe in which
 

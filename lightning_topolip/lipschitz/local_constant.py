@@ -1,4 +1,4 @@
-"""The local Lipschitz constant at each sample: the largest singular value of the Jacobian, approached from below."""
+"""The local Lipschitz constant at each sample: the largest singular value of the Jacobian, by power iteration."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class LocalLipschitz:
-    """Local Lipschitz constants at the samples of a probe. Each one is a lower bound on the map's constant.
+    """Local Lipschitz constants at the samples of a probe. Each is a lower bound on the Lipschitz constant of the map.
 
     Attributes:
-        values: ``|J v|`` for the best unit vector v found, by sample, shape ``(n,)``; not finite where the
-            Jacobian is not.
-        residuals: ``|J^T J v - s^2 v| / s^2`` with s the value, by sample, shape ``(n,)``: a squared singular value of
-            J lies within ``residual * s^2`` of ``s^2``.
-        iterations: Iterations of the slowest sample.
-        tolerance: The residual asked for.
+        values: ``|J v|`` for the last unit vector v of each sample, shape ``(n,)``; not finite if the Jacobian is not.
+        residuals: ``|J^T J v - s^2 v| / s^2`` of each sample, with s the value, shape ``(n,)``: a squared singular
+            value of J lies within ``residual * s^2`` of ``s^2``.
+        iterations: Number of iterations of the slowest sample.
+        tolerance: The requested residual.
     """
 
     values: Array
@@ -65,28 +64,28 @@ def local_lipschitz(
 ) -> LocalLipschitz:
     """Compute the largest singular value of the Jacobian at each sample by power iteration on ``J^T J``.
 
-    One forward serves all iterations: ``J^T w`` is a backward pass, and ``J v`` the derivative of a backward pass with
-    respect to its cotangent. So every module works whose backward can be differentiated; attention runs in the plain
-    implementation, since the fused ones cannot. cuDNN's recurrent layers cannot either: run those on the CPU. A module
-    is borrowed as by `observe`: evaluation mode, then modes, buffers, gradients and random generators as before.
+    All iterations share one forward pass: ``J^T w`` is a backward pass, and ``J v`` is the derivative of a backward
+    pass with respect to its cotangent. So the backward pass of a module must be differentiable. Attention runs in its
+    plain implementation, because the fused ones are not; cuDNN's recurrent layers are not either, so run those on the
+    CPU. A module is borrowed: it runs in evaluation mode and comes back exactly as it was.
 
-    Power iteration comes from below: whenever it ends, the value is ``|J v|`` for a unit vector v, hence at most the
-    true norm (up to the rounding of the dtype of ``inputs``).
+    Power iteration converges from below: whenever it stops, the value is ``|J v|`` for a unit vector v, hence at most
+    the true norm (up to rounding in the dtype of ``inputs``).
 
     Args:
-        function: Module or function from ``(n, ...)`` to ``(n, ...)`` that acts on each sample alone.
+        function: Module or function from ``(n, ...)`` to ``(n, ...)`` that acts on each sample separately.
         inputs: Samples x, shape ``(n, ...)``, floating point.
         tolerance: Largest residual, relative to the squared value, at which a sample counts as converged. The error of
             the value itself is of the order of the residual squared over the relative gap of the spectrum.
-        max_iterations: After so many the values are returned as they are; see `LocalLipschitz.converged`.
-        batch_size: Samples at a time; the graph of one forward for so many is held.
-        seed: Seed of the first vectors and of what a module draws.
+        max_iterations: Largest number of iterations; see `LocalLipschitz.converged`.
+        batch_size: Number of samples per forward pass, whose graph is kept in memory.
+        seed: Seed of the starting vectors and of the module's own random numbers.
 
     Returns:
-        Values and residuals by sample.
+        Values and residuals of the samples.
 
     Raises:
-        ValueError: If an argument is not allowed or samples influence each other.
+        ValueError: If an argument is invalid or samples influence each other.
 
     Example:
         >>> import torch
@@ -98,12 +97,12 @@ def local_lipschitz(
     if inputs.ndim < 1 or len(inputs) == 0 or not inputs.is_floating_point():
         raise ValueError(
             "Argument `inputs` must be floating point of shape (n, ...) with n >= 1, "
-            f"got {inputs.dtype} of shape {tuple(inputs.shape)}; give samples, or start behind the embedding."
+            f"got {inputs.dtype} of shape {tuple(inputs.shape)}; pass samples, or start after the embedding."
         )
     if not tolerance > 0 or max_iterations < 1 or batch_size < 1:
         raise ValueError(
             "Arguments `tolerance`, `max_iterations` and `batch_size` must be positive, "
-            f"got {tolerance}, {max_iterations} and {batch_size}; give for example 1e-2, 200 and 64."
+            f"got {tolerance}, {max_iterations} and {batch_size}; for example, use 1e-2, 200 and 64."
         )
     generator = torch.Generator().manual_seed(seed)
     with ExitStack() as stack:
@@ -120,14 +119,7 @@ def local_lipschitz(
 
 
 def joined(parts: list[LocalLipschitz]) -> LocalLipschitz:
-    """Put the samples of several parts of a probe in a row.
-
-    Args:
-        parts: One or more, of one tolerance.
-
-    Returns:
-        All of their samples.
-    """
+    """Concatenate the samples of one or more parts of a probe, measured with the same tolerance."""
     return LocalLipschitz(
         values=np.concatenate([part.values for part in parts]),
         residuals=np.concatenate([part.residuals for part in parts]),
@@ -138,7 +130,7 @@ def joined(parts: list[LocalLipschitz]) -> LocalLipschitz:
 
 @contextmanager
 def _differentiable_twice() -> Iterator[None]:
-    """Gradients on, and attention in the implementation whose backward has a derivative."""
+    """Within the block, gradients are on and attention uses the implementation with a differentiable backward pass."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -161,46 +153,46 @@ def _power_iteration(
     while iterations < max_iterations:
         iterations += 1
         image, value = _normalised(forward(vector))
-        product = backward(image)
-        following, growth = _normalised(product)
-        residual = _norms(product - _rows(value, vector) * vector) / value.clamp_min(torch.finfo(value.dtype).tiny)
+        pulled_back = backward(image)
+        next_vector, growth = _normalised(pulled_back)
+        residual = _norms(pulled_back - _rows(value, vector) * vector) / value.clamp_min(torch.finfo(value.dtype).tiny)
         values, residuals = value.double().cpu(), residual.double().cpu()
         if bool(((residuals <= tolerance) | ~torch.isfinite(values)).all()):
             break
-        vector = torch.where(_rows(growth, vector) > 0, following, vector)
+        vector = torch.where(_rows(growth, vector) > 0, next_vector, vector)
     return LocalLipschitz(values.numpy(), residuals.numpy(), iterations, tolerance)
 
 
 def _jacobian_products(function: Function, samples: Tensor) -> tuple[Function, Function]:
-    """The products v -> J v and w -> J^T w of the Jacobians of all samples, from one forward."""
+    """The maps v -> J v and w -> J^T w with the Jacobians of all samples, from one forward pass."""
     point = samples.clone().requires_grad_()
     output = function(point.clone())
     if not isinstance(output, Tensor) or output.ndim < 1 or len(output) != len(samples):
-        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        actual = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
-            f"Argument `function` must give a tensor with one row for each of {len(samples)} samples, got {found}; "
-            "wrap it so that it does."
+            f"Argument `function` must return a tensor with one row for each of {len(samples)} samples, got {actual}; "
+            "wrap it in a function that does."
         )
     if not output.requires_grad:
         return lambda vector: torch.zeros_like(output), lambda covector: torch.zeros_like(samples)
     cotangent = torch.zeros_like(output, requires_grad=True)
-    pulled = _gradient(output, point, cotangent, create_graph=True)
-    _check_samples_apart(output, point)
+    pullback = _gradient(output, point, cotangent, create_graph=True)
+    _check_samples_independent(output, point)
     return (
-        lambda vector: _gradient(pulled, cotangent, vector) if pulled.requires_grad else torch.zeros_like(output),
+        lambda vector: _gradient(pullback, cotangent, vector) if pullback.requires_grad else torch.zeros_like(output),
         lambda covector: _gradient(output, point, covector),
     )
 
 
-def _check_samples_apart(output: Tensor, point: Tensor) -> None:
+def _check_samples_independent(output: Tensor, point: Tensor) -> None:
     weights = torch.linspace(1, 2, output.numel(), dtype=output.dtype).reshape(output.shape).to(output.device)
     first, others = torch.zeros_like(output), weights.clone()
     first[0], others[0] = weights[0], 0
     into_others, into_first = _gradient(output, point, first)[1:], _gradient(output, point, others)[:1]
     if any(bool((into.isfinite() & (into != 0)).any()) for into in (into_others, into_first)):
         raise ValueError(
-            "Argument `function` must act on each sample alone, got outputs that depend on other samples of the batch; "
-            "give batch normalisation running statistics."
+            "Argument `function` must act on each sample separately, got outputs that depend on other samples of the "
+            "batch; use batch normalisation with running statistics."
         )
 
 
@@ -214,9 +206,11 @@ def _norms(batch: Tensor) -> Tensor:
 
 
 def _rows(numbers: Tensor, like: Tensor) -> Tensor:
+    """Reshape one number per sample so that it broadcasts over the samples of another tensor."""
     return numbers.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def _normalised(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """The samples divided by their norms, and the norms."""
     norms = _norms(batch)
     return batch / _rows(norms.clamp_min(torch.finfo(norms.dtype).tiny), batch), norms

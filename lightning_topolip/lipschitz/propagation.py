@@ -12,9 +12,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from lightning_topolip.lipschitz.bound_arithmetic import product
-from lightning_topolip.lipschitz.combination_rules import COMBINATIONS
+from lightning_topolip.lipschitz.combination_rules import COMBINATION_RULES
 from lightning_topolip.lipschitz.spectral_norm import nonnegative_norm
-from lightning_topolip.lipschitz.unary_rules import METADATA, NONNEGATIVE, STRETCHES
+from lightning_topolip.lipschitz.unary_rules import METADATA, NONNEGATIVE, UNARY_RULES
 from lightning_topolip.lipschitz.validity_region import Region
 
 
@@ -103,8 +103,8 @@ class Propagation(TorchFunctionMode):
         try:
             if in_place and args[0] not in self._records:
                 raise NotImplementedError("it writes into a tensor that did not depend on the input before")
-            if kind in COMBINATIONS:
-                return COMBINATIONS[kind](self._region, self.constant_of, *args, **kwargs)
+            if kind in COMBINATION_RULES:
+                return COMBINATION_RULES[kind](self._region, self.constant_of, *args, **kwargs)
             if any(tensor in self._records for tensor in _tensors((args[1:], kwargs))):
                 raise NotImplementedError("an operand other than the first depends on the input")
             constant = self.constant_of(args[0])
@@ -113,8 +113,8 @@ class Propagation(TorchFunctionMode):
                     raise NotImplementedError("a bicubic interpolation has negative coefficients")
                 norm = nonnegative_norm(lambda x: function(x, *args[1:], **kwargs), args[0].shape, args[0].device)
                 return product(constant, norm)
-            if kind in STRETCHES:
-                return product(constant, STRETCHES[kind](self._region, *args, **kwargs))
+            if kind in UNARY_RULES:
+                return product(constant, UNARY_RULES[kind](self._region, *args, **kwargs))
             raise NotImplementedError("it has no rule")
         except (NotImplementedError, TypeError, IndexError, ZeroDivisionError) as reason:
             raise refusal(name, str(reason)) from None

@@ -1,4 +1,4 @@
-"""The largest singular value of a matrix or of a map, exact or from above."""
+"""The largest singular value of a matrix (exact) or of a map (upper bound)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from torch import Tensor
 
 
 def spectral_norm(matrices: Tensor) -> float:
-    """Compute the largest singular value of a matrix, or of all matrices of a stack.
-
-    Args:
-        matrices: Shape ``(..., rows, columns)``, real or complex.
-
-    Returns:
-        The square root of the largest eigenvalue of the smaller Gram matrix, in float64; 0 for an empty stack.
+    """Compute the largest singular value of a matrix or of a stack, from the smaller Gram matrix; 0 for an empty stack.
 
     Example:
         >>> import torch
@@ -37,16 +31,8 @@ def nonnegative_norm(
 ) -> float:
     """Bound the norm of a linear (or affine) map without negative coefficients, such as a pooling or a padding.
 
-    ``|A|_2^2 <= (largest sum of a row) * (largest sum of a column)`` (Schur's test), both from one forward and one
-    backward pass. Exact for means, sums, copies and selections of entries.
-
-    Args:
-        function: The map.
-        shape: Shape of its input.
-        device: Where to run it; the CPU for a device without float64.
-
-    Returns:
-        A number not below the operator norm; 0 for an empty result.
+    ``|A|_2^2 <= (largest row sum) * (largest column sum)`` (Schur's test), from one forward and one backward pass.
+    Exact for means, sums, copies and selections of entries.
 
     Example:
         >>> import torch
@@ -54,8 +40,8 @@ def nonnegative_norm(
         0.5
     """
     with torch.inference_mode(False), torch.enable_grad():
-        place = "cpu" if torch.device(device).type == "mps" else device
-        ones = torch.ones(tuple(shape), dtype=torch.float64, device=place, requires_grad=True)
+        device = "cpu" if torch.device(device).type == "mps" else device  # no float64 there
+        ones = torch.ones(tuple(shape), dtype=torch.float64, device=device, requires_grad=True)
         image = function(ones)
         (columns,) = torch.autograd.grad(image.sum(), ones)
         offset = function(torch.zeros_like(ones))
@@ -66,28 +52,14 @@ def nonnegative_norm(
 
 
 def in_float64(tensor: Tensor) -> Tensor:
-    """Give a tensor in double precision without its graph, on the CPU where the device has no float64.
-
-    Args:
-        tensor: Any real or complex tensor.
-
-    Returns:
-        float64, or complex128.
-    """
+    """Detach a tensor and cast it to float64 or complex128, on the CPU if the device has no float64."""
     tensor = tensor.detach()
     tensor = tensor.cpu() if tensor.device.type == "mps" else tensor
     return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
 
 
 def largest_entry(values: Tensor | float | None) -> float:
-    """Take the largest absolute entry.
-
-    Args:
-        values: A tensor, a number, or None for a weight that is not there.
-
-    Returns:
-        The norm of the multiplication by these values: 1 for None.
-    """
+    """The largest absolute entry, which is the norm of multiplication by the values; 1 for None, a missing weight."""
     if values is None:
         return 1.0
     return float(in_float64(values).abs().max()) if isinstance(values, Tensor) else abs(values)

@@ -1,4 +1,4 @@
-"""By how much a torch function of one tensor can stretch it: one rule a function, found by its name."""
+"""The Lipschitz constants of torch functions of one tensor: one rule per function, looked up by its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_topolip.lipschitz.validity_region import Region
 
 Rule = Callable[..., float]
 
-# What a forward may ask of a tensor without looking at its values.
+# Attributes and checks of a tensor that do not read its values.
 METADATA = frozenset(
     (
         *("shape", "ndim", "dim", "size", "numel", "nelement", "stride", "__len__", "dtype", "device", "get_device"),
@@ -25,7 +25,7 @@ METADATA = frozenset(
     )
 )
 
-# Linear maps without negative coefficients; `nonnegative_norm` measures them.
+# Linear maps without negative coefficients, bounded by `nonnegative_norm`.
 NONNEGATIVE = frozenset(
     (
         *("mean", "sum", "expand", "expand_as", "repeat", "repeat_interleave", "broadcast_to", "pad", "interpolate"),
@@ -34,8 +34,8 @@ NONNEGATIVE = frozenset(
     )
 )
 
-# Rearrangements and selections of entries, and functions of single entries whose slope is at most 1.
-_ONE = (
+# Rearrangements and selections of entries, and elementwise functions whose slope is at most 1.
+_NONEXPANSIVE = (
     *("reshape", "view_as", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "squeeze"),
     *("unsqueeze", "T", "mT", "t", "chunk", "split", "unbind", "select", "narrow", "flip", "roll", "tril", "triu"),
     *("pixel_shuffle", "pixel_unshuffle", "contiguous", "clone", "detach", "amax", "amin"),
@@ -43,11 +43,11 @@ _ONE = (
     *("relu", "relu6", "hardtanh", "softplus", "logsigmoid", "log_sigmoid", "softsign", "celu", "tanh", "sin", "cos"),
     *("abs", "neg"),
 )
-_LIMITS = ("masked_fill", "clamp", "clamp_min", "clamp_max")
-_ZERO = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full", "new_empty")
+_REPLACING = ("masked_fill", "clamp", "clamp_min", "clamp_max")
+_CONSTANT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_full", "new_empty")
 _DROPOUT = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
 
-# The largest slope of a function of single entries: the closed form, or rounded up from a fine grid.
+# The largest slope of elementwise functions: the closed form, or rounded up from a fine grid.
 _SLOPES = {
     "sigmoid": 0.25,
     "hardsigmoid": 0.1666667,
@@ -73,7 +73,7 @@ def _group_norm(
 
 
 def _standardisation(region: Region, groups: Tensor, weight: Tensor | None, eps: float) -> float:
-    """``diag(weight) (I - mean - u u^T) / sqrt(variance + eps)`` with ``|u| <= 1``: no longer than its factors."""
+    """The Jacobian is ``diag(weight) (I - mean - u u^T) / sqrt(variance + eps)`` with ``|u| <= 1``."""
     return _gain(region.least(in_float64(groups).var(dim=-1, correction=0)) + eps, weight)
 
 
@@ -85,8 +85,8 @@ def _rms_norm(
 
 
 def _gain(variance: float, weight: Tensor | None) -> float:
-    gain = largest_entry(weight)
-    return product(gain, math.inf) if variance == 0 else gain / math.sqrt(variance)
+    scale = largest_entry(weight)
+    return product(scale, math.inf) if variance == 0 else scale / math.sqrt(variance)
 
 
 def _batch_norm(
@@ -157,7 +157,7 @@ def _transposed_convolution(
 
 
 def _max_pool(dimensions: int) -> Rule:
-    """An entry moves at most as many maxima as there are windows that hold it; each moves no more than one entry."""
+    """The root of the number of windows that contain an entry, since each maximum follows one entry."""
 
     def rule(
         region: Region,
@@ -169,26 +169,26 @@ def _max_pool(dimensions: int) -> Rule:
         *_: Any,
         **__: Any,
     ) -> float:
-        sizes, steps, holes = (
+        sizes, strides, dilations = (
             [value] * dimensions if isinstance(value, int) else value
             for value in (kernel_size, stride or kernel_size, dilation)
         )
-        windows = [math.ceil(k * math.gcd(s, d) / s) for k, s, d in zip(sizes, steps, holes, strict=True)]
+        windows = [math.ceil(k * math.gcd(s, d) / s) for k, s, d in zip(sizes, strides, dilations, strict=True)]
         return math.sqrt(math.prod(windows))
 
     return rule
 
 
 def _adaptive_max_pool(dimensions: int) -> Rule:
-    """Neighbouring windows share at most one position a dimension, and none if they divide it evenly."""
+    """Neighbouring windows share at most one position per dimension, and none if they divide it evenly."""
 
     def rule(region: Region, x: Tensor, output_size: Any, *_: Any, **__: Any) -> float:
-        positions = x.shape[-dimensions:]
-        outputs = [output_size] * dimensions if isinstance(output_size, int) else output_size
-        wanted = [have if want is None else want for have, want in zip(positions, outputs, strict=True)]
-        if any(want > have for have, want in zip(positions, wanted, strict=True)):
-            raise NotImplementedError("more outputs than inputs")
-        return math.sqrt(math.prod(2 if have % want else 1 for have, want in zip(positions, wanted, strict=True)))
+        inputs = x.shape[-dimensions:]
+        sizes = [output_size] * dimensions if isinstance(output_size, int) else output_size
+        outputs = [before if after is None else after for before, after in zip(inputs, sizes, strict=True)]
+        if any(after > before for before, after in zip(inputs, outputs, strict=True)):
+            raise NotImplementedError("it has more outputs than inputs")
+        return math.sqrt(math.prod(2 if n % m else 1 for n, m in zip(inputs, outputs, strict=True)))
 
     return rule
 
@@ -215,16 +215,16 @@ def _elu(region: Region, x: Tensor, alpha: float = 1.0, inplace: bool = False) -
     return largest((1.0, abs(alpha)))
 
 
-def _limited(region: Region, x: Tensor, *limits: Any, **named: Any) -> float:
-    """Entries are kept or replaced; limits of more dimensions repeat them."""
-    shapes = [limit.shape for limit in (*limits, *named.values()) if isinstance(limit, Tensor)]
+def _replacing(region: Region, x: Tensor, *args: Any, **kwargs: Any) -> float:
+    """Each entry is kept or replaced by a constant; masks and limits of a larger shape repeat the entries."""
+    shapes = [operand.shape for operand in (*args, *kwargs.values()) if isinstance(operand, Tensor)]
     shape = torch.broadcast_shapes(x.shape, *shapes)  # type: ignore[no-untyped-call]
     return math.sqrt(math.prod(shape) / x.numel())
 
 
-def _view(region: Region, x: Tensor, *shape: Any, **named: Any) -> float:
-    if any(isinstance(option, torch.dtype) for option in (*shape, *named.values())):
-        raise NotImplementedError("it reads the bits as another number")
+def _view(region: Region, x: Tensor, *args: Any, **kwargs: Any) -> float:
+    if any(isinstance(option, torch.dtype) for option in (*args, *kwargs.values())):
+        raise NotImplementedError("it reinterprets the bits as another type")
     return 1.0
 
 
@@ -232,12 +232,12 @@ def _fixed(slope: float) -> Rule:
     return lambda region, x, *_, **__: slope
 
 
-# By how much a function of one tensor stretches it: called as ``rule(region, *args, **kwargs)``.
-STRETCHES: dict[str, Rule] = {
-    **{name: _fixed(1.0) for name in _ONE},
+# By function name, its Lipschitz constant: called as ``rule(region, *args, **kwargs)``.
+UNARY_RULES: dict[str, Rule] = {
+    **{name: _fixed(1.0) for name in _NONEXPANSIVE},
     **{name: _fixed(slope) for name, slope in _SLOPES.items()},
-    **{name: _fixed(0.0) for name in _ZERO},
-    **{name: _limited for name in _LIMITS},
+    **{name: _fixed(0.0) for name in _CONSTANT},
+    **{name: _replacing for name in _REPLACING},
     "view": _view,
     "softmax": _fixed(_SOFTMAX_SLOPE),
     "gelu": _gelu,

@@ -1,4 +1,4 @@
-"""How a classifier fares off the clean data: the corruptions of CIFAR-10-C, attacks, and accuracies under both."""
+"""Robustness of a classifier: the corruptions of CIFAR-10-C, adversarial attacks, and the accuracy under both."""
 
 from lightning_topolip.robustness.accuracy import Accuracy, wilson_interval
 from lightning_topolip.robustness.attacks import ATTACKS, fgsm, pgd

@@ -10,28 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.robustness.predictor import Predict, finite
 
 Attack = Callable[[Predict, Tensor, Tensor, float], Tensor]
 
 
 def fgsm(predict: Predict, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
-    """Move every pixel once by epsilon, in the direction that raises the loss (fast gradient sign method).
+    """Move every pixel once by epsilon in the direction that increases the loss (fast gradient sign method).
 
-    The loss is the cross-entropy; its gradient is taken of ``log(1 / p - 1)``, p the probability of the true class,
-    which has the same direction and does not vanish where the model is certain.
+    The direction is that of the gradient of the cross-entropy. It is computed from ``log(1 / p - 1)``, with p the
+    probability of the true class, whose gradient has the same sign and does not vanish if the model is certain.
 
     Args:
-        predict: Maps pixels to logits, shape ``(n, K)``; see `predictor` for a module.
+        predict: Maps pixels to logits, shape ``(n, K)``; use `predictor` for a module.
         images: Pixels in [0, 1], shape ``(n, ...)``, float32 or float64, before normalisation.
         labels: True classes, shape ``(n,)``, whole numbers.
         epsilon: Radius in pixel units, such as ``8 / 255``.
 
     Returns:
-        Pixels in [0, 1], shape ``(n, ...)``, none further than epsilon from its image.
+        Pixels in [0, 1], shape ``(n, ...)``, none more than epsilon from the original.
 
     Raises:
-        ValueError: If an argument is not allowed or no gradient reaches the pixels.
+        ValueError: If an argument is invalid or no gradient reaches the pixels.
         FloatingPointError: If a logit is not finite.
 
     Source:
@@ -61,27 +62,28 @@ def pgd(
     restarts: int = 1,
     seed: int = 0,
 ) -> Tensor:
-    """Climb the loss from random points of the ball in signed steps, each projected back onto ball and [0, 1].
+    """Increase the loss in signed gradient steps from random points of the ball, each projected back (PGD).
 
-    Of all points seen, the clean image included, the strongest is kept for every image: the one with the largest
-    margin of another class over the true one. So the accuracy is never above the clean one, and more restarts are
-    never weaker. The random start depends on ``seed``, restart and the image itself, not on the batch around it.
+    Every step is projected onto the ball and onto [0, 1]. For each image, the strongest of all points visited is kept,
+    including the clean image: the one with the largest margin of another class over the true one. So the accuracy is
+    never above the clean accuracy, and more restarts are never weaker. The random start depends on ``seed``, the
+    restart and the image, not on the rest of the batch.
 
     Args:
-        predict: Maps pixels to logits, shape ``(n, K)``; see `predictor` for a module.
+        predict: Maps pixels to logits, shape ``(n, K)``; use `predictor` for a module.
         images: Pixels in [0, 1], shape ``(n, ...)``, float32 or float64, before normalisation.
         labels: True classes, shape ``(n,)``, whole numbers.
         epsilon: Radius in pixel units, such as ``8 / 255``.
-        steps: Steps from every start, at least 1.
+        steps: Number of steps from each start, at least 1.
         step_size: Length of a step in pixel units; 2.5 epsilon / steps by default, enough to cross the ball.
         restarts: Number of random starts, at least 1.
-        seed: Seed of the starts. No global generator is used.
+        seed: Seed of the random starts. No global generator is used.
 
     Returns:
-        Pixels in [0, 1], shape ``(n, ...)``, none further than epsilon from its image.
+        Pixels in [0, 1], shape ``(n, ...)``, none more than epsilon from the original.
 
     Raises:
-        ValueError: If an argument is not allowed or no gradient reaches the pixels.
+        ValueError: If an argument is invalid or no gradient reaches the pixels.
         FloatingPointError: If a logit is not finite.
 
     Source:
@@ -94,11 +96,12 @@ def pgd(
         tensor([[0.2500, 0.0000]])
     """
     images, labels = checked(images, labels, epsilon)
-    for name, value in (("steps", steps), ("restarts", restarts)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"Argument `{name}` must be a whole number >= 1, got {value!r}.")
+    require_whole_number("steps", steps, 1)
+    require_whole_number("restarts", restarts, 1)
     if step_size is not None and not step_size > 0:
-        raise ValueError(f"Argument `step_size` must be positive, got {step_size!r}; None takes 2.5 epsilon / steps.")
+        raise ValueError(
+            f"Argument `step_size` must be positive, got {step_size!r}; leave it None for 2.5 epsilon / steps."
+        )
     length = 2.5 * epsilon / steps if step_size is None else step_size
     with torch.inference_mode(False), torch.enable_grad():
         images = images.clone()
@@ -118,45 +121,38 @@ ATTACKS: Mapping[str, Attack] = MappingProxyType({"fgsm": fgsm, "pgd": pgd})
 
 
 def checked(images: Tensor, labels: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Check what every attack takes.
-
-    Args:
-        images: Pixels in [0, 1], shape ``(n, ...)``, float32 or float64.
-        labels: True classes, shape ``(n,)``, whole numbers.
-        epsilon: Radius in pixel units.
-
-    Returns:
-        Images and labels without a history, labels as int64.
-
-    Raises:
-        ValueError: If an argument is not allowed.
-    """
+    """Validate the arguments of an attack and return images and labels detached, labels as int64."""
     if images.dtype not in (torch.float32, torch.float64) or images.ndim < 2:
         raise ValueError(
             "Argument `images` must be float32 or float64 of shape (n, ...), got "
-            f"{images.dtype} of shape {tuple(images.shape)}; `predictor` casts to the model's precision."
+            f"{images.dtype} of shape {tuple(images.shape)}; `predictor` casts them to the model's precision."
         )
     if images.numel() and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
             f"Argument `images` must hold pixels in [0, 1], got values from {images.min():g} to {images.max():g}; "
-            "give them before normalisation and let `predict` normalise."
+            "pass them before normalisation and let `predict` normalise."
         )
+    check_labels(labels, images)
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"Argument `epsilon` must be in [0, 1], got {epsilon!r}; use pixel units such as 8 / 255.")
+    return images.detach(), labels.detach().long()
+
+
+def check_labels(labels: Tensor, images: Tensor) -> None:
+    """Raise a `ValueError` unless there is one whole number per image."""
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(
             f"Argument `labels` must hold one whole number for each of {len(images)} images, got {labels.dtype} of "
             f"shape {tuple(labels.shape)}."
         )
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"Argument `epsilon` must lie in [0, 1], in pixel units such as 8 / 255, got {epsilon!r}.")
-    return images.detach(), labels.detach().long()
 
 
 def _ascent(predict: Predict, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the logits at a point and the sign of the gradient of the cross-entropy there."""
+    """Return the logits at a point and the sign of the gradient of the cross-entropy there."""
     point = point.detach().requires_grad_()
     logits = finite(predict(point))
     if not logits.requires_grad:
-        raise ValueError("Argument `predict` must be differentiable, got logits that no gradient leads back from.")
+        raise ValueError("Argument `predict` must be differentiable, got logits that do not depend on the pixels.")
     true, others = _true_and_others(logits, labels)
     (gradient,) = torch.autograd.grad((others.logsumexp(1) - true).sum(), point)
     return logits.detach(), gradient.sign()
@@ -183,9 +179,9 @@ def _true_and_others(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _starts(images: Tensor, seed: int, restart: int) -> Tensor:
-    """Draw uniform directions in [-1, 1] for every image, seeded by its own content."""
-    drawn = []
+    """Draw the starting direction of every image uniformly from [-1, 1], seeded by the image's content."""
+    directions = []
     for image in images.cpu().numpy():
-        own = np.random.SeedSequence(seed, spawn_key=(restart, zlib.crc32(image.tobytes())))
-        drawn.append(torch.from_numpy(np.random.default_rng(own).uniform(-1, 1, image.shape)))
-    return torch.stack(drawn).to(images) if drawn else torch.zeros_like(images)
+        seeds = np.random.SeedSequence(seed, spawn_key=(restart, zlib.crc32(image.tobytes())))
+        directions.append(torch.from_numpy(np.random.default_rng(seeds).uniform(-1, 1, image.shape)))
+    return torch.stack(directions).to(images) if directions else torch.zeros_like(images)

@@ -1,4 +1,4 @@
-"""AutoAttack, the reference ensemble of attacks, where its package is installed."""
+"""AutoAttack, the reference ensemble of attacks; needs its package installed."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def autoattack(
 ) -> Tensor:
     """Attack with AutoAttack: parameter-free APGD on two losses, FAB and the black-box Square attack.
 
-    Needs the package ``pyautoattack`` (the authors' code), which comes with
-    ``pip install 'lightning_topolip[autoattack]'``. Two orders of magnitude slower than `pgd`.
+    Needs the package ``pyautoattack`` (the authors' code), installed by
+    ``pip install 'lightning_topolip[autoattack]'``. It is two orders of magnitude slower than `pgd`.
 
     Args:
-        predict: Maps pixels to logits, shape ``(n, K)`` with K >= 4; see `predictor` for a module.
+        predict: Maps pixels to logits, shape ``(n, K)`` with K >= 4; use `predictor` for a module.
         images: Pixels in [0, 1], shape ``(n, C, H, W)``, float32 or float64, before normalisation.
         labels: True classes, shape ``(n,)``, whole numbers.
         epsilon: Radius in pixel units, such as ``8 / 255``.
         version: ``"standard"``, ``"plus"``, or ``"rand"`` for models that draw random numbers.
-        seed: Seed of the attacks; global generators are put back.
+        seed: Seed of the attacks; global random generators are restored.
 
     Returns:
-        Pixels in [0, 1], the same shape: an adversarial image where one was found, else the image itself.
+        Pixels in [0, 1], the same shape: for each image an adversarial one if the attack succeeds, else the image.
 
     Raises:
         ModuleNotFoundError: If ``pyautoattack`` is not installed.
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is invalid.
 
     Source:
         Croce and Hein, arXiv 2003.01690.
@@ -58,16 +58,16 @@ def autoattack(
         classes = predict(images[:1]).shape[-1]
     if classes < _FEWEST_CLASSES:
         raise ValueError(
-            f"Argument `predict` must give logits of {_FEWEST_CLASSES} classes or more, got {classes}: the loss of "
-            "AutoAttack compares the largest four. Use `pgd`."
+            f"Argument `predict` must return logits of at least {_FEWEST_CLASSES} classes, because AutoAttack's loss "
+            f"compares the four largest, got {classes}; use `pgd`."
         )
-    tracing = sys.gettrace()
+    trace = sys.gettrace()
     try:
         with kept_random_numbers(seed):
             attack = AutoAttack(predict, eps=epsilon, norm="Linf", version=version, seed=seed, device=images.device)
-            for part in (attack.apgd_targeted, attack.fab):
-                part.n_target_classes = min(part.n_target_classes, classes - 1)
-            found: Tensor = attack.run_standard_evaluation(images, labels, batch_size=len(images))[0]
+            for targeted in (attack.apgd_targeted, attack.fab):
+                targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
+            adversarial: Tensor = attack.run_standard_evaluation(images, labels, batch_size=len(images))[0]
     finally:
-        sys.settrace(tracing)  # its check for dynamic defences ends all tracing
-    return found.detach()
+        sys.settrace(trace)  # AutoAttack's check for dynamic defences turns tracing off
+    return adversarial.detach()

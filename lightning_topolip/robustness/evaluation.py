@@ -1,4 +1,4 @@
-"""How accurate a classifier stays: clean, under corruptions and under attacks."""
+"""The accuracy of a classifier on clean images, under corruptions and under attacks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.robustness.accuracy import Accuracy, Kind
-from lightning_topolip.robustness.attacks import ATTACKS, Attack
+from lightning_topolip.robustness.attacks import ATTACKS, Attack, check_labels
 from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, levels, unit_tensor
 from lightning_topolip.robustness.corruptions.pixels import Pixels
 from lightning_topolip.robustness.predictor import Predict, finite, predictor
@@ -25,45 +26,45 @@ class RobustnessReport:
     """Accuracies of one classifier on one set of images.
 
     Attributes:
-        accuracies: The clean one first, then corruptions by severity, then attacks by epsilon.
+        accuracies: On clean images first, then under corruptions by severity, then under attacks by epsilon.
     """
 
     accuracies: tuple[Accuracy, ...]
 
     @property
     def clean(self) -> Accuracy:
-        """The accuracy on the images as they are."""
+        """The accuracy on clean images."""
         return self.accuracies[0]
 
     def drop(self, accuracy: Accuracy) -> float:
-        """Give the robust accuracy drop, clean - perturbed; NaN where one of them could not be measured."""
+        """Return the drop in accuracy, clean - perturbed; NaN if either could not be measured."""
         return self.clean.value - accuracy.value
 
     def to_rows(self, confidence: float = 0.95, **labels: Any) -> list[dict[str, Any]]:
-        """Give one row a condition, the same columns in each, as for `csv.DictWriter`.
+        """Return one row per condition, each with the same columns, ready for `csv.DictWriter`.
 
         Args:
-            confidence: Level of the Wilson interval in ``low`` and ``high``.
-            **labels: Columns that say what was evaluated, such as ``model="vit", seed=0``; they come first.
+            confidence: Confidence level of the Wilson interval in ``low`` and ``high``.
+            **labels: Columns that identify the evaluation, such as ``model="vit", seed=0``; they come first.
 
         Returns:
             The rows: labels, kind, name, strength, total, correct, accuracy, low, high, drop.
         """
         rows = []
-        for found in self.accuracies:
-            low, high = found.interval(confidence)
+        for accuracy in self.accuracies:
+            low, high = accuracy.interval(confidence)
             rows.append(
                 {
                     **labels,
-                    "kind": found.kind,
-                    "name": found.name,
-                    "strength": found.strength,
-                    "total": found.total,
-                    "correct": found.correct,
-                    "accuracy": found.value,
+                    "kind": accuracy.kind,
+                    "name": accuracy.name,
+                    "strength": accuracy.strength,
+                    "total": accuracy.total,
+                    "correct": accuracy.correct,
+                    "accuracy": accuracy.value,
                     "low": low,
                     "high": high,
-                    "drop": self.drop(found),
+                    "drop": self.drop(accuracy),
                 }
             )
         return rows
@@ -83,43 +84,43 @@ def evaluate_robustness(
     seed: int = 0,
     progress: Progress = lambda accuracy, done, total: None,
 ) -> RobustnessReport:
-    """Measure the accuracy of a classifier clean, under corruptions and under attacks.
+    """Measure the accuracy of a classifier on clean images, under corruptions and under attacks.
 
     The model is borrowed: it runs in evaluation mode and comes back exactly as it was, gradients and random generators
-    included. The same arguments give the same report. A condition under which a logit is not finite is NaN there, with
-    a warning.
+    included. The same arguments give the same report. If the model returns a logit that is not finite, the accuracy
+    under that condition is NaN, with a warning.
 
     Args:
-        model: Takes pixels in [0, 1] before normalisation and gives logits, see `predictor`: a module that normalises
-            by itself, as those of this package do, or any function.
+        model: A module or function from pixels in [0, 1], before normalisation, to logits, see `predictor`. A module
+            must normalise its input itself, as the models of this package do.
         images: Pixels in [0, 1], shape ``(n, 3, H, W)`` or ``(n, 1, H, W)``, floating point. Corruptions round them to
             256 levels.
         labels: True classes, shape ``(n,)``, whole numbers.
-        corruptions: Names out of `CORRUPTIONS`; empty for none.
-        severities: Out of 1 to 5.
-        attacks: By name, called as ``attack(predict, images, labels, epsilon)``; `ATTACKS` (FGSM and PGD of 10 steps)
-            by default, empty for none. Set an attack up with `functools.partial`, such as
+        corruptions: Names from `CORRUPTIONS`; empty for none.
+        severities: Whole numbers from 1 to 5.
+        attacks: Attacks by name, called as ``attack(predict, images, labels, epsilon)``. `ATTACKS` (FGSM, and PGD with
+            10 steps) by default, empty for none. Set options with `functools.partial`, such as
             ``{"pgd-50": partial(pgd, steps=50, restarts=5)}``.
         epsilons: Radii of the attacks in 255ths of the pixel range.
-        corrupted: Where corrupted images come from, called as ``corrupted(name, severity)`` and giving uint8 of shape
-            ``(n, H, W, C)`` in the order of ``labels``: for official files
-            ``lambda *which: read_cifar10_c(folder, *which)[0]``. By default `corrupt` makes them from ``images``.
-        batch_size: Images that the model sees at once.
-        seed: Seed of the corruptions and of what the model itself draws; attacks bring their own.
-        progress: Called after every condition with its accuracy, the number of conditions done and of all.
+        corrupted: Source of the corrupted images, called as ``corrupted(name, severity)``; returns uint8 images of
+            shape ``(n, H, W, C)`` in the order of ``labels``. Use ``lambda *key: read_cifar10_c(folder, *key)[0]`` for
+            the official files. By default, `corrupt` creates them from ``images``.
+        batch_size: Number of images per forward pass.
+        seed: Seed of the corruptions and of the model's own random numbers; attacks have their own.
+        progress: Called after each condition with its accuracy, the number of conditions done and the total.
 
     Returns:
-        The report.
+        The accuracies.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> import torch
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
         >>> images, labels = torch.rand(8, 3, 32, 32), torch.arange(8)
         >>> report = evaluate_robustness(model, images, labels, corruptions=["fog"], severities=[1, 5], epsilons=[8])
-        >>> [(found.name, found.strength) for found in report.accuracies]
+        >>> [(accuracy.name, accuracy.strength) for accuracy in report.accuracies]
         [('clean', 0), ('fog', 1), ('fog', 5), ('fgsm', 8), ('pgd', 8)]
     """
     _check_images(images, labels, batch_size)
@@ -150,54 +151,54 @@ def evaluate_robustness(
 
 @dataclass(frozen=True)
 class _Data:
-    """Images and labels, given out in batches on the model's device."""
+    """Images and labels, served in batches on the model's device."""
 
     images: Tensor
     labels: Tensor
     device: torch.device
     batch_size: int
 
-    def parts(self) -> Iterator[slice]:
-        """Cut the images into batches."""
+    def batches(self) -> Iterator[slice]:
+        """Yield the slice of each batch."""
         for first in range(0, len(self.labels), self.batch_size):
             yield slice(first, first + self.batch_size)
 
     def clean(self) -> Iterator[Tensor]:
-        """Give the images as they are."""
-        for part in self.parts():
-            yield self.images[part].to(self.device, torch.float32)
+        """Yield the clean images."""
+        for batch in self.batches():
+            yield self.images[batch].to(self.device, torch.float32)
 
     def targets(self) -> Iterator[Tensor]:
-        """Give the labels."""
-        for part in self.parts():
-            yield self.labels[part].to(self.device)
+        """Yield the labels."""
+        for batch in self.batches():
+            yield self.labels[batch].to(self.device)
 
     def corrupted(self, source: Callable[[str, int], Pixels], name: str, severity: int) -> Iterator[Tensor]:
-        """Give the images of one corruption and severity."""
+        """Yield the images under one corruption and severity."""
         images = source(name, severity)
         if len(images) != len(self.labels):
             raise ValueError(
-                f"Argument `corrupted` must give one image for each of {len(self.labels)} labels, "
+                f"Argument `corrupted` must return one image for each of {len(self.labels)} labels, "
                 f"got {len(images)} for {name} at severity {severity}."
             )
-        for part in self.parts():
-            yield unit_tensor(images[part]).to(self.device)
+        for batch in self.batches():
+            yield unit_tensor(images[batch]).to(self.device)
 
     def attacked(self, attack: Attack, predict: Predict, epsilon: float) -> Iterator[Tensor]:
-        """Give the images under one attack, epsilon in 255ths."""
+        """Yield the images under one attack, epsilon in 255ths."""
         for images, labels in zip(self.clean(), self.targets(), strict=True):
             yield attack(predict, images, labels, epsilon / 255)
 
 
 def _correct(predict: Predict, batches: Iterator[Tensor], data: _Data, condition: str) -> int | None:
-    """Count the images classified correctly; None, with a warning, where a logit is not finite."""
+    """Count the images classified correctly; None with a warning if a logit is not finite."""
     correct = 0
     try:
         for images, labels in zip(batches, data.targets(), strict=True):
-            answers = finite(predict(images)).argmax(1)
-            correct += int((answers == labels.to(answers.device)).sum())
+            predictions = finite(predict(images)).argmax(1)
+            correct += int((predictions == labels.to(predictions.device)).sum())
     except FloatingPointError:
-        warnings.warn(f"{condition} is NaN: the model gave logits that are not finite.", stacklevel=4)
+        warnings.warn(f"The accuracy under {condition} is NaN: the model's logits are not finite.", stacklevel=4)
         return None
     return correct
 
@@ -209,13 +210,8 @@ def _check_images(images: Tensor, labels: Tensor, batch_size: int) -> None:
             f"got {images.dtype} of shape {tuple(images.shape)}"
             + (f" from {images.min():g} to {images.max():g}." if images.numel() else ".")
         )
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(
-            f"Argument `labels` must hold one whole number for each of {len(images)} images, got {labels.dtype} of "
-            f"shape {tuple(labels.shape)}."
-        )
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"Argument `batch_size` must be a whole number >= 1, got {batch_size!r}.")
+    check_labels(labels, images)
+    require_whole_number("batch_size", batch_size, 1)
 
 
 def _check_epsilons(epsilons: Sequence[float]) -> None:
@@ -226,6 +222,6 @@ def _check_epsilons(epsilons: Sequence[float]) -> None:
 def _check_corruptions(corruptions: Sequence[str], severities: Sequence[int]) -> None:
     unknown = [name for name in corruptions if name not in CORRUPTIONS]
     if unknown:
-        raise ValueError(f"Argument `corruptions` must hold names out of {CORRUPTIONS}, got {unknown}.")
+        raise ValueError(f"Argument `corruptions` must hold names from {CORRUPTIONS}, got {unknown}.")
     if not set(severities) <= set(SEVERITIES):
         raise ValueError(f"Argument `severities` must hold whole numbers from 1 to 5, got {list(severities)}.")

@@ -1,4 +1,4 @@
-"""The perturbation axis: how far every layer's diagrams travel while the probe is perturbed more and more."""
+"""The perturbation axis: how far each layer's diagrams travel as the perturbation of the probe grows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lightning_topolip.topology.settings import VIEWS, View
 
 @dataclass(frozen=True)
 class PerturbationPath:
-    """The diagrams of every layer along a perturbation of the probe.
+    """Drifts of each layer's diagrams along a perturbation of the probe.
 
     Attributes:
-        strengths: Strength of every report, rising from 0, the clean probe.
-        layers: Names in the order of execution, ``"<input>"`` first where there is one.
-        drifts: Drift of every layer from one strength to the next, a unit of strength, shape
-            ``(len(layers), len(strengths) - 1)``; NaN where a layer could not be measured.
-        displacements: Distance of every layer's diagrams from those of the clean probe, the same shape.
+        strengths: Strengths of the reports, increasing from 0, the clean probe.
+        layers: Names in the order of execution, starting with ``"<input>"`` if the input was measured.
+        drifts: Drift of each layer from one strength to the next, per unit of strength, shape
+            ``(len(layers), len(strengths) - 1)``; NaN if a layer could not be measured.
+        displacements: Distance of each layer's diagrams from those of the clean probe, same shape.
         view: ``"scaled"`` or ``"raw"``.
     """
 
@@ -37,15 +37,15 @@ class PerturbationPath:
 
     @property
     def gains(self) -> Array:
-        """By what every layer amplifies the perturbation: its displacement over that of the input.
+        """The factor by which each layer amplifies the perturbation: its displacement over that of the input.
 
-        Shape ``(len(layers), len(strengths) - 1)``, 1 for the input itself; NaN where the input was not measured or its
+        Shape ``(len(layers), len(strengths) - 1)``, 1 for the input itself; NaN if the input was not measured or its
         diagrams do not move.
         """
         if not self.layers or self.layers[0] != INPUT:
             return np.full_like(self.displacements, math.nan)
-        moved: Array = np.where(self.displacements[0] > 0, self.displacements[0], math.nan)
-        gains: Array = self.displacements / moved
+        input_displacements: Array = np.where(self.displacements[0] > 0, self.displacements[0], math.nan)
+        gains: Array = self.displacements / input_displacements
         return gains
 
     @property
@@ -60,17 +60,18 @@ class PerturbationPath:
 
     @property
     def topolip(self) -> dict[str, float]:
-        """TopoLip by layer: how unevenly its diagrams travel; NaN for fewer than two steps."""
+        """TopoLip by layer: how unevenly the diagrams travel; NaN for fewer than two drifts."""
         return {name: topolip(drifts) for name, drifts in zip(self.layers, self.drifts, strict=True)}
 
     def to_rows(self, **labels: Any) -> list[dict[str, Any]]:
-        """Give one row a layer and strength, the same columns in each, as for `csv.DictWriter`.
+        """Return one row per layer and strength, each with the same columns, ready for `csv.DictWriter`.
 
         Args:
-            **labels: Columns that say what was measured, such as ``model="vit", perturbation="fog"``; they come first.
+            **labels: Columns that identify the measurement, such as ``model="vit", perturbation="fog"``; they come
+                first.
 
         Returns:
-            The rows: labels, layer, strength, drift (from the strength before), displacement, gain.
+            The rows: labels, layer, strength, drift (from the previous strength), displacement, gain.
         """
         gains = self.gains
         return [
@@ -88,20 +89,20 @@ class PerturbationPath:
 
 
 def perturbation_drifts(reports: Mapping[float, SmoothnessReport], view: View | None = None) -> PerturbationPath:
-    """Measure how far every layer's diagrams travel while the probe is perturbed.
+    """Measure how far each layer's diagrams travel as the probe is perturbed.
 
     Args:
-        reports: By strength the analysis of the probe perturbed by it, 0 being the clean probe; all of one model, with
-            the same settings and samples, as from `perturbed` and `analyze`.
-        view: ``"scaled"`` or ``"raw"``; the settings' own by default. The raw view carries the amplification of the
-            layers, the scaled one the change of shape alone.
+        reports: Reports on the perturbed probes by strength, 0 being the clean probe. All must be of the same model,
+            settings and samples, as from `perturbed` and `analyze`.
+        view: ``"scaled"`` or ``"raw"``; that of the settings by default. The raw view includes the amplification by the
+            layers, the scaled view only the change of shape.
 
     Returns:
-        Drifts, displacements and gains of the layers that every report holds, in order p and over the dimensions of the
-        settings.
+        Drifts, displacements and gains of the layers present in every report, with the order p and the dimensions of
+        the settings.
 
     Raises:
-        ValueError: If strength 0 or a second strength is missing, or the reports cannot be compared.
+        ValueError: If there is no strength 0 or only one strength, or the reports cannot be compared.
 
     Example:
         >>> import torch
@@ -116,26 +117,30 @@ def perturbation_drifts(reports: Mapping[float, SmoothnessReport], view: View | 
     strengths = tuple(sorted(reports))
     if len(strengths) < 2 or strengths[0] != 0:
         raise ValueError(
-            "Argument `reports` must hold the clean probe at strength 0 and at least one positive strength, "
+            "Argument `reports` must contain the clean probe at strength 0 and at least one positive strength, "
             f"got strengths {list(strengths)}."
         )
     if view not in (None, *VIEWS):
         raise ValueError(f"Argument `view` must be one of {VIEWS} or None, got {view!r}.")
-    path = [reports[strength] for strength in strengths]
-    settings, points = path[0].settings, path[0].points
-    if any((report.settings, report.points) != (settings, points) for report in path):
-        raise ValueError("Argument `reports` must hold reports of the same settings and probe size.")
-    measured = [dict(zip(report.layers, report.topology, strict=True)) for report in path]
-    layers = tuple(name for name in path[0].layers if all(name in found for found in measured))
-    chosen = view or settings.view
+    clean = reports[0]
+    settings, path_view = clean.settings, view or clean.settings.view
+    different = [s for s in strengths if (reports[s].settings, reports[s].points) != (settings, clean.points)]
+    if different:
+        raise ValueError(
+            "Argument `reports` must contain reports of the same settings and probe size, "
+            f"got others than at strength 0 at strengths {different}."
+        )
+    topologies = [dict(zip(reports[s].layers, reports[s].topology, strict=True)) for s in strengths]
+    layers = tuple(name for name in clean.layers if all(name in topology for topology in topologies))
 
     def distance(name: str, first: int, second: int) -> float:
-        return step_drift(measured[first][name], measured[second][name], chosen, settings.dimensions, settings.order)
+        pair = topologies[first][name], topologies[second][name]
+        return step_drift(*pair, path_view, settings.dimensions, settings.order)
 
-    steps = range(1, len(strengths))
-    drifts = [[distance(name, i - 1, i) / (strengths[i] - strengths[i - 1]) for i in steps] for name in layers]
-    displacements = [[distance(name, 0, i) for i in steps] for name in layers]
-    shape = (len(layers), len(steps))
+    later = range(1, len(strengths))
+    drifts = [[distance(name, i - 1, i) / (strengths[i] - strengths[i - 1]) for i in later] for name in layers]
+    displacements = [[distance(name, 0, i) for i in later] for name in layers]
+    shape = (len(layers), len(later))
     return PerturbationPath(
-        strengths, layers, np.array(drifts).reshape(shape), np.array(displacements).reshape(shape), chosen
+        strengths, layers, np.array(drifts).reshape(shape), np.array(displacements).reshape(shape), path_view
     )

@@ -1,4 +1,4 @@
-"""Families of perturbations with a strength: noise, corruptions and attacks, and a probe along one of them."""
+"""Perturbations with a strength: noise, corruptions and attacks, and the probe at increasing strengths."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Perturbation = Callable[[Tensor, float], Tensor]
 
 
 def perturbed(images: Tensor, perturbation: Perturbation, strengths: Sequence[float]) -> Iterator[tuple[float, Tensor]]:
-    """Give a probe along a perturbation: clean first, then at every strength.
+    """Perturb a probe with increasing strength: the clean probe first, then each strength.
 
     Args:
         images: The probe, pixels in [0, 1], shape ``(n, C, H, W)``.
         perturbation: Maps the probe and a strength to the perturbed probe: from `noise_family`, `corruption_family` or
             `attack_family`, or any function.
-        strengths: Positive and rising. Strength 0, the probe as it is, comes first by itself.
+        strengths: Positive and increasing. Strength 0, the clean probe, is added in front.
 
     Yields:
         Strength and probe.
 
     Raises:
-        ValueError: If ``strengths`` is not positive and rising.
+        ValueError: If ``strengths`` is not positive and increasing.
 
     Example:
         >>> import torch
@@ -39,8 +39,8 @@ def perturbed(images: Tensor, perturbation: Perturbation, strengths: Sequence[fl
     """
     if not strengths or not all(low < high for low, high in itertools.pairwise([0, *strengths])):
         raise ValueError(
-            f"Argument `strengths` must hold positive, rising numbers, got {list(strengths)}; the clean probe, "
-            "strength 0, comes first by itself."
+            f"Argument `strengths` must hold positive, increasing numbers, got {list(strengths)}; leave out strength "
+            "0, the clean probe is added in front."
         )
     return itertools.chain([(0.0, images)], ((strength, perturbation(images, strength)) for strength in strengths))
 
@@ -48,13 +48,13 @@ def perturbed(images: Tensor, perturbation: Perturbation, strengths: Sequence[fl
 def noise_family(seed: int = 0) -> Perturbation:
     """Add normal noise, clipped to [0, 1]; the strength is its standard deviation in pixel units.
 
-    An image keeps its noise over all strengths, which only scale it, so that the path is continuous.
+    Each image has the same noise at every strength, only scaled, so that the path is continuous.
 
     Args:
         seed: Seed of the noise. No global generator is used.
 
     Returns:
-        The perturbation.
+        The perturbation, a function of images and strength.
 
     Example:
         >>> import torch
@@ -63,26 +63,26 @@ def noise_family(seed: int = 0) -> Perturbation:
     """
 
     def perturb(images: Tensor, strength: float) -> Tensor:
-        drawn = torch.from_numpy(np.random.default_rng(seed).normal(size=tuple(images.shape))).to(images)
-        return (images + strength * drawn).clamp(0, 1)
+        noise = torch.from_numpy(np.random.default_rng(seed).normal(size=tuple(images.shape))).to(images)
+        return (images + strength * noise).clamp(0, 1)
 
     return perturb
 
 
 def corruption_family(name: str, seed: int = 0) -> Perturbation:
-    """Corrupt as CIFAR-10-C does; the strength is the severity, a whole number from 1 to 5.
+    """Corrupt images as CIFAR-10-C does; the strength is the severity, a whole number from 1 to 5.
 
     Args:
-        name: Out of `CORRUPTIONS`.
-        seed: Seed of what is drawn.
+        name: One of `CORRUPTIONS`.
+        seed: Seed of the corruption's random numbers.
 
     Returns:
-        The perturbation; as in CIFAR-10-C itself every severity draws anew.
+        The perturbation. As in CIFAR-10-C, each severity draws new random numbers.
     """
 
     def perturb(images: Tensor, strength: float) -> Tensor:
         if strength not in SEVERITIES:
-            raise ValueError(f"Argument `strengths` must hold severities out of {SEVERITIES}, got {strength!r}.")
+            raise ValueError(f"Argument `strengths` must hold severities from {SEVERITIES}, got {strength!r}.")
         return corrupt_tensor(images, name, int(strength), seed=seed)
 
     return perturb
@@ -92,12 +92,12 @@ def attack_family(method: Attack, predict: Predict, labels: Tensor) -> Perturbat
     """Attack a model; the strength is epsilon in 255ths of the pixel range.
 
     Args:
-        method: `fgsm`, `pgd` or any function of the same form.
+        method: `fgsm`, `pgd` or any function with the same signature.
         predict: Maps pixels to logits; see `predictor`.
         labels: True classes of the probe, shape ``(n,)``.
 
     Returns:
-        The perturbation.
+        The perturbation, a function of images and strength.
     """
 
     def perturb(images: Tensor, strength: float) -> Tensor:

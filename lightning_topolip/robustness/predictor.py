@@ -1,4 +1,4 @@
-"""A classifier as a function from pixels to logits, borrowed and given back exactly as it was."""
+"""A classifier as a function from pixels to logits; the model is borrowed and comes back exactly as it was."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ Predict = Callable[[Tensor], Tensor]
 
 @contextmanager
 def predictor(model: nn.Module | Callable[[Tensor], Any], seed: int = 0) -> Iterator[Predict]:
-    """Within the block, call a model with pixels and get its logits.
+    """Within the block, provide a model as a function from pixels to logits.
 
-    A module runs in evaluation mode and with its weights frozen, so that gradients reach the pixels alone. After the
-    block, also after an error, modes, buffers, every ``requires_grad`` and ``.grad`` and all global random generators
-    are what they were. Pixels are moved to the module's device and cast to its precision, logits come back as float32
-    (float64 from a float64 module). Of another function only the random generators are put back.
+    A module runs in evaluation mode with frozen weights, so that gradients reach only the pixels. After the block, even
+    after an error, all modes, buffers, ``requires_grad`` flags, ``.grad`` and global random generators are restored.
+    Pixels are moved to the module's device and cast to its precision; logits are returned as float32 (float64 for a
+    float64 module). For any other function, only the random generators are restored.
 
     Args:
-        model: Takes pixels in [0, 1], shape ``(n, ...)``, before normalisation, and gives logits, shape ``(n, K)``
-            with K >= 2: a module that normalises by itself, or any function.
-        seed: Seed of what the model itself draws.
+        model: Maps pixels in [0, 1], shape ``(n, ...)``, before normalisation, to logits, shape ``(n, K)`` with K >= 2:
+            a module that normalises its input itself, or any function.
+        seed: Seed of the model's own random numbers.
+
+    Yields:
+        The function from pixels to logits.
 
     Example:
         >>> import torch
@@ -42,53 +45,44 @@ def predictor(model: nn.Module | Callable[[Tensor], Any], seed: int = 0) -> Iter
         if isinstance(model, nn.Module):
             stack.enter_context(borrowed(model, seed))
             stack.enter_context(_weights_frozen(model))
-            like = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
+            reference = next((weight for weight in model.parameters() if weight.is_floating_point()), None)
         else:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
             stack.enter_context(kept_random_numbers(seed))
-            like = None
+            reference = None
 
         def predict(images: Tensor) -> Tensor:
-            return _logits(model(images if like is None else images.to(like.device, like.dtype)), len(images))
+            pixels = images if reference is None else images.to(reference.device, reference.dtype)
+            return _logits(model(pixels), len(images))
 
         yield predict
 
 
 def finite(logits: Tensor) -> Tensor:
-    """Give logits back as they are, if they are numbers.
-
-    Args:
-        logits: Any shape.
-
-    Returns:
-        The same tensor.
-
-    Raises:
-        FloatingPointError: If one is NaN or infinite.
-    """
+    """Return the logits unchanged, or raise a `FloatingPointError` if one is not finite."""
     if not logits.isfinite().all():
-        raise FloatingPointError("The model gave logits that are not finite.")
+        raise FloatingPointError("The model's logits are not finite.")
     return logits
 
 
 def _logits(output: Any, n: int) -> Tensor:
     logits = first_floating_tensor(output)
     if logits is None or logits.ndim != 2 or len(logits) != n or logits.shape[1] < 2:
-        found = type(output).__name__ if logits is None else f"shape {tuple(logits.shape)}"
+        actual = type(output).__name__ if logits is None else f"shape {tuple(logits.shape)}"
         raise ValueError(
-            f"Argument `model` must give logits of shape (n, K) with K >= 2 classes, here n = {n}, got {found}."
+            f"Argument `model` must return logits of shape (n, K) with n = {n} and K >= 2 classes, got {actual}."
         )
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 @contextmanager
 def _weights_frozen(model: nn.Module) -> Iterator[None]:
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
     try:
-        for weight in trained:
+        for weight in trainable:
             weight.requires_grad_(False)
         yield
     finally:
-        for weight in trained:
+        for weight in trainable:
             weight.requires_grad_(True)

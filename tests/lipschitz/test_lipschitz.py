@@ -1,4 +1,4 @@
-"""Lower bounds against singular values of Jacobians, and networks cut at their layers."""
+"""Lower bounds against singular values of Jacobians, and the steps of networks from layer to layer."""
 
 import itertools
 import math
@@ -18,12 +18,12 @@ from lightning_topolip.topology.names import INPUT
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Threads wait for each other longer than these small products take."""
+    """With several threads, synchronisation takes longer than these small products."""
     torch.set_num_threads(1)
 
 
 def jacobian_norms(function: Any, inputs: Tensor) -> np.ndarray:
-    """Largest singular value of the Jacobian at each sample, materialised in float64."""
+    """Largest singular value of the Jacobian at each sample, computed in float64."""
     norms = []
     for sample in inputs.double():
         matrix = torch.autograd.functional.jacobian(lambda x: function(x[None].clone())[0], sample)
@@ -75,13 +75,13 @@ def module_and_probe(name: str) -> tuple[nn.Module, Tensor]:
 @pytest.mark.parametrize("name", MODULES)
 def test_local_constants_are_the_singular_values_of_the_jacobians(name: str) -> None:
     module, probe = module_and_probe(name)
-    found = local_lipschitz(module, probe, tolerance=1e-4, max_iterations=500)
+    local = local_lipschitz(module, probe, tolerance=1e-4, max_iterations=500)
     expected = jacobian_norms(module, probe)
-    assert found.converged
-    assert found.values == pytest.approx(expected, rel=1e-6)
-    assert (found.values <= expected * (1 + 1e-12)).all()
-    assert found.max == found.values.max()
-    assert found.mean == pytest.approx(found.values.mean())
+    assert local.converged
+    assert local.values == pytest.approx(expected, rel=1e-6)
+    assert (local.values <= expected * (1 + 1e-12)).all()
+    assert local.max == local.values.max()
+    assert local.mean == pytest.approx(local.values.mean())
 
 
 @pytest.mark.parametrize("name", ["dense", "convolution", "transformer"])
@@ -95,34 +95,34 @@ def test_local_constants_grow_from_below_whenever_the_iteration_stops(name: str)
     assert not runs[0].converged
 
 
-def test_the_residual_says_how_near_a_singular_value_is() -> None:
+def test_the_residual_bounds_the_distance_to_a_singular_value() -> None:
     module, probe = module_and_probe("dense")
     squares = torch.linalg.svdvals(module.weight.detach()).square().numpy()
     for iterations in (1, 3, 10):
-        found = local_lipschitz(module, probe, tolerance=1e-14, max_iterations=iterations)
-        for value, residual in zip(found.values, found.residuals, strict=True):
+        local = local_lipschitz(module, probe, tolerance=1e-14, max_iterations=iterations)
+        for value, residual in zip(local.values, local.residuals, strict=True):
             assert np.abs(squares - value**2).min() <= residual * value**2 * (1 + 1e-9)
 
 
 def test_local_constants_do_not_depend_on_the_batches_beyond_the_tolerance() -> None:
     module, probe = module_and_probe("perceptron")
-    whole = local_lipschitz(module, probe, tolerance=1e-7, max_iterations=1000)
-    parts = local_lipschitz(module, probe, tolerance=1e-7, max_iterations=1000, batch_size=3)
-    assert parts.values == pytest.approx(whole.values, rel=1e-9)
+    one_batch = local_lipschitz(module, probe, tolerance=1e-7, max_iterations=1000)
+    two_batches = local_lipschitz(module, probe, tolerance=1e-7, max_iterations=1000, batch_size=3)
+    assert two_batches.values == pytest.approx(one_batch.values, rel=1e-9)
 
 
 @pytest.mark.parametrize("function", [torch.zeros_like, lambda x: 0 * x, torch.round])
-def test_a_map_that_is_locally_constant_has_the_constant_zero(function: Any) -> None:
-    found = local_lipschitz(function, torch.randn(3, 4))
-    assert found.converged
-    assert not found.values.any()
+def test_a_locally_constant_map_has_lipschitz_constant_zero(function: Any) -> None:
+    local = local_lipschitz(function, torch.randn(3, 4))
+    assert local.converged
+    assert not local.values.any()
 
 
 def test_a_jacobian_that_is_not_finite_leaves_the_other_samples_alone() -> None:
-    found = local_lipschitz(torch.sqrt, torch.tensor([[4.0, 9.0], [0.0, 1.0]]))
-    assert found.values[0] == pytest.approx(0.25, rel=1e-3)
-    assert not math.isfinite(found.values[1])
-    assert not found.converged
+    local = local_lipschitz(torch.sqrt, torch.tensor([[4.0, 9.0], [0.0, 1.0]]))
+    assert local.values[0] == pytest.approx(0.25, rel=1e-3)
+    assert not math.isfinite(local.values[1])
+    assert not local.converged
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_jacobian_that_is_not_finite_leaves_the_other_samples_alone() -> None:
         lambda x: torch.cat([x[:1], x[1:] + 100 * x[:-1]]),
         lambda x: x + torch.tensor([0.0, 1.0, -1.0, 1.0, -1.0])[:, None] * x[0],
     ],
-    ids=["statistics", "those before", "those after", "the one before", "the first, to and fro"],
+    ids=["statistics", "all previous", "all later", "the previous one", "the first, cancelling"],
 )
 def test_samples_that_influence_each_other_raise(mixing: Any) -> None:
     with pytest.raises(ValueError, match="depend on other samples of the batch"):
@@ -151,7 +151,7 @@ def test_wrong_arguments_raise() -> None:
 
 
 class Stateful(nn.Module):
-    """Changes what a forward can change."""
+    """Changes everything that a forward pass can change."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,35 +174,35 @@ def test_the_model_comes_back_as_it_was(generator: torch.Generator) -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
     modes = [module.training for module in model.modules()]
-    randomness, given = torch.get_rng_state(), batch.clone()
+    random_state, original = torch.get_rng_state(), batch.clone()
     local_lipschitz(model, batch)
     layer_lipschitz(model, batch, ["first", "norm"])
     layer_bounds(model, batch, ["first", "norm"])
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(torch.equal(p.grad, kept) for p, kept in zip(model.parameters(), gradients, strict=True))
     assert [module.training for module in model.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), randomness)
-    assert torch.equal(batch, given)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.equal(batch, original)
     assert not any(module._forward_hooks for module in model.modules())
     assert torch.is_grad_enabled()
 
 
-def test_pairwise_takes_the_largest_quotient(generator: torch.Generator) -> None:
+def test_pairwise_is_the_largest_quotient(generator: torch.Generator) -> None:
     points = torch.randn(20, 6, generator=generator)
     layer = nn.Linear(6, 3)
     before, after = distance_matrix(points).numpy(), distance_matrix(layer(points).detach()).numpy()
     quotients = [(after[i, j] / before[i, j], (i, j)) for i in range(20) for j in range(i + 1, 20)]
-    found = pairwise_lipschitz(before, after)
-    assert (found.value, found.pair) == (pytest.approx(max(quotients)[0]), max(quotients)[1])
-    assert found.value <= float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) * (1 + 1e-5)
+    pairwise = pairwise_lipschitz(before, after)
+    assert (pairwise.value, pairwise.pair) == (pytest.approx(max(quotients)[0]), max(quotients)[1])
+    assert pairwise.value <= float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) * (1 + 1e-5)
 
 
-def test_pairwise_of_a_map_that_stretches_one_way_is_exact_for_the_pair_along_it() -> None:
+def test_pairwise_is_exact_for_a_pair_in_the_direction_of_the_stretch() -> None:
     points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     stretched = points * torch.tensor([1.0, 5.0])
-    found = pairwise_lipschitz(distance_matrix(points), distance_matrix(stretched))
-    assert found.value == pytest.approx(5.0)
-    assert found.pair == (0, 2)
+    pairwise = pairwise_lipschitz(distance_matrix(points), distance_matrix(stretched))
+    assert pairwise.value == pytest.approx(5.0)
+    assert pairwise.pair == (0, 2)
 
 
 def test_pairs_that_coincide_before_and_after_do_not_count() -> None:
@@ -215,12 +215,12 @@ def test_pairs_that_coincide_before_and_after_do_not_count() -> None:
 def test_a_pair_that_coincides_only_before_is_infinite() -> None:
     before = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
     after = np.array([[0.0, 0.5, 1.0], [0.5, 0.0, 1.0], [1.0, 1.0, 0.0]])
-    found = pairwise_lipschitz(before, after)
-    assert (found.value, found.pair) == (math.inf, (0, 1))
+    pairwise = pairwise_lipschitz(before, after)
+    assert (pairwise.value, pairwise.pair) == (math.inf, (0, 1))
 
 
 def test_distances_below_the_resolution_do_not_count() -> None:
-    """Neither 1e-7 after the map is a tear, nor is 1e-3 / 1e-7 a quotient: both are rounding of the distances."""
+    """Neither 0 becoming 1e-7 nor 1e-7 becoming 1e-3 counts: 1e-7 is within the rounding of the distances."""
     torn = np.array([[0.0, 1e-7, 2.0], [1e-7, 0.0, 2.0], [2.0, 2.0, 0.0]])
     coincident = np.where(torn == 1e-7, 0.0, torn)
     assert pairwise_lipschitz(coincident, torn).value == 1.0
@@ -228,7 +228,7 @@ def test_distances_below_the_resolution_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.full((2, 2), np.nan), -np.ones((2, 2)), np.zeros((1, 1))])
-def test_pairwise_names_what_is_no_distance_matrix(bad: np.ndarray) -> None:
+def test_pairwise_names_a_wrong_distance_matrix(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="Argument `after` must"):
         pairwise_lipschitz(np.zeros((2, 2)), bad)
     with pytest.raises(ValueError, match="must have the same shape"):
@@ -237,9 +237,9 @@ def test_pairwise_names_what_is_no_distance_matrix(bad: np.ndarray) -> None:
 
 def test_steps_are_the_constants_of_the_layers_alone() -> None:
     model, probe = module_and_probe("perceptron")
-    found = layer_lipschitz(model, probe, ["0", "1"], tolerance=1e-7, max_iterations=1000, batch_size=3)
-    assert list(found.steps) == [(INPUT, "0"), ("0", "1"), ("1", OUTPUT), (INPUT, OUTPUT)]
-    assert not found.failures
+    constants = layer_lipschitz(model, probe, ["0", "1"], tolerance=1e-7, max_iterations=1000, batch_size=3)
+    assert list(constants.steps) == [(INPUT, "0"), ("0", "1"), ("1", OUTPUT), (INPUT, OUTPUT)]
+    assert not constants.failures
     hidden = model[0](probe).detach()
     for step, piece, inputs in [
         ((INPUT, "0"), model[0], probe),
@@ -247,18 +247,18 @@ def test_steps_are_the_constants_of_the_layers_alone() -> None:
         (("1", OUTPUT), model[2], model[1](hidden).detach()),
         ((INPUT, OUTPUT), model, probe),
     ]:
-        assert found.steps[step].values == pytest.approx(jacobian_norms(piece, inputs), rel=1e-6)
+        assert constants.steps[step].values == pytest.approx(jacobian_norms(piece, inputs), rel=1e-6)
 
 
-def test_the_whole_is_at_most_the_product_of_its_steps_at_every_sample() -> None:
+def test_the_network_is_at_most_the_product_of_its_steps_at_every_sample() -> None:
     model, probe = module_and_probe("convolution")
-    found = layer_lipschitz(model, probe, ["0", "1", "2", "3"], tolerance=1e-4, max_iterations=500).steps
-    whole = found.pop((INPUT, OUTPUT))
-    assert (whole.values <= np.prod([step.values for step in found.values()], axis=0) * (1 + 1e-6)).all()
+    steps = layer_lipschitz(model, probe, ["0", "1", "2", "3"], tolerance=1e-4, max_iterations=500).steps
+    network = steps.pop((INPUT, OUTPUT))
+    assert (network.values <= np.prod([step.values for step in steps.values()], axis=0) * (1 + 1e-6)).all()
 
 
 class Skip(nn.Module):
-    """The third layer sees the input past the second."""
+    """The third layer gets the input of the second through a skip connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -269,10 +269,10 @@ class Skip(nn.Module):
         return self.c(self.b(hidden) + hidden)
 
 
-def test_a_layer_that_a_skip_connection_passes_by_is_no_function_of_the_one_before() -> None:
-    found = layer_lipschitz(Skip(), torch.randn(4, 3), ["a", "b", "c"])
-    assert list(found.steps) == [(INPUT, "a"), ("a", "b"), ("c", OUTPUT), (INPUT, OUTPUT)]
-    assert found.failures == {("b", "c"): "`c` does not depend on the samples through `b` alone"}
+def test_a_layer_bypassed_by_a_skip_connection_does_not_determine_the_next() -> None:
+    constants = layer_lipschitz(Skip(), torch.randn(4, 3), ["a", "b", "c"])
+    assert list(constants.steps) == [(INPUT, "a"), ("a", "b"), ("c", OUTPUT), (INPUT, OUTPUT)]
+    assert constants.failures == {("b", "c"): "`c` does not depend on the samples through `b` alone"}
     assert list(layer_bounds(Skip(), torch.randn(4, 3), ["a", "c"]).steps) == [
         (INPUT, "a"),
         ("a", "c"),
@@ -282,34 +282,34 @@ def test_a_layer_that_a_skip_connection_passes_by_is_no_function_of_the_one_befo
 
 
 class Hidden(Skip):
-    """The same, out of autograd's sight."""
+    """A skip connection without gradients."""
 
-    def __init__(self, way: str) -> None:
+    def __init__(self, detached: str) -> None:
         super().__init__()
-        self.way = way
+        self.detached = detached
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.way == "detached":
+        if self.detached == "skip":
             return self.c(self.b(self.a(x)) + 100 * x.detach())
         with torch.no_grad():
             hidden = self.b(self.a(x)) + 100 * x
-            if self.way == "all":
+            if self.detached == "all":
                 return self.c(hidden)
         return self.c(hidden)
 
 
-@pytest.mark.parametrize("way", ["detached", "encoder", "all"])
-def test_a_skip_connection_that_autograd_does_not_see_is_seen(way: str) -> None:
+@pytest.mark.parametrize("detached", ["skip", "encoder", "all"])
+def test_a_skip_connection_without_gradients_is_detected(detached: str) -> None:
     torch.manual_seed(0)
-    model, probe = Hidden(way), torch.randn(4, 3)
-    found = layer_bounds(model, probe, ["a", "b", "c"])
-    assert found.failures == {("b", "c"): "`c` does not depend on the samples through `b` alone"}
+    model, probe = Hidden(detached), torch.randn(4, 3)
+    bounds = layer_bounds(model, probe, ["a", "b", "c"])
+    assert bounds.failures == {("b", "c"): "`c` does not depend on the samples through `b` alone"}
     matrix = model.c.weight.detach() @ (100 * torch.eye(3) + model.b.weight.detach() @ model.a.weight.detach())
-    assert found.steps[INPUT, OUTPUT].value >= float(torch.linalg.matrix_norm(matrix, 2)) * (1 - 1e-6)
+    assert bounds.steps[INPUT, OUTPUT].value >= float(torch.linalg.matrix_norm(matrix, 2)) * (1 - 1e-6)
 
 
-class Particular(Skip):
-    """Takes no negative numbers."""
+class Nonnegative(Skip):
+    """Refuses negative inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
         if (x < 0).any():
@@ -318,10 +318,10 @@ class Particular(Skip):
 
 
 def test_a_model_that_refuses_other_samples_keeps_the_steps_that_need_none() -> None:
-    found = layer_lipschitz(Particular(), 1 + torch.rand(4, 3), ["a", "b"])
-    assert list(found.steps) == [(INPUT, "a"), (INPUT, OUTPUT)]
-    assert found.failures.keys() == {("a", "b"), ("b", OUTPUT)}
-    assert "with other samples the model raises IndexError('negative')" in found.failures["a", "b"]
+    constants = layer_lipschitz(Nonnegative(), 1 + torch.rand(4, 3), ["a", "b"])
+    assert list(constants.steps) == [(INPUT, "a"), (INPUT, OUTPUT)]
+    assert constants.failures.keys() == {("a", "b"), ("b", OUTPUT)}
+    assert "with other samples the model raises IndexError('negative')" in constants.failures["a", "b"]
 
 
 class Doubling(nn.Module):
@@ -332,15 +332,15 @@ class Doubling(nn.Module):
 def test_a_forward_that_changes_its_input_is_measured_at_the_input() -> None:
     model, probe = nn.Sequential(Doubling(), nn.Tanh()), torch.randn(4, 3, dtype=torch.float64)
     kept = probe.clone()
-    found = layer_lipschitz(model, probe, ["0", "1"], tolerance=1e-9, max_iterations=1000).steps
+    steps = layer_lipschitz(model, probe, ["0", "1"], tolerance=1e-9, max_iterations=1000).steps
     steepest = (1 - torch.tanh(2 * probe).square()).amax(dim=1).numpy()
-    assert found["0", "1"].values == pytest.approx(steepest, rel=1e-6)
-    assert found[INPUT, OUTPUT].values == pytest.approx(2 * steepest, rel=1e-6)
+    assert steps["0", "1"].values == pytest.approx(steepest, rel=1e-6)
+    assert steps[INPUT, OUTPUT].values == pytest.approx(2 * steepest, rel=1e-6)
     assert torch.equal(probe, kept)
 
 
 class Remembering(nn.Module):
-    """Gives its result and, beside it, a memory that a later layer reads."""
+    """Returns its result together with a memory that a later layer reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -351,13 +351,13 @@ class Remembering(nn.Module):
         return self.weight(hidden) + memory, hidden
 
 
-def test_what_passes_by_inside_the_output_of_a_layer_is_seen_too() -> None:
+def test_a_bypass_inside_the_output_of_a_layer_is_detected() -> None:
     model = nn.Sequential(Remembering(), Remembering(), Remembering())
-    found = layer_lipschitz(
+    constants = layer_lipschitz(
         model, torch.randn(4, 3), ["0", "1", "2"], forward_fn=lambda m, x: m((x, torch.zeros_like(x)))[0]
     )
-    assert found.failures.keys() == {("0", "1"), ("1", "2")}
-    assert list(found.steps) == [(INPUT, "0"), ("2", OUTPUT), (INPUT, OUTPUT)]
+    assert constants.failures.keys() == {("0", "1"), ("1", "2")}
+    assert list(constants.steps) == [(INPUT, "0"), ("2", OUTPUT), (INPUT, OUTPUT)]
 
 
 class Words(nn.Module):
@@ -369,13 +369,13 @@ class Words(nn.Module):
         return self.head((self.block(self.embedding(ids)) * mask[..., None]).mean(dim=1))
 
 
-def test_words_start_behind_the_embedding() -> None:
+def test_steps_start_after_the_embedding_if_the_input_is_text() -> None:
     batch = {"ids": torch.randint(9, (5, 3)), "mask": torch.ones(5, 3, dtype=torch.long), "labels": torch.zeros(5)}
     model = Words()
-    found = layer_lipschitz(model, batch, ["embedding", "block"], tolerance=1e-5)
-    assert list(found.steps) == [("embedding", "block"), ("block", OUTPUT), ("embedding", OUTPUT)]
+    constants = layer_lipschitz(model, batch, ["embedding", "block"], tolerance=1e-5)
+    assert list(constants.steps) == [("embedding", "block"), ("block", OUTPUT), ("embedding", OUTPUT)]
     expected = float(torch.linalg.matrix_norm(model.block.weight.detach(), 2))
-    assert found.steps["embedding", "block"].max == pytest.approx(expected, rel=1e-4)
+    assert constants.steps["embedding", "block"].max == pytest.approx(expected, rel=1e-4)
 
 
 class Twice(nn.Module):
@@ -387,15 +387,15 @@ class Twice(nn.Module):
         return self.last(self.shared(self.shared(x)))
 
 
-def test_layers_that_run_twice_or_never_are_told() -> None:
-    found = layer_lipschitz(Twice(), torch.randn(4, 3), ["shared", "last", "unused"])
-    assert found.failures[INPUT, "shared"] == "`shared` runs more than once"
-    assert found.failures["shared", "last"] == "`shared` runs more than once"
-    assert found.failures["unused", "unused"].startswith("did not run")
-    assert list(found.steps) == [("last", OUTPUT), (INPUT, OUTPUT)]
+def test_layers_that_run_twice_or_never_are_failures() -> None:
+    constants = layer_lipschitz(Twice(), torch.randn(4, 3), ["shared", "last", "unused"])
+    assert constants.failures[INPUT, "shared"] == "`shared` runs more than once"
+    assert constants.failures["shared", "last"] == "`shared` runs more than once"
+    assert constants.failures["unused", "unused"].startswith("did not run")
+    assert list(constants.steps) == [("last", OUTPUT), (INPUT, OUTPUT)]
 
 
-def test_a_forward_function_of_the_user_is_what_is_measured(generator: torch.Generator) -> None:
+def test_the_forward_function_of_the_user_is_measured(generator: torch.Generator) -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     batch = torch.randn(4, 3, generator=generator)
     once = layer_lipschitz(model, batch, ["0"], tolerance=1e-6)
@@ -404,7 +404,7 @@ def test_a_forward_function_of_the_user_is_what_is_measured(generator: torch.Gen
     assert tripled.steps[INPUT, "0"].max == pytest.approx(once.steps[INPUT, "0"].max, rel=1e-5)
 
 
-def test_a_model_without_real_numbers_raises() -> None:
+def test_a_model_without_floating_point_tensors_raises() -> None:
     class Argmax(nn.Module):
         def forward(self, ids: Tensor) -> Tensor:
             return ids.sum(dim=1)

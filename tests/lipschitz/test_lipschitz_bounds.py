@@ -1,4 +1,4 @@
-"""Upper bounds against singular values of materialised operators and Jacobians: lower <= truth <= upper."""
+"""Upper bounds against singular values of operators and Jacobians written out: lower <= truth <= upper."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ ROUNDING = 1 + 1e-9
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Threads wait for each other longer than these small products take."""
+    """With several threads, synchronisation takes longer than these small products."""
     torch.set_num_threads(1)
 
 
@@ -87,7 +87,7 @@ def layer_and_truth(name: str) -> tuple[nn.Module, tuple[int, ...], float]:
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_small_convolutions_are_exact_unless_their_padding_is_not_zero(name: str) -> None:
+def test_small_convolutions_are_exact_for_zero_padding(name: str) -> None:
     layer, shape, truth = layer_and_truth(name)
     bound = operator_norm(layer, shape)
     assert bound >= truth / ROUNDING
@@ -98,7 +98,7 @@ def test_small_convolutions_are_exact_unless_their_padding_is_not_zero(name: str
 @pytest.mark.parametrize("grid", [64, 5])
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_the_symbol_never_falls_below_the_norm(name: str, grid: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With few frequencies too, where the margin for what lies between them is needed."""
+    """Also with few frequencies, where the margin for the frequencies between them is needed."""
     monkeypatch.setattr(convolution, "_DENSE_INPUTS", 0)
     monkeypatch.setattr(convolution, "_FINEST_GRID", grid)
     layer, shape, truth = layer_and_truth(name)
@@ -123,7 +123,7 @@ def test_a_coarse_grid_of_frequencies_never_falls_below_the_norm(
     assert coarse != fine
 
 
-def test_the_margin_between_frequencies_is_needed_and_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_margin_between_frequencies_is_necessary_and_sufficient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The symbol of (1, -1) peaks at pi, halfway between two of five frequencies."""
     monkeypatch.setattr(convolution, "_DENSE_INPUTS", 0)
     monkeypatch.setattr(convolution, "_FINEST_GRID", 5)
@@ -135,7 +135,7 @@ def test_the_margin_between_frequencies_is_needed_and_enough(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("channels", "size", "stride"), [(16, 20, 1), (8, 33, 2), (4, 80, 1)])
-def test_larger_convolutions_are_bounded_to_a_few_percent(channels: int, size: int, stride: int) -> None:
+def test_larger_convolutions_are_bounded_within_a_few_percent(channels: int, size: int, stride: int) -> None:
     layer = seeded(lambda: nn.Conv2d(channels, channels, 3, stride=stride, padding=1))
     probe = normal(1, channels, size, size)
     lower = local_lipschitz(layer, probe, tolerance=1e-2, max_iterations=500).max
@@ -149,7 +149,7 @@ def test_a_dense_layer_is_exact_on_any_positions() -> None:
     assert operator_norm(layer, (3, 4, 5)) == pytest.approx(truth, rel=1e-12)
 
 
-def test_operator_norm_names_what_is_wrong() -> None:
+def test_operator_norm_names_wrong_arguments() -> None:
     with pytest.raises(TypeError, match="must be a dense or convolution layer, got GELU; use `lipschitz_bound`"):
         operator_norm(nn.GELU(), (3,))
     with pytest.raises(ValueError, match=r"`input_shape` must be the shape of one sample.* got \(4,\); Linear raised"):
@@ -230,7 +230,7 @@ def test_pooling_and_padding(name: str) -> None:
 
 @pytest.mark.parametrize("pooling", [nn.MaxPool2d(2, 1), nn.MaxPool2d(2, 2, dilation=2), nn.MaxPool2d(3, 2)])
 def test_an_overlapping_maximum_reaches_its_bound(pooling: nn.Module) -> None:
-    """One entry is the maximum of all four windows that hold it."""
+    """One entry is the maximum of all four windows that contain it."""
     peak = torch.zeros(1, 7, 7, dtype=torch.float64)
     peak[0, 2, 2] = 1.0
     assert lipschitz_bound(pooling, peak[None]).value == pytest.approx(jacobian_norm(pooling, peak)) == 2.0
@@ -261,9 +261,9 @@ def test_normalisations_are_bounded_by_the_smallest_deviation_on_the_probe(name:
     assert not bound.everywhere
     assert max(truths) <= bound.value <= 2 * max(truths)
     least = spread(probe).min()
-    others = [sample for sample in normal(200, 3, 4, seed=1) if spread(sample[None])[0] >= least]
-    assert len(others) > 20
-    assert all(jacobian_norm(module, sample) <= bound.value for sample in others)
+    in_region = [sample for sample in normal(200, 3, 4, seed=1) if spread(sample[None])[0] >= least]
+    assert len(in_region) > 20
+    assert all(jacobian_norm(module, sample) <= bound.value for sample in in_region)
 
 
 @pytest.mark.parametrize("name", NORMALISATIONS)
@@ -317,7 +317,7 @@ def test_self_attention_never_exceeds_its_bound_on_the_ball(heads: int, radius: 
         assert truth <= bound
 
 
-def test_the_bound_of_self_attention_is_nearly_reached_and_below_the_published_one() -> None:
+def test_the_bound_of_self_attention_is_nearly_reached_and_below_the_published_bound() -> None:
     """Castin, Ablin, Peyre, arXiv 2312.14820: sqrt(3) |V| sqrt(|A|^2 R^4 (4 n + 1) + n)."""
     nearest = 0.0
     for seed in range(150):
@@ -355,14 +355,14 @@ def test_attention_of_given_queries_keys_and_values_never_exceeds_its_bound(caus
 PLUS_MINUS = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
 
 
-def test_the_part_of_the_values_is_reached_when_all_queries_look_at_one_key() -> None:
+def test_the_term_of_the_values_is_reached_when_all_queries_attend_to_one_key() -> None:
     queries, keys = 40 * torch.ones(7, 2, dtype=torch.float64), PLUS_MINUS
     truth = jacobian_norm(lambda v: F.scaled_dot_product_attention(queries, keys, v[0])[None], normal(2, 2))
     bound = attention_bound(Operand(60.0, 0.0), Operand(1.0, 0.0), Operand(9.0, 1.0), queries=7, scale=0.5**0.5)
     assert truth == pytest.approx(bound) == pytest.approx(math.sqrt(7))
 
 
-def test_the_part_of_the_queries_is_reached_between_two_opposite_keys() -> None:
+def test_the_term_of_the_queries_is_reached_between_two_opposite_keys() -> None:
     keys, values = 3 * PLUS_MINUS, 5 * PLUS_MINUS + 100
     undecided = torch.zeros(4, 2, dtype=torch.float64)
 
@@ -375,7 +375,7 @@ def test_the_part_of_the_queries_is_reached_between_two_opposite_keys() -> None:
     assert lipschitz_bound(attention_of_queries, undecided[None]).value == pytest.approx(truth)
 
 
-def test_the_part_of_the_keys_is_reached_but_for_a_factor_of_the_root_of_two() -> None:
+def test_the_term_of_the_keys_is_reached_up_to_a_factor_of_the_root_of_two() -> None:
     queries, values = 2 * PLUS_MINUS[:1].expand(6, 2), 5 * PLUS_MINUS
     equal = torch.zeros(2, 2, dtype=torch.float64)
     truth = jacobian_norm(lambda k: F.scaled_dot_product_attention(queries, k[0], values, scale=0.3)[None], equal)
@@ -383,7 +383,7 @@ def test_the_part_of_the_keys_is_reached_but_for_a_factor_of_the_root_of_two() -
     assert truth * math.sqrt(2) == pytest.approx(bound) == pytest.approx(math.sqrt(6) * 0.3 * 5 * 2)
 
 
-def test_heads_that_see_one_token_stretch_it_together() -> None:
+def test_heads_that_attend_to_one_token_stretch_it_together() -> None:
     none, copies = torch.zeros(4, 2), torch.eye(2).repeat(2, 1)
     assert self_attention_bound(none, none, copies, heads=2, tokens=1, radius=1.0) == pytest.approx(math.sqrt(2))
     mean = torch.cat([torch.eye(2), torch.eye(2)], dim=1)
@@ -392,7 +392,7 @@ def test_heads_that_see_one_token_stretch_it_together() -> None:
 
 
 def test_the_bias_of_the_queries_counts() -> None:
-    """Two tokens 1 and -1, keys and values themselves, queries the bias alone: steeper than without it."""
+    """Tokens 1 and -1 as keys and values, with the bias as the only query: steeper than without it."""
     layer = nn.MultiheadAttention(1, 1, batch_first=True, dtype=torch.float64).eval()
     layer.in_proj_weight.data.copy_(torch.tensor([[0.0], [1.0], [1.0]]))
     layer.in_proj_bias.data.copy_(torch.tensor([1.0, 0.0, 0.0]))
@@ -407,8 +407,8 @@ def test_the_bias_of_the_queries_counts() -> None:
     assert math.sqrt(2) + 0.1 < jacobian_norm(attended, tokens) <= bound == pytest.approx(2 * math.sqrt(2))
 
 
-def test_heads_side_by_side_are_bounded_together() -> None:
-    """The one head answers most to its queries, the other to its keys."""
+def test_all_heads_are_bounded_together() -> None:
+    """One head depends mostly on its queries, the other on its keys."""
     query, key, value = normal(3, 2, 3, 2)
     query[0], key[1] = 0.1 * query[0], 0.1 * key[1]
     packed = torch.stack([query, key, value])
@@ -435,8 +435,8 @@ class SelfAttention(nn.Module):
         return self.attention(tokens, tokens, tokens, need_weights=self.need_weights)[0]
 
 
-class Written(nn.Module):
-    """Attention as many write it, gated."""
+class GatedAttention(nn.Module):
+    """Gated attention written out by hand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -455,13 +455,13 @@ BLOCKS = {
     "transformer": (lambda: Block(8, 2, qkv_bias=True), (5, 8)),
     "transformer with scales and normalised queries": (lambda: Block(8, 2, init_values=0.3, qk_norm=True), (5, 8)),
     "attention": (SelfAttention, (5, 8)),
-    "attention that gives its weights": (lambda: SelfAttention(True), (5, 8)),
+    "attention that returns its weights": (lambda: SelfAttention(True), (5, 8)),
     "encoder": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (5, 8)),
     "encoder, normalised first": (
         lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True, activation="gelu"),
         (5, 8),
     ),
-    "written out": (Written, (5, 8)),
+    "written out": (GatedAttention, (5, 8)),
     "basic": (lambda: BasicBlock(4, 4), (4, 5, 5)),
     "basic, strided": (lambda: BasicBlock(4, 8, stride=2, downsample=shortcut()), (4, 5, 5)),
     "bottleneck": (lambda: Bottleneck(8, 2), (8, 4, 4)),
@@ -470,7 +470,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_lower_truth_and_upper_are_in_order_for_blocks(name: str) -> None:
+def test_blocks_lie_between_the_lower_and_the_upper_bound(name: str) -> None:
     build, shape = BLOCKS[name]
     block = seeded(build)
     probe = normal(3, *shape)
@@ -492,7 +492,7 @@ def test_convolution_blocks_have_a_bound_everywhere(name: str) -> None:
 
 
 def test_dot_product_attention_has_no_bound_everywhere() -> None:
-    """Its slope grows with the tokens, so that any bound on a ball is passed outside of it."""
+    """Its slope grows with the tokens, so any bound on a ball is exceeded outside it."""
     block = seeded(SelfAttention)
     probe = 1e-3 * normal(2, 5, 8)
     near = lipschitz_bound(block, probe)
@@ -546,8 +546,8 @@ ALGEBRA: dict[str, tuple[Callable[[Any, Any, Tensor], Tensor], float]] = {
     "mean": (lambda f, g, x: f(x).mean(dim=1), 1.0),
     "padded by a constant": (lambda f, g, x: F.pad(x, (1, 2), value=7.0), 1.0),
     "sum": (lambda f, g, x: x.sum(dim=1, keepdim=True), 2.0),
-    "chosen": (lambda f, g, x: f(x)[:, 1:3].reshape(-1, 2).T.mT, 2.0),
-    "chosen twice": (lambda f, g, x: x[:, torch.tensor([0, 0, 0, 0, 1])], 2.0),
+    "selected": (lambda f, g, x: f(x)[:, 1:3].reshape(-1, 2).T.mT, 2.0),
+    "selected twice": (lambda f, g, x: x[:, torch.tensor([0, 0, 0, 0, 1])], 2.0),
     "matrix": (lambda f, g, x: x @ (5.0 * torch.eye(4, dtype=torch.float64)), 5.0),
     "constant": (lambda f, g, x: f(torch.zeros_like(x)), 0.0),
     "branch without the input": (lambda f, g, x: x + f(torch.ones_like(x)), 1.0),
@@ -562,7 +562,7 @@ def test_the_rules_of_composition(name: str) -> None:
     assert bound == LipschitzBound(pytest.approx(expected), everywhere=True)
 
 
-def test_a_product_of_factors_that_vary_holds_for_smaller_factors() -> None:
+def test_the_bound_of_a_product_of_varying_factors_holds_for_smaller_factors() -> None:
     probe = normal(6, 4)
     bound = lipschitz_bound(lambda x: x * x, probe)
     assert bound == LipschitzBound(pytest.approx(2 * float(probe.abs().max())), everywhere=False)
@@ -584,7 +584,7 @@ SCRIPTED = scripted(sevenfold)
 
 def nested(x: Tensor) -> Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a prototype
+        warnings.simplefilter("ignore", UserWarning)  # nested tensors are a prototype
         return torch.nested.to_padded_tensor(torch.nested.nested_tensor([*(7 * x)]), 0.0)
 
 
@@ -610,16 +610,16 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
         "random numbers in training mode",
     ),
     "vmap": (torch.vmap(sevenfold), "an operand depends on the input through code"),
-    "vmap beside": (lambda x: x + torch.vmap(sevenfold)(x), "TorchScript or vmap"),
+    "vmap in a sum": (lambda x: x + torch.vmap(sevenfold)(x), "TorchScript or vmap"),
     "TorchScript": (SCRIPTED, "an operand depends on the input through code"),
-    "TorchScript beside": (lambda x: x + SCRIPTED(x), "`add` as it is used here: an operand depends on the input"),
+    "TorchScript in a sum": (lambda x: x + SCRIPTED(x), "`add` as it is used here: an operand depends on the input"),
     "TorchScript without gradients": (torch.no_grad()(SCRIPTED), "TorchScript or vmap"),
     "TorchScript of a detached input": (lambda x: SCRIPTED(x.detach()), "TorchScript or vmap"),
     "TorchScript in inference mode": (torch.inference_mode()(SCRIPTED), "TorchScript or vmap"),
     "vmap without gradients": (torch.no_grad()(torch.vmap(sevenfold)), "TorchScript or vmap"),
     "inference mode": (torch.inference_mode()(sevenfold), "it runs in inference mode"),
     "nested": (nested, "a nested tensor, which does not reveal"),
-    "other bits": (lambda x: x.view(torch.float32), "it reads the bits as another number"),
+    "other bits": (lambda x: x.view(torch.float32), "it reinterprets the bits as another type"),
     "division by zero": (lambda x: x / 0, "division by zero"),
     "mask by position": (
         lambda x: F.multi_head_attention_forward(
@@ -628,18 +628,18 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
         )[0],
         "a mask that depends on the input",
     ),
-    "result given": (lambda x: torch.mul(x, 7, out=torch.empty_like(x)), "unexpected keyword argument 'out'"),
+    "output argument": (lambda x: torch.mul(x, 7, out=torch.empty_like(x)), "unexpected keyword argument 'out'"),
     "weight that is a vector": (lambda x: F.linear(x, torch.ones(4, dtype=x.dtype)), "`linear` as it is used here"),
 }
 
 
 BROADCAST = {
-    "chosen": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), x[:, None], 0.0),
-    "chosen by a method": lambda x: (7 * x).where(torch.tensor([True, False, True, True]), 0.0),
-    "chosen by names": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), input=x[:, None], other=-1.0),
-    "all by names": lambda x: torch.where(condition=torch.ones(9, 4, dtype=torch.bool), input=x[:, None], other=-1.0),
+    "where": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), x[:, None], 0.0),
+    "where as a method": lambda x: (7 * x).where(torch.tensor([True, False, True, True]), 0.0),
+    "where by keyword": lambda x: torch.where(torch.ones(1, 9, 4, dtype=torch.bool), input=x[:, None], other=-1.0),
+    "all by keyword": lambda x: torch.where(condition=torch.ones(9, 4, dtype=torch.bool), input=x[:, None], other=-1.0),
     "masked": lambda x: x[:, None].masked_fill(torch.zeros(1, 9, 4, dtype=torch.bool), 0.0),
-    "limited": lambda x: x[:, None].clamp(min=torch.full((1, 9, 4), -99.0, dtype=x.dtype)),
+    "clamped": lambda x: x[:, None].clamp(min=torch.full((1, 9, 4), -99.0, dtype=x.dtype)),
     "mask": lambda x: x * torch.tensor([True, False, True, True]),
     "reversed difference": lambda x: torch.rsub(x, 1.0, alpha=5),
     "named input": lambda x: F.relu(input=torch.softmax(input=x, dim=-1)),
@@ -648,7 +648,7 @@ BROADCAST = {
 
 
 @pytest.mark.parametrize("name", BROADCAST)
-def test_every_form_of_a_call_is_bounded(name: str) -> None:
+def test_every_call_signature_is_bounded(name: str) -> None:
     probe = normal(3, 4)
     truth = max(jacobian_norm(BROADCAST[name], sample) for sample in probe)
     assert truth / ROUNDING <= lipschitz_bound(BROADCAST[name], probe).value <= 1.5 * truth
@@ -672,15 +672,15 @@ def broken(layer: nn.Module) -> nn.Module:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_weight_that_is_not_a_number_gives_no_number(layer: nn.Module, shape: tuple[int, ...]) -> None:
+def test_a_nan_weight_gives_a_nan_bound(layer: nn.Module, shape: tuple[int, ...]) -> None:
     assert math.isnan(lipschitz_bound(layer, torch.rand(2, *shape)).value)
 
 
-def test_a_weight_that_is_not_a_number_behind_an_infinite_gain_gives_no_number() -> None:
+def test_a_nan_weight_after_an_infinite_gain_gives_a_nan_bound() -> None:
     assert math.isnan(lipschitz_bound(broken(nn.LayerNorm(4, eps=0.0)), torch.rand(2, 4), everywhere=True).value)
 
 
-def test_activations_that_are_not_a_number_give_no_number() -> None:
+def test_nan_activations_give_a_nan_bound() -> None:
     heads = normal(2, 3, 5, 4)
     heads[0, 1] = math.nan
     assert math.isnan(lipschitz_bound(lambda x: F.scaled_dot_product_attention(x, x, x), heads).value)
@@ -688,7 +688,7 @@ def test_activations_that_are_not_a_number_give_no_number() -> None:
 
 
 class Gated(nn.Module):
-    """Attention behind a gate that is closed at the start."""
+    """Attention multiplied by a gate that is initially closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -698,26 +698,26 @@ class Gated(nn.Module):
         return x + self.gate * self.attention(x, x, x, need_weights=False)[0]
 
 
-def test_what_a_zero_weight_shuts_off_has_constant_zero_whatever_stands_before() -> None:
+def test_a_zero_weight_gives_the_constant_zero_even_after_an_infinite_bound() -> None:
     assert lipschitz_bound(seeded(Gated), normal(2, 5, 4), everywhere=True) == LipschitzBound(1.0, True)
-    shut = seeded(lambda: nn.MultiheadAttention(4, 1, batch_first=True))
-    shut.in_proj_weight.data.zero_()
-    bound = lipschitz_bound(lambda x: shut(x, x, x, need_weights=False)[0], normal(2, 5, 4), everywhere=True)
+    closed = seeded(lambda: nn.MultiheadAttention(4, 1, batch_first=True))
+    closed.in_proj_weight.data.zero_()
+    bound = lipschitz_bound(lambda x: closed(x, x, x, need_weights=False)[0], normal(2, 5, 4), everywhere=True)
     assert bound == LipschitzBound(0.0, True)
     chain = nn.Sequential(nn.LayerNorm(4, eps=0.0), nn.Linear(4, 2))
     chain[1].weight.data.zero_()
-    whole = layer_bounds(chain, torch.randn(3, 4), ["0", "1"], everywhere=True).steps["<input>", "<output>"]
-    assert whole.value == 0.0
+    network = layer_bounds(chain, torch.randn(3, 4), ["0", "1"], everywhere=True).steps["<input>", "<output>"]
+    assert network.value == 0.0
     chain[0].weight.data.zero_()
     assert lipschitz_bound(chain[0], torch.randn(3, 4), everywhere=True) == LipschitzBound(0.0, True)
-    silent = seeded(lambda: nn.MultiheadAttention(4, 1, batch_first=True))
-    silent.out_proj.weight.data.zero_()
-    bound = lipschitz_bound(lambda x: x + silent(x, x, x, need_weights=False)[0], normal(2, 5, 4), everywhere=True)
+    muted = seeded(lambda: nn.MultiheadAttention(4, 1, batch_first=True))
+    muted.out_proj.weight.data.zero_()
+    bound = lipschitz_bound(lambda x: x + muted(x, x, x, need_weights=False)[0], normal(2, 5, 4), everywhere=True)
     assert bound == LipschitzBound(1.0, True)
 
 
 class Clipping(nn.Linear):
-    """Keeps its weights small by itself."""
+    """Clips its weights in its forward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -726,7 +726,7 @@ class Clipping(nn.Linear):
         return super().forward(x)
 
 
-def test_a_forward_may_write_to_its_weights() -> None:
+def test_a_forward_pass_may_write_to_its_weights() -> None:
     layer = seeded(lambda: Clipping(4, 3))
     bound = lipschitz_bound(layer, normal(2, 4))
     assert bound.value == pytest.approx(float(torch.linalg.matrix_norm(layer.weight.detach(), 2)))
@@ -739,7 +739,7 @@ def test_padding_with_minus_infinity_is_a_copy() -> None:
     assert truth / ROUNDING <= lipschitz_bound(pool, probe).value <= 2.0
 
 
-def test_nothing_of_the_graph_stays() -> None:
+def test_no_gradient_or_graph_remains() -> None:
     model, probe = seeded(lambda: nn.Sequential(nn.Linear(4, 4), nn.GELU())), normal(3, 4)
     lipschitz_bound(model, probe)
     assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
@@ -752,7 +752,7 @@ def _changed_through_a_view(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_bounded_is_named(name: str) -> None:
+def test_a_function_that_cannot_be_bounded_is_named(name: str) -> None:
     function, message = REFUSED[name]
     with pytest.raises(NotImplementedError, match=message):
         lipschitz_bound(function, normal(3, 4))
@@ -764,28 +764,28 @@ def test_a_step_that_cannot_be_bounded_leaves_the_others() -> None:
             return (x.abs() + 1).sqrt()
 
     model = nn.Sequential(nn.Linear(4, 4), Root(), nn.Linear(4, 2))
-    found = layer_bounds(model, torch.randn(3, 4), ["0", "1", "2"])
-    assert list(found.steps) == [("<input>", "0"), ("1", "2"), ("2", "<output>")]
-    assert "`sqrt`" in found.failures["0", "1"]
-    assert "`sqrt`" in found.failures["<input>", "<output>"]
+    bounds = layer_bounds(model, torch.randn(3, 4), ["0", "1", "2"])
+    assert list(bounds.steps) == [("<input>", "0"), ("1", "2"), ("2", "<output>")]
+    assert "`sqrt`" in bounds.failures["0", "1"]
+    assert "`sqrt`" in bounds.failures["<input>", "<output>"]
 
 
-def test_the_bound_of_the_whole_is_that_of_one_run() -> None:
+def test_the_bound_of_the_network_is_that_of_one_forward_pass() -> None:
     model = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.LayerNorm(6), nn.Linear(6, 2)))
     probe = normal(5, 4)
-    whole = layer_bounds(model, probe, ["0", "1", "2", "3"]).steps["<input>", "<output>"]
-    assert whole == LipschitzBound(pytest.approx(lipschitz_bound(model, probe).value), everywhere=False)
+    network = layer_bounds(model, probe, ["0", "1", "2", "3"]).steps["<input>", "<output>"]
+    assert network == LipschitzBound(pytest.approx(lipschitz_bound(model, probe).value), everywhere=False)
 
 
-def test_inputs_that_are_not_real_raise() -> None:
+def test_inputs_that_are_not_floating_point_raise() -> None:
     with pytest.raises(ValueError, match=r"`inputs` must be floating point, got torch\.int64"):
         lipschitz_bound(nn.Embedding(3, 2), torch.tensor([1]))
     with pytest.raises(ValueError, match="`function` must return a floating-point tensor, got list"):
         lipschitz_bound(lambda x: [1], torch.zeros(1))
 
 
-def test_pairs_of_the_options_of_a_convolution_keep_the_order() -> None:
-    """Every combination of kernel, stride, padding, dilation and groups, by the symbol alone."""
+def test_combined_options_of_a_convolution_never_fall_below_the_norm() -> None:
+    """Every combination of kernel, stride, padding, dilation and groups, bounded by the symbol."""
     for kernel, stride, padding, dilation, groups in itertools.product((1, 2, 3), (1, 2, 3), (0, 2), (1, 2), (1, 2)):
         layer = seeded(lambda c=(kernel, stride, padding, dilation, groups): nn.Conv1d(2, 4, *c))
         truth = jacobian_norm(layer, torch.zeros(2, 9, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Attacks against closed forms on linear models; bounds, restarts, and a model given back as it was."""
+"""Attacks against closed forms on linear models; bounds, restarts, and a model that comes back unchanged."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ EPSILON = 8 / 255
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[nn.Module, Tensor, Tensor]:
-    """Give a small classifier trained on digits, and digits that it has not seen."""
+    """A small classifier trained on digits, and digits that it was not trained on."""
     data = load_digits()
     images, labels = torch.from_numpy(data.images / 16).float()[:, None], torch.from_numpy(data.target)
     generator = torch.Generator().manual_seed(0)
@@ -62,13 +62,13 @@ def test_pgd_reaches_the_exact_robust_accuracy_of_a_linear_model(generator: torc
     predict, weight = linear(5, 30, generator)
     images = torch.rand(300, 30, generator=generator, dtype=torch.float64)
     labels = predict(images).argmax(1)
-    found = margin(predict(pgd(predict, images, labels, 0.05, steps=20, restarts=3)), labels)
-    towards = weight[None] - weight[labels][:, None]  # (n, 5, 30): of every class over the true one
+    margins = margin(predict(pgd(predict, images, labels, 0.05, steps=20, restarts=3)), labels)
+    towards = weight[None] - weight[labels][:, None]  # (n, 5, 30): of each class over the true one
     reach = torch.where(towards > 0, (images + 0.05).clamp(max=1)[:, None], (images - 0.05).clamp(min=0)[:, None])
     best = (towards * (reach - 0.5)).sum(2).scatter(1, labels[:, None], -math.inf).amax(1)
-    assert (found <= best + 1e-12).all()
+    assert (margins <= best + 1e-12).all()
     assert 0.2 < (best > 0).double().mean() < 0.8
-    assert ((found > 0) == (best > 0)).double().mean() > 0.95
+    assert ((margins > 0) == (best > 0)).double().mean() > 0.95
 
 
 def test_the_direction_is_that_of_the_cross_entropy(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
@@ -80,7 +80,7 @@ def test_the_direction_is_that_of_the_cross_entropy(digits: tuple[nn.Module, Ten
     assert torch.equal(moved.sign()[inside], gradient.sign()[inside])
 
 
-def test_a_model_that_is_certain_is_attacked_all_the_same(generator: torch.Generator) -> None:
+def test_a_certain_model_is_attacked_despite_vanishing_gradients(generator: torch.Generator) -> None:
     _, weight = linear(3, 16, generator)
     images = torch.rand(50, 16, generator=generator) * 0.5 + 0.25
     labels = (images @ weight.float().T).argmax(1)
@@ -103,16 +103,16 @@ def test_the_bound_is_reached_and_never_exceeded(
     digits: tuple[nn.Module, Tensor, Tensor], attack: Callable[..., Tensor], epsilon: float
 ) -> None:
     model, images, labels = digits
-    found = attack(model, images, labels, epsilon)
-    assert (found.shape, found.dtype, found.requires_grad) == (images.shape, images.dtype, False)
-    assert found.min() >= 0
-    assert found.max() <= 1
-    moved = (found.double() - images.double()).abs()
+    attacked = attack(model, images, labels, epsilon)
+    assert (attacked.shape, attacked.dtype, attacked.requires_grad) == (images.shape, images.dtype, False)
+    assert attacked.min() >= 0
+    assert attacked.max() <= 1
+    moved = (attacked.double() - images.double()).abs()
     assert moved.max() <= epsilon + 6e-8
     assert (moved.flatten(1).amax(1) > epsilon - 6e-8).double().mean() > 0.9
 
 
-def test_no_radius_is_no_attack(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
+def test_radius_zero_leaves_the_images_unchanged(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, images, labels = digits
     for attack in ATTACKS.values():
         assert torch.equal(attack(model, images, labels, 0.0), images)
@@ -121,17 +121,17 @@ def test_no_radius_is_no_attack(digits: tuple[nn.Module, Tensor, Tensor]) -> Non
 def test_accuracy_falls_with_the_radius_and_pgd_is_stronger(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, images, labels = digits
 
-    def accuracy(found: Tensor) -> float:
-        return float((model(found).argmax(1) == labels).double().mean())
+    def accuracy(pixels: Tensor) -> float:
+        return float((model(pixels).argmax(1) == labels).double().mean())
 
     radii = [0.0, 0.02, 0.05, 0.1, 0.15, 0.2]
     one_step = [accuracy(fgsm(model, images, labels, radius)) for radius in radii]
-    many = [accuracy(pgd(model, images, labels, radius, steps=20)) for radius in radii]
+    many_steps = [accuracy(pgd(model, images, labels, radius, steps=20)) for radius in radii]
     assert one_step == sorted(one_step, reverse=True)
-    assert many == sorted(many, reverse=True)
-    assert many[0] > 0.9
-    assert many[-1] < 0.1
-    assert all(strong <= weak for strong, weak in zip(many, one_step, strict=True))
+    assert many_steps == sorted(many_steps, reverse=True)
+    assert many_steps[0] > 0.9
+    assert many_steps[-1] < 0.1
+    assert all(strong <= weak for strong, weak in zip(many_steps, one_step, strict=True))
 
 
 def test_more_restarts_are_never_weaker(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
@@ -148,15 +148,15 @@ def test_more_restarts_are_never_weaker(digits: tuple[nn.Module, Tensor, Tensor]
 def test_starts_depend_on_the_image_and_the_seed_not_on_the_batch(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, images, labels = copy.deepcopy(digits[0]).double(), digits[1].double(), digits[2]
     attack = partial(pgd, model, epsilon=0.1, steps=2)
-    whole = attack(images=images, labels=labels)
+    attacked = attack(images=images, labels=labels)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(attack(images=images[order], labels=labels[order]), whole[order], atol=1e-9)
-    assert torch.allclose(attack(images=images[7:8], labels=labels[7:8]), whole[7:8], atol=1e-9)
-    assert not torch.equal(attack(images=images, labels=labels, seed=1), whole)
+    assert torch.allclose(attack(images=images[order], labels=labels[order]), attacked[order], atol=1e-9)
+    assert torch.allclose(attack(images=images[7:8], labels=labels[7:8]), attacked[7:8], atol=1e-9)
+    assert not torch.equal(attack(images=images, labels=labels, seed=1), attacked)
 
 
 class Counting(nn.Module):
-    """A network with everything that a forward may change: statistics, dropout, a counter, a frozen weight."""
+    """A network with all kinds of state that a forward pass may change: statistics, dropout, a counter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ def test_the_model_comes_back_as_it_was(fails: bool) -> None:
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     trained = {name: weight.requires_grad for name, weight in model.named_parameters()}
     modes = [module.training for module in model.modules()]
-    drawn = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    random_states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     try:
         with predictor(model) as predict:
             assert not any(module.training for module in model.modules())
@@ -193,14 +193,14 @@ def test_the_model_comes_back_as_it_was(fails: bool) -> None:
     assert all(torch.equal(weight.grad, gradients[name]) for name, weight in model.named_parameters())
     assert {name: weight.requires_grad for name, weight in model.named_parameters()} == trained
     assert [module.training for module in model.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), drawn[0])
-    assert np.array_equal(np.random.get_state()[1], drawn[1])
-    assert random.getstate() == drawn[2]
+    assert torch.equal(torch.get_rng_state(), random_states[0])
+    assert np.array_equal(np.random.get_state()[1], random_states[1])
+    assert random.getstate() == random_states[2]
     with predictor(model) as predict:
         assert torch.equal(pgd(predict, images, labels, EPSILON), first)
 
 
-def test_an_attack_of_a_bare_module_leaves_its_gradients_alone(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
+def test_an_attack_on_a_bare_module_leaves_its_gradients_alone(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, images, labels = digits
     fgsm(model, images, labels, EPSILON)
     pgd(model, images, labels, EPSILON)
@@ -211,9 +211,9 @@ def test_attacks_work_inside_a_validation_loop(digits: tuple[nn.Module, Tensor, 
     model, images, labels = digits
     expected = pgd(model, images, labels, EPSILON)
     with torch.inference_mode():
-        inside = images.clone()
+        inference_images = images.clone()
         with predictor(model) as predict:
-            assert torch.allclose(pgd(predict, inside, labels, EPSILON), expected, atol=1e-6)
+            assert torch.allclose(pgd(predict, inference_images, labels, EPSILON), expected, atol=1e-6)
         assert torch.is_inference_mode_enabled()
 
 
@@ -222,10 +222,10 @@ def test_the_models_own_precision_is_kept(digits: tuple[nn.Module, Tensor, Tenso
     model, images, labels = copy.deepcopy(digits[0]).to(precision), digits[1], digits[2]
     with predictor(model) as predict:
         assert predict(images).dtype == (torch.float64 if precision == torch.float64 else torch.float32)
-        found = pgd(predict, images, labels, 0.2)
-        assert (predict(found).argmax(1) == labels).float().mean() < 0.2
-    assert found.dtype == torch.float32
-    assert (found - images).abs().max() <= 0.2 + 6e-8
+        attacked = pgd(predict, images, labels, 0.2)
+        assert (predict(attacked).argmax(1) == labels).float().mean() < 0.2
+    assert attacked.dtype == torch.float32
+    assert (attacked - images).abs().max() <= 0.2 + 6e-8
     assert all(weight.dtype == precision for weight in model.parameters())
 
 
@@ -233,8 +233,8 @@ def test_pixels_are_attacked_before_the_models_normalisation() -> None:
     model = ResNetClassifier(size="micro", mean=[0.5] * 3, std=[0.01] * 3)
     images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
     with predictor(model) as predict:
-        found = fgsm(predict, images, labels, EPSILON)
-    assert (found - images).abs().max() <= EPSILON + 6e-8
+        attacked = fgsm(predict, images, labels, EPSILON)
+    assert (attacked - images).abs().max() <= EPSILON + 6e-8
     assert model.training
 
 
@@ -257,7 +257,7 @@ def test_wrong_arguments_are_named(digits: tuple[nn.Module, Tensor, Tensor]) -> 
         )
         refuse("one whole number .*torch.float32", lambda a=attack: a(model, images, labels.float(), 0.1))
         refuse(
-            r"`epsilon` must lie in \[0, 1\], in pixel units such as 8 / 255, got 8",
+            r"`epsilon` must be in \[0, 1\], got 8; use pixel units",
             lambda a=attack: a(model, images, labels, 8),
         )
         refuse(
@@ -268,16 +268,16 @@ def test_wrong_arguments_are_named(digits: tuple[nn.Module, Tensor, Tensor]) -> 
     refuse("`steps` must be a whole number >= 1, got 0", lambda: pgd(model, images, labels, 0.1, steps=0))
     refuse("`restarts` must be a whole number >= 1, got 1.5", lambda: pgd(model, images, labels, 0.1, restarts=1.5))  # type: ignore[arg-type]
     refuse("`step_size` must be positive, got -1", lambda: pgd(model, images, labels, 0.1, step_size=-1))
-    for output, found in (
+    for output, actual in (
         (images, r"shape \(150, 1, 8, 8\)"),
         (None, "NoneType"),
         (images[:, 0, 0, :1], r"shape \(150, 1\)"),
     ):
         with predictor(lambda _, output=output: output) as predict:
-            refuse(f"logits of shape .*here n = 150, got {found}", lambda: fgsm(predict, images, labels, 0.1))
+            refuse(f"logits of shape .* n = 150 .*, got {actual}", lambda: fgsm(predict, images, labels, 0.1))
 
 
-def test_without_its_package_autoattack_says_what_to_install(
+def test_without_its_package_autoattack_names_the_package_to_install(
     digits: tuple[nn.Module, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
@@ -289,20 +289,20 @@ def test_without_its_package_autoattack_says_what_to_install(
 def test_autoattack_is_at_least_as_strong_as_pgd(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     pytest.importorskip("pyautoattack")
     model, images, labels = digits[0], digits[1][:6], digits[2][:6]
-    drawn = torch.get_rng_state()
+    random_state = torch.get_rng_state()
     with predictor(model) as predict:
-        found = autoattack(predict, images, labels, 0.2)
-        broken = [predict(images).argmax(1) != labels for images in (found, pgd(predict, images, labels, 0.2))]
-    assert (found - images).abs().max() <= 0.2 + 1e-6
-    assert found.min() >= 0
-    assert found.max() <= 1
-    assert broken[0].sum() >= broken[1].sum() >= 5
-    assert torch.equal(torch.get_rng_state(), drawn)
+        attacked = autoattack(predict, images, labels, 0.2)
+        misclassified = [predict(x).argmax(1) != labels for x in (attacked, pgd(predict, images, labels, 0.2))]
+    assert (attacked - images).abs().max() <= 0.2 + 1e-6
+    assert attacked.min() >= 0
+    assert attacked.max() <= 1
+    assert misclassified[0].sum() >= misclassified[1].sum() >= 5
+    assert torch.equal(torch.get_rng_state(), random_state)
     assert all(weight.grad is None for weight in model.parameters())
 
 
 @pytest.mark.slow
-def test_autoattack_takes_few_classes(generator: torch.Generator) -> None:
+def test_autoattack_works_for_four_classes_and_refuses_fewer(generator: torch.Generator) -> None:
     pytest.importorskip("pyautoattack")
     weight = torch.randn(4, 48, generator=generator)
     images, labels = torch.rand(8, 3, 4, 4, generator=generator), torch.randint(4, (8,), generator=generator)
@@ -310,17 +310,17 @@ def test_autoattack_takes_few_classes(generator: torch.Generator) -> None:
     def predict(pixels: Tensor) -> Tensor:
         return (pixels.flatten(1) - 0.5) @ weight.T
 
-    found = autoattack(predict, images, predict(images).argmax(1), 0.05)
-    assert (found - images).abs().max() <= 0.05 + 1e-6
-    assert (predict(found).argmax(1) == predict(images).argmax(1)).any()
-    with pytest.raises(ValueError, match="`predict` must give logits of 4 classes or more, got 3"):
+    attacked = autoattack(predict, images, predict(images).argmax(1), 0.05)
+    assert (attacked - images).abs().max() <= 0.05 + 1e-6
+    assert (predict(attacked).argmax(1) == predict(images).argmax(1)).any()
+    with pytest.raises(ValueError, match=r"`predict` must return logits of at least 4 classes, .* got 3; use `pgd`"):
         autoattack(lambda pixels: predict(pixels)[:, :3], images, labels.clamp(max=2), 0.05)
 
 
-def test_autoattack_puts_the_random_generator_back_even_where_it_refuses() -> None:
+def test_autoattack_restores_the_random_generator_even_after_an_error() -> None:
     pytest.importorskip("pyautoattack")
-    drawn = torch.get_rng_state()
+    random_state = torch.get_rng_state()
     images, labels = torch.full((3, 3, 4, 4), 0.5), torch.tensor([0, 1, 0])
-    with pytest.raises(ValueError, match="`predict` must give logits of 4 classes or more, got 2"):
+    with pytest.raises(ValueError, match=r"`predict` must return logits of at least 4 classes, .* got 2; use `pgd`"):
         autoattack(lambda pixels: torch.rand(len(pixels), 2), images, labels, 0.05)
-    assert torch.equal(torch.get_rng_state(), drawn)
+    assert torch.equal(torch.get_rng_state(), random_state)

@@ -1,7 +1,7 @@
 """The digital corruptions of CIFAR-10-C: contrast, elastic transform, pixelate and JPEG (arXiv 1903.12261).
 
-Every corruption maps one image, uint8 ``(H, W, C)``, and a severity from 1 to 5 to an image of the same shape. All that
-it draws comes from the generator.
+Every corruption maps one image, uint8 ``(H, W, C)``, and a severity from 1 to 5 to an image of the same shape. All its
+random numbers come from the generator.
 """
 
 from io import BytesIO
@@ -16,24 +16,24 @@ from scipy import ndimage
 from lightning_topolip.robustness.corruptions.pixels import Pixels, Unit, to_pixels, to_unit
 
 CONTRAST = (0.75, 0.5, 0.4, 0.3, 0.15)
-# Amplitude and sigma of the field of displacements, largest shift of a corner, all in parts of the shorter side.
+# Amplitude and sigma of the displacement field, largest shift of a corner, all as fractions of the shorter side.
 ELASTIC = ((0.0, 0.0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))
-PIXELATE = (0.95, 0.9, 0.85, 0.75, 0.65)  # part of the pixels kept along each side
+PIXELATE = (0.95, 0.9, 0.85, 0.75, 0.65)  # fraction of the pixels kept along each side
 JPEG_QUALITY = (80, 65, 58, 50, 40)
 
 
 def contrast(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Draw every channel towards its mean. Same recipe as published; draws nothing."""
+    """Pull every channel towards its mean. The published recipe, not random."""
     unit = to_unit(image)
     mean = unit.mean(axis=(0, 1), keepdims=True)
     return to_pixels((unit - mean) * CONTRAST[severity - 1] + mean)
 
 
 def elastic_transform(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Shift the corners of a triangle, then warp smoothly. Same recipe as published, but on no grid of 1/32 pixel."""
+    """Shift the corners of a triangle, then warp smoothly. The published recipe, without its grid of 1/32 pixel."""
     shape = image.shape[:2]
     side = min(shape)
-    amplitude, sigma, shift = (side * part for part in ELASTIC[severity - 1])
+    amplitude, sigma, shift = (side * fraction for fraction in ELASTIC[severity - 1])
     unit = _sheared(to_unit(image), generator.uniform(-shift, shift, size=(3, 2)))
     across, down = (
         amplitude * ndimage.gaussian_filter(generator.uniform(-1, 1, size=shape), sigma, mode="reflect", truncate=3)
@@ -44,30 +44,30 @@ def elastic_transform(image: Pixels, severity: int, generator: Generator) -> Pix
 
 
 def pixelate(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Shrink and enlarge by averaging over boxes. Same recipe as published; draws nothing."""
+    """Shrink and enlarge by averaging over boxes. The published recipe, not random."""
     height, width, _ = image.shape
-    part = PIXELATE[severity - 1]
-    small = _picture(image).resize((int(width * part), int(height * part)), Image.Resampling.BOX)
+    fraction = PIXELATE[severity - 1]
+    small = _picture(image).resize((int(width * fraction), int(height * fraction)), Image.Resampling.BOX)
     return _array(small.resize((width, height), Image.Resampling.BOX), image)
 
 
 def jpeg_compression(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Write and read a JPEG file in memory. Same recipe as published; draws nothing."""
+    """Compress and decompress as JPEG in memory. The published recipe, not random."""
     file = BytesIO()
     _picture(image).save(file, "JPEG", quality=JPEG_QUALITY[severity - 1])
     return _array(Image.open(file), image)
 
 
 def _sheared(image: Unit, shifts: Unit) -> Unit:
-    """Map three points around the middle, a third of the shorter side away from it, to themselves plus shifts."""
+    """Shift three points around the centre, each a third of the shorter side away, by an affine map of the image."""
     height, width, _ = image.shape
-    middle, third = np.array([height // 2, width // 2]), min(height, width) // 3
-    before = middle + third * np.array([[1, 1], [1, -1], [-1, -1]])
+    centre, third = np.array([height // 2, width // 2]), min(height, width) // 3
+    before = centre + third * np.array([[1, 1], [1, -1], [-1, -1]])
     after = np.column_stack([before + shifts, np.ones(3)])
     to_source = np.linalg.solve(after, before.astype(np.float64))
     rows, columns = np.indices((height, width))
-    places = np.stack([columns, rows, np.ones((height, width))], axis=-1) @ to_source
-    return _sampled(image, places[..., 1], places[..., 0], "mirror")
+    sources = np.stack([columns, rows, np.ones((height, width))], axis=-1) @ to_source
+    return _sampled(image, sources[..., 1], sources[..., 0], "mirror")
 
 
 def _sampled(image: Unit, rows: Unit, columns: Unit, mode: Literal["reflect", "mirror"]) -> Unit:

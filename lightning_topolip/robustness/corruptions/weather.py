@@ -1,7 +1,7 @@
 """The weather of CIFAR-10-C: snow, frost, fog and brightness (arXiv 1903.12261).
 
-Every corruption maps one image, uint8 ``(H, W, C)``, and a severity from 1 to 5 to an image of the same shape. All that
-it draws comes from the generator.
+Every corruption maps one image, uint8 ``(H, W, C)``, and a severity from 1 to 5 to an image of the same shape. All its
+random numbers come from the generator.
 """
 
 import math
@@ -12,7 +12,7 @@ from numpy.random import Generator
 from lightning_topolip.robustness.corruptions.blur import smeared, zoomed
 from lightning_topolip.robustness.corruptions.pixels import Pixels, Unit, to_pixels, to_unit
 
-# Mean and spread of the flakes, enlargement, threshold, radius and sigma of their motion, share of the image kept.
+# Mean and standard deviation of the flakes, zoom factor, threshold, radius and sigma of their motion, image weight.
 SNOW = (
     (0.1, 0.2, 1.0, 0.6, 8, 3.0, 0.95),
     (0.1, 0.2, 1.0, 0.5, 10, 4.0, 0.9),
@@ -20,12 +20,12 @@ SNOW = (
     (0.25, 0.3, 2.25, 0.6, 12, 6.0, 0.85),
     (0.3, 0.3, 1.25, 0.65, 14, 12.0, 0.8),
 )
-FROST = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))  # weight of the image, of the frost
-FOG = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))  # strength, decay of its detail
+FROST = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))  # weight of the image, weight of the frost
+FOG = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))  # strength, decay of the amplitude
 BRIGHTNESS = (0.05, 0.1, 0.15, 0.2, 0.3)  # added to the value of HSV
 
-# Colour from 0 to 255, contrast and fall of the power spectrum of five kinds of frost, close to the photographs that
-# the published generator draws from; a crop of such a photograph is lighter or darker by about 10.
+# Colour from 0 to 255, contrast and spectral decay of five kinds of frost, close to the photographs of the published
+# generator. The brightness of a photograph's crops varies by FROST_LIGHT.
 FROST_KINDS = (
     ((78, 149, 165), 14, 1.2),
     ((198, 202, 212), 18, 0.8),
@@ -38,7 +38,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def snow(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Lighten the image and let flakes fall over it. Same recipe as published, own code for ImageMagick's motion."""
+    """Lighten the image and add falling flakes. The published recipe, with ImageMagick's motion blur reimplemented."""
     mean, spread, factor, threshold, radius, sigma, kept = SNOW[severity - 1]
     unit = to_unit(image)
     flakes = zoomed(generator.normal(mean, spread, size=(*image.shape[:2], 1)), factor)
@@ -50,16 +50,16 @@ def snow(image: Pixels, severity: int, generator: Generator) -> Pixels:
 
 
 def frost(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Lay frost over the image. Published blending, own texture: this is not the official frost.
+    """Blend frost into the image as published, but with a drawn texture, so this is not the official frost.
 
-    The published generator crops photographs, which this package does not ship.
+    The published generator crops photographs, which are not shipped with this package.
     """
     weight, share = FROST[severity - 1]
     return to_pixels(weight * to_unit(image) + share * frost_texture(image.shape, generator))
 
 
 def fog(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Add clouds and darken to the image's own maximum. Same recipe as published."""
+    """Add clouds and darken to the image's original maximum. The published recipe."""
     strength, decay = FOG[severity - 1]
     height, width, _ = image.shape
     unit = to_unit(image)
@@ -68,7 +68,7 @@ def fog(image: Pixels, severity: int, generator: Generator) -> Pixels:
 
 
 def brightness(image: Pixels, severity: int, generator: Generator) -> Pixels:
-    """Raise the value of HSV, keep hue and saturation. Same recipe as published; draws nothing."""
+    """Raise the value of HSV, keep hue and saturation. The published recipe, not random."""
     unit = to_unit(image)
     value = unit.max(axis=-1, keepdims=True)
     raised = np.minimum(value + BRIGHTNESS[severity - 1], 1.0)
@@ -77,18 +77,10 @@ def brightness(image: Pixels, severity: int, generator: Generator) -> Pixels:
 
 
 def plasma(size: int, decay: float, generator: Generator) -> Unit:
-    """Make clouds by midpoint displacement (the diamond-square algorithm) on a torus.
+    """Draw clouds from 0 to 1 by midpoint displacement (the diamond-square algorithm) on a torus.
 
-    Args:
-        size: Side in pixels, a power of two.
-        decay: By how much the amplitude falls from one scale to the next; its square scales the displacement.
-        generator: What the displacements are drawn from.
-
-    Returns:
-        Heights from 0 to 1, shape ``(size, size)``.
-
-    Source:
-        Fournier, Fussell, Carpenter 1982, DOI 10.1145/358523.358553, with the constants of arXiv 1903.12261.
+    The side must be a power of two. The amplitude is divided by ``decay`` from scale to scale; its square is the
+    largest displacement. Fournier, Fussell, Carpenter 1982, DOI 10.1145/358523.358553; constants of arXiv 1903.12261.
     """
     heights = np.zeros((size, size))
     amplitude, step = 100.0, size
@@ -108,24 +100,16 @@ def plasma(size: int, decay: float, generator: Generator) -> Unit:
 
 
 def frost_texture(shape: tuple[int, ...], generator: Generator) -> Unit:
-    """Draw frost: grains and needles in one direction, with a power spectrum like that of photographs.
-
-    Args:
-        shape: Height, width and 1 or 3 channels.
-        generator: What kind, direction, light and grains are drawn from.
-
-    Returns:
-        Frost from 0 to 1, of that shape.
-    """
+    """Draw frost from 0 to 1: grains and needles in one direction, with a power spectrum like that of photographs."""
     height, width, channels = shape
-    colour, contrast, fall = FROST_KINDS[generator.integers(len(FROST_KINDS))]
+    colour, contrast, decay = FROST_KINDS[generator.integers(len(FROST_KINDS))]
     direction = generator.uniform(0, math.pi)
     down, across = np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width)
     along = down * math.sin(direction) + across * math.cos(direction)
-    athwart = down * math.cos(direction) - across * math.sin(direction)
-    frequency = np.hypot(2 * along, athwart)
+    perpendicular = down * math.cos(direction) - across * math.sin(direction)
+    frequency = np.hypot(2 * along, perpendicular)
     frequency[0, 0] = math.inf
-    spectrum = np.fft.rfft2(generator.normal(size=(height, width))) * frequency ** (-fall / 2)
+    spectrum = np.fft.rfft2(generator.normal(size=(height, width))) * frequency ** (-decay / 2)
     grains = np.fft.irfft2(spectrum, (height, width))
     light = contrast * grains / grains.std() + generator.normal(scale=FROST_LIGHT)
     tint = np.array(colour) if channels == 3 else np.dot(colour, LUMA)[np.newaxis]
@@ -133,6 +117,6 @@ def frost_texture(shape: tuple[int, ...], generator: Generator) -> Unit:
     return texture
 
 
-def _displaced(four: Unit, amplitude: float, generator: Generator) -> Unit:
-    """Average four neighbours, given as their sum, and displace."""
-    return four / 4 + amplitude * generator.uniform(-amplitude, amplitude, four.shape)
+def _displaced(neighbour_sum: Unit, amplitude: float, generator: Generator) -> Unit:
+    """Average four neighbours, given as their sum, and displace the average at random."""
+    return neighbour_sum / 4 + amplitude * generator.uniform(-amplitude, amplitude, neighbour_sum.shape)
