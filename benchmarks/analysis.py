@@ -1,12 +1,12 @@
-"""Time a whole analysis of a network, and its stages alone.
+"""Time a complete analysis of a network, and each of its stages.
 
     python benchmarks/analysis.py                       n = 64, 128, 256, 512: a minute
     python benchmarks/analysis.py --sizes 256 --repeats 9
     python benchmarks/analysis.py --short               n = 64, 128, 256, writes nothing
 
-The network is a residual one of 12 blocks on digits, before training, the norms of its blocks at scale 1. `analyze`
-runs with its defaults, noise band included; the model's own forward is measured apart and taken off. The rivals are in
-`distances.py`.
+The network is an untrained residual network of 12 blocks on digits, with the norms of its blocks at scale 1. `analyze`
+runs with its defaults, including the noise band. The forward pass of the model is measured separately and subtracted.
+`distances.py` compares with other packages.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ STAGES = ("forward", "matrices", "persistence", "distances", "analyze")
 
 
 def network_and_images(n: int) -> tuple[ResNetClassifier, torch.Tensor]:
-    """A residual network of 12 blocks as it is made, and digits."""
+    """An untrained residual network of 12 blocks, and digits."""
     torch.manual_seed(0)
     model = ResNetClassifier(size="micro", blocks=(3, 3, 3, 3))
     for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # some begin at 0, and their blocks would do nothing
+        if isinstance(module, torch.nn.BatchNorm2d):  # some start at 0, so that their blocks would be the identity
             torch.nn.init.ones_(module.weight)
     data = DigitsDataModule(batch_size=256)
     data.setup("fit")
@@ -52,7 +52,7 @@ def network_and_images(n: int) -> tuple[ResNetClassifier, torch.Tensor]:
 
 
 def timed(job: Callable[[], Any], repeats: int) -> tuple[Any, float]:
-    """The result, and the median of the seconds it took."""
+    """Run a job several times; return its last result and the median of the seconds."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -62,7 +62,7 @@ def timed(job: Callable[[], Any], repeats: int) -> tuple[Any, float]:
 
 
 def measure(n: int, repeats: int) -> dict[str, float]:
-    """Seconds of each stage and of the whole, for one size of the probe."""
+    """Seconds of each stage and of the complete analysis, for one probe size."""
     model, images = network_and_images(n)
     clouds: list[torch.Tensor] = []
     with observe(model, resolve_layers(model), lambda _, output: clouds.append(point_cloud(output).clone())):
@@ -78,18 +78,18 @@ def measure(n: int, repeats: int) -> dict[str, float]:
     pairs = [(first[k], second[k]) for first, second in itertools.pairwise(diagrams) for k in first]
     _, seconds_distances = timed(lambda: wasserstein_distances(pairs), repeats)
     _, seconds_analyze = timed(lambda: analyze(model, images), repeats)
-    found = (
+    seconds = (
         seconds_forward,
         seconds_matrices,
         seconds_persistence,
         seconds_distances,
         seconds_analyze - seconds_forward,
     )
-    return dict(zip(STAGES, found, strict=True))
+    return dict(zip(STAGES, seconds, strict=True))
 
 
 def main() -> None:
-    """Measure, print, write the numbers."""
+    """Measure, print the table, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--repeats", type=int, default=3)
@@ -105,7 +105,7 @@ def main() -> None:
     about |= {name: version(name) for name in packages}
     if not options.short:
         options.output.write_text(json.dumps({"about": about, "seconds": rows}, indent=2) + "\n")
-    table = Table(title="Seconds; `analyze` beyond the forward of the model")
+    table = Table(title="Seconds; `analyze` without the forward pass of the model")
     for column in ("n", *STAGES):
         table.add_column(column, justify="right")
     for size, row in rows.items():

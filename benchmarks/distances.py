@@ -1,13 +1,13 @@
-"""Time and check the distance between persistence diagrams beside its rivals, in one run on the same clouds.
+"""Time and check the distance between persistence diagrams against other packages, in one run on the same clouds.
 
     python benchmarks/distances.py --short              n = 64 and 128, under a minute, writes nothing
     python benchmarks/distances.py                      n = 64 to 1024, an hour
-    python benchmarks/distances.py --images FOLDER      a third sort of clouds: a network on a folder of images
+    python benchmarks/distances.py --images FOLDER      a third kind of clouds: a network on a folder of images
 
 The job is that of an epoch with 12 layers: 12 distance matrices, their persistence in dimensions 0 and 1, then W_1, W_2
-and the bottleneck distance for the 11 steps over depth and the 12 steps from the epoch before, dimensions apart: 138
-distances. The rivals take turns within a repeat, so the machine's load meets all of them; read the ratios. A stage of a
-rival that exceeds the limit is cut off, said so, and not tried at larger n.
+and the bottleneck distance for the 11 steps over depth and the 12 steps from the previous epoch, separately for each
+dimension: 138 distances. The packages take turns within a repeat, so that the machine's load affects all of them; read
+the ratios. A package that exceeds the limit in a stage is cut off, reported as such, and not tried at larger n.
 """
 
 from __future__ import annotations
@@ -73,15 +73,15 @@ class CutOffError(RuntimeError):
 
 @dataclass(frozen=True)
 class Contender:
-    """How one package does each stage.
+    """The stages as one package computes them.
 
     Attributes:
-        name: What the table calls it.
+        name: Name in the table.
         matrix: From a cloud to its distance matrix.
         diagrams: From distance matrices and a deadline to the diagrams of each.
         distances: From pairs of diagrams, orders and a deadline to the distances, shape (pairs, orders).
-        orders: Orders it has.
-        comparable: Those among them that mean the same here.
+        orders: Available orders.
+        comparable: Orders with the same definition as here.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Contender:
 
 
 def before(deadline: float, jobs: Iterable[Any]) -> Iterable[Any]:
-    """Hand out jobs until the deadline."""
+    """Yield jobs until the deadline."""
     for job in jobs:
         if time.perf_counter() > deadline:
             raise CutOffError
@@ -101,7 +101,7 @@ def before(deadline: float, jobs: Iterable[Any]) -> Iterable[Any]:
 
 
 def one_by_one(distance: Callable[[np.ndarray, np.ndarray, float], float]) -> Callable[..., np.ndarray]:
-    """Make a function of many pairs and orders from one of a single pair and order."""
+    """Turn a function of one pair and order into one of many pairs and orders."""
 
     def distances(pairs: Sequence[Pair], orders: Orders, deadline: float) -> np.ndarray:
         return np.array([[distance(*pair, order) for order in orders] for pair in before(deadline, pairs)])
@@ -110,7 +110,7 @@ def one_by_one(distance: Callable[[np.ndarray, np.ndarray, float], float]) -> Ca
 
 
 def each(diagrams: Callable[[np.ndarray], Diagrams]) -> Callable[..., list[Diagrams]]:
-    """Make a function of many matrices from one of a single matrix."""
+    """Turn a function of one matrix into one of many matrices."""
 
     def all_diagrams(matrices: Sequence[np.ndarray], deadline: float) -> list[Diagrams]:
         return [diagrams(matrix) for matrix in before(deadline, matrices)]
@@ -122,43 +122,43 @@ TWO_PROCESSES = Workers(2)
 
 
 def diagrams_by_two_processes(matrices: Sequence[np.ndarray], deadline: float) -> list[Diagrams]:
-    """Several layers at once, as `TopoLipCallback(workers=2)` computes them."""
+    """Compute two layers at a time, as `TopoLipCallback(workers=2)` does."""
     jobs = [TWO_PROCESSES.submit(persistence_diagrams, matrix) for matrix in matrices]
     return [job.result() for job in jobs]
 
 
 def plain_matrix(cloud: torch.Tensor) -> np.ndarray:
-    """Scikit-learn's matrix, as giotto-tda and Ripser make it from a cloud."""
+    """The matrix of scikit-learn, which giotto-tda and Ripser use for a cloud."""
     return pairwise_distances(cloud.numpy())
 
 
 def giotto_diagrams(matrix: np.ndarray) -> Diagrams:
-    """Giotto-tda's estimator, its padding taken off."""
+    """Giotto-tda's estimator, without its padding."""
     rips = VietorisRipsPersistence(metric="precomputed", homology_dimensions=DIMENSIONS)
     points = rips.fit_transform([matrix])[0]
     return {k: points[(points[:, 2] == k) & (points[:, 0] < points[:, 1]), :2] for k in DIMENSIONS}
 
 
 def giotto_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
-    """The functions that giotto-tda's PairwiseDistance calls, with its default delta and without its checks."""
+    """The functions that giotto-tda's PairwiseDistance calls, with its default delta but without its checks."""
     if math.isinf(order):
         return float(giotto_bottleneck(first, second, 0.01))
     return float(giotto_wasserstein(first, second, order, 0.01))
 
 
 def ripser_diagrams(matrix: np.ndarray) -> Diagrams:
-    """Ripser, its essential class left out."""
-    found = ripser.ripser(matrix, maxdim=max(DIMENSIONS), distance_matrix=True)["dgms"]
-    return {k: found[k][np.isfinite(found[k][:, 1])] for k in DIMENSIONS}
+    """Ripser, without the essential class."""
+    diagrams = ripser.ripser(matrix, maxdim=max(DIMENSIONS), distance_matrix=True)["dgms"]
+    return {k: diagrams[k][np.isfinite(diagrams[k][:, 1])] for k in DIMENSIONS}
 
 
 def persim_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
-    """Persim's bottleneck, or its W_1, whose ground metric is Euclidean; it has no other order."""
+    """Persim's bottleneck distance, or its W_1 with the Euclidean ground metric; it has no other order."""
     return float((persim.bottleneck if math.isinf(order) else persim.wasserstein)(first, second))
 
 
 def gudhi_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
-    """GUDHI over POT, and GUDHI's exact bottleneck distance."""
+    """GUDHI's distance by POT, and its exact bottleneck distance."""
     if math.isinf(order):
         return float(gudhi.bottleneck.bottleneck_distance(first, second, 0.0))
     return float(gudhi.wasserstein.wasserstein_distance(first, second, order=order, internal_p=np.inf))
@@ -226,13 +226,13 @@ def network_epochs(n: int, data: DigitsDataModule | ImageFolderDataModule) -> li
 
 
 def steps(earlier: list[Diagrams], later: list[Diagrams]) -> list[Pair]:
-    """The 11 steps over depth and the 12 steps over epochs, dimensions apart."""
-    walked = [*itertools.pairwise(later), *zip(earlier, later, strict=True)]
-    return [(first[k], second[k]) for first, second in walked for k in DIMENSIONS]
+    """The 11 steps over depth and the 12 steps over epochs, each dimension separately."""
+    pairs = [*itertools.pairwise(later), *zip(earlier, later, strict=True)]
+    return [(first[k], second[k]) for first, second in pairs for k in DIMENSIONS]
 
 
 def exact(first: np.ndarray, second: np.ndarray, order: float) -> float:
-    """The reference: scipy's dense assignment, the lengths summed with more digits; a search for the bottleneck."""
+    """The reference: scipy's dense assignment summed in long double; for the bottleneck, a search over all radii."""
     k, m = len(first), len(second)
     apart = np.abs(first[:, None] - second[None]).max(axis=2)
     left, right = (first[:, 1] - first[:, 0]) / 2, (second[:, 1] - second[:, 0]) / 2
@@ -257,7 +257,7 @@ def exact(first: np.ndarray, second: np.ndarray, order: float) -> float:
 
 @dataclass
 class Run:
-    """What one contender needed for one sort of clouds and one size."""
+    """The seconds and distances of one contender for one kind of clouds and one size."""
 
     contender: Contender
     seconds: list[dict[str, float]]
@@ -265,25 +265,25 @@ class Run:
     cut_off: str | None = None
 
     def once(self, clouds: list[torch.Tensor], pairs: list[Pair], limit: float) -> None:
-        """Do the job once, stage by stage; the distances are those of the same diagrams for all contenders."""
-        taken: dict[str, float] = {}
+        """Do the job once, stage by stage; all contenders get the same diagrams for the distances."""
+        seconds: dict[str, float] = {}
         stage, start = "matrices", time.perf_counter()
         try:
             matrices = [self.contender.matrix(cloud) for cloud in before(start + limit, clouds)]
-            taken[stage], stage, start = time.perf_counter() - start, "persistence", time.perf_counter()
+            seconds[stage], stage, start = time.perf_counter() - start, "persistence", time.perf_counter()
             self.contender.diagrams(matrices, start + limit)
-            taken[stage], stage, start = time.perf_counter() - start, "distances", time.perf_counter()
+            seconds[stage], stage, start = time.perf_counter() - start, "distances", time.perf_counter()
             self.values = self.contender.distances(pairs, self.contender.orders, start + limit)
-            taken[stage] = time.perf_counter() - start
-            taken["whole"] = sum(taken.values())
+            seconds[stage] = time.perf_counter() - start
+            seconds["whole"] = sum(seconds.values())
         except CutOffError:
             self.cut_off = stage
-        self.seconds.append(taken)
+        self.seconds.append(seconds)
 
     def median(self, stage: str) -> float | None:
-        """Median of the seconds of a stage; None if it was never finished."""
-        found = [taken[stage] for taken in self.seconds if stage in taken]
-        return float(np.median(found)) if found else None
+        """Median of the seconds of a stage; None if it never finished."""
+        finished = [seconds[stage] for seconds in self.seconds if stage in seconds]
+        return float(np.median(finished)) if finished else None
 
     def error(self, expected: dict[int, dict[float, float]]) -> float | None:
         """Largest relative difference from the reference; None if nothing can be compared."""
@@ -291,22 +291,22 @@ class Run:
             return None
         pairs = [
             (self.values[pair, self.contender.orders.index(order)], value)
-            for pair, found in expected.items()
-            for order, value in found.items()
+            for pair, references in expected.items()
+            for order, value in references.items()
             if order in self.contender.comparable and value > 0
         ]
-        return max((abs(mine - value) / value for mine, value in pairs), default=None)
+        return max((abs(computed - value) / value for computed, value in pairs), default=None)
 
 
 def measure(
     kind: str, n: int, epochs: list[list[torch.Tensor]], options: argparse.Namespace, cut: set[str]
 ) -> list[Any]:
-    """All contenders on one sort of clouds and one size; adds to `cut` who is not to try a larger one."""
+    """Run all contenders on one kind of clouds and one size; add to `cut` those that must not try a larger size."""
     pairs = steps(*([persistence_diagrams(distance_matrix(cloud).numpy()) for cloud in clouds] for clouds in epochs))
     runs = [Run(contender, []) for contender in CONTENDERS if contender.name not in cut]
     for repeat in range(options.repeats):
         for run in runs:
-            spent = sum(sum(taken.values()) for taken in run.seconds)
+            spent = sum(sum(seconds.values()) for seconds in run.seconds)
             if run.cut_off is None and (repeat == 0 or spent < options.limit):
                 run.once(epochs[1], pairs, options.limit)
     cut |= {run.contender.name for run in runs if run.cut_off}
@@ -333,18 +333,18 @@ def measure(
 
 
 def draw(rows: list[dict[str, Any]]) -> Figure:
-    """Seconds of the distances against n, one panel for each sort of clouds."""
+    """Draw the seconds of the distances against n, one panel per kind of clouds."""
     kinds = list(dict.fromkeys(row["clouds"] for row in rows))
     figure = Figure(figsize=(5 * len(kinds), 4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
         for contender in CONTENDERS:
-            if contender.diagrams is diagrams_by_two_processes:  # its distances are the first one's
+            if contender.diagrams is diagrams_by_two_processes:  # its distances are those of the first contender
                 continue
-            mine = [row for row in rows if row["clouds"] == kind and row["contender"] == contender.name]
-            done = [(row["n"], row["seconds"]["distances"]) for row in mine if row["seconds"]["distances"]]
+            results = [row for row in rows if row["clouds"] == kind and row["contender"] == contender.name]
+            done = [(row["n"], row["seconds"]["distances"]) for row in results if row["seconds"]["distances"]]
             (line,) = axes.plot([n for n, _ in done], [s for _, s in done], marker="o", label=contender.name)
-            for row in mine:
+            for row in results:
                 if row["cut off"] == "distances":
                     axes.plot(
                         row["n"], row["limit"], marker="^", color=line.get_color(), fillstyle="none", linestyle=""
@@ -368,11 +368,11 @@ def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         ours = next(r for r in rows if (r["clouds"], r["n"]) == (row["clouds"], row["n"]))["seconds"]
         seconds, error = row["seconds"], row["largest relative error"]
-        shown = ["-" if seconds[stage] is None else f"{seconds[stage]:.3g}" for stage in (*STAGES, "whole")]
+        cells = ["-" if seconds[stage] is None else f"{seconds[stage]:.3g}" for stage in (*STAGES, "whole")]
         cut_off = row["cut off"] and f"{row['cut off']} > {row['limit']:g} s"
         ratios = [cut_off, ""] if cut_off else [f"{seconds[k] / ours[k]:.1f} x" for k in ("distances", "whole")]
         table.add_row(
-            row["clouds"], str(row["n"]), row["contender"], *shown, *ratios, "" if error is None else f"{error:.0e}"
+            row["clouds"], str(row["n"]), row["contender"], *cells, *ratios, "" if error is None else f"{error:.0e}"
         )
     Console(width=140).print(table)
 
@@ -390,11 +390,11 @@ def about(load_before: tuple[float, ...]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print the table, write numbers and figure."""
+    """Measure, print the table, write the numbers and the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds of a stage")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds per stage")
     parser.add_argument("--images", type=Path, help="folder with train/<class>/* and test/<class>/*")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/distances.json"))
@@ -404,7 +404,7 @@ def main() -> None:
     load = os.getloadavg()
     compile_kernels()
     points = np.array([[0.0, 1.0], [0.5, 2.0]])
-    for contender in CONTENDERS:  # what a package loads at its first call counts for nobody
+    for contender in CONTENDERS:  # so that loading at the first call does not count
         contender.distances([(points, points[:1])], contender.orders, math.inf)
         contender.diagrams([contender.matrix(torch.rand(9, 2))] * 2, math.inf)
     kinds: dict[str, Callable[[int], list[list[torch.Tensor]]]] = {

@@ -1,11 +1,11 @@
-"""Train with and without the callback, in turn, and say what the callback adds to an epoch.
+"""Train with and without the callback in turn, and measure the time that the callback adds to an epoch.
 
     python benchmarks/overhead.py                   a ResNet-18 on 32 x 32 pixels: about 20 minutes on two cores
     python benchmarks/overhead.py --short           a micro network, writes nothing: a minute
 
-Each round trains the same network on the same batches in every mode, a few epochs each, and times all of it: steps,
-analyses, and the wait for the background at the end. The share is of an epoch of CIFAR-10, 391 steps of 128 images; the
-analysis before training is not in it.
+Each round trains the same network on the same batches in every mode for a few epochs, and times the steps, the analyses
+and the final wait for the background. The share refers to an epoch of CIFAR-10, 391 steps of 128 images. The analysis
+before training is not included.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class Stopwatch(Callback):
     """Seconds from the first batch to the end of the fit."""
 
     def __init__(self) -> None:
-        self.begun = self.seconds = 0.0
+        self.start = self.seconds = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Begin at the first epoch."""
-        self.begun = self.begun or time.perf_counter()
+        """Start at the first epoch."""
+        self.start = self.start or time.perf_counter()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """End after what is under way."""
-        self.seconds = time.perf_counter() - self.begun
+        """Stop after the analyses that are still running."""
+        self.seconds = time.perf_counter() - self.start
 
 
-def seconds_an_epoch(mode: str, size: str, steps: int, epochs: int) -> float:
-    """Train once."""
+def seconds_per_epoch(mode: str, size: str, steps: int, epochs: int) -> float:
+    """Train once in a mode."""
     seed_everything(0, verbose=False)
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(steps * BATCH, 3, 32, 32, generator=generator)
@@ -93,13 +93,13 @@ def main() -> None:
     if options.short:
         options.size, options.steps, options.epochs, options.rounds = "micro", 8, 2, 1
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    seconds_an_epoch("inline", "micro", 1, 1)
+    seconds_per_epoch("inline", "micro", 1, 1)
     rounds = [
-        {mode: seconds_an_epoch(mode, options.size, options.steps, options.epochs) for mode in MODES}
+        {mode: seconds_per_epoch(mode, options.size, options.steps, options.epochs) for mode in MODES}
         for _ in range(options.rounds)
     ]
     rows = [row_of(mode, rounds, options.steps) for mode in MODES]
-    table = Table(title=f"ResNet {options.size}, {options.steps} steps an epoch, {options.rounds} rounds")
+    table = Table(title=f"ResNet {options.size}, {options.steps} steps per epoch, {options.rounds} rounds")
     for column in rows[0]:
         table.add_column(column, justify="right")
     for row in rows:
@@ -107,7 +107,7 @@ def main() -> None:
     Console(width=120).print(table)
     if options.short:
         return
-    found = {
+    results = {
         "command": f"python benchmarks/overhead.py --size {options.size} --steps {options.steps} "
         f"--epochs {options.epochs} --rounds {options.rounds}",
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
@@ -115,17 +115,17 @@ def main() -> None:
         "rounds": rounds,
         "rows": rows,
     }
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def row_of(mode: str, rounds: list[dict[str, float]], steps: int) -> dict[str, Any]:
-    """What a mode adds, paired with the same round without the callback."""
-    added = [found[mode] - found["without"] for found in rounds]
-    step = statistics.median(found["without"] for found in rounds) / steps
-    share = [100 * seconds / (CIFAR10_STEPS * step) for seconds in added]
+    """The seconds that a mode adds, each compared with the same round without the callback."""
+    added = [seconds[mode] - seconds["without"] for seconds in rounds]
+    step = statistics.median(seconds["without"] for seconds in rounds) / steps
+    share = [100 * extra / (CIFAR10_STEPS * step) for extra in added]
     return {
         "mode": mode,
-        "seconds an epoch": statistics.median(found[mode] for found in rounds),
+        "seconds an epoch": statistics.median(seconds[mode] for seconds in rounds),
         "added seconds": statistics.median(added),
         "lowest": min(added),
         "highest": max(added),

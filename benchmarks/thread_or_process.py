@@ -1,9 +1,9 @@
-"""What a training step loses while persistence runs beside it, in a thread and in a process.
+"""Measure how much persistence in a thread or in a process slows down a training step.
 
     python benchmarks/thread_or_process.py              half a minute
 
-A small network is trained on one thread, alone and beside an endless analysis of 256 random points. Where the analysis
-holds the interpreter's lock, steps wait for it whatever the number of cores.
+A small network is trained on one thread, alone and while 256 random points are analysed again and again. As long as an
+analysis holds the interpreter's lock, steps wait for it, whatever the number of cores.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ COLUMNS = ("median", "slowest of 100", "slowest")
 
 @contextmanager
 def alone(matrix: np.ndarray) -> Iterator[None]:
-    """Nothing runs beside the training."""
+    """Run nothing besides the training."""
     yield
 
 
 @contextmanager
 def thread(matrix: np.ndarray) -> Iterator[None]:
-    """One diagram after the other in a thread of this process."""
-    over = threading.Event()
+    """Compute one diagram after the other in a thread of this process."""
+    stop = threading.Event()
 
     def analyse() -> None:
-        while not over.is_set():
+        while not stop.is_set():
             persistence_diagrams(matrix)
 
     worker = threading.Thread(target=analyse)
@@ -52,13 +52,13 @@ def thread(matrix: np.ndarray) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         worker.join()
 
 
 @contextmanager
 def process(matrix: np.ndarray) -> Iterator[None]:
-    """The same in a process, as under `background=True`."""
+    """Do the same in another process, as with `background=True`."""
     workers = Workers(1, niceness=19)
     workers.submit(persistence_diagrams, matrix).result()
     for _ in range(10_000):
@@ -69,14 +69,14 @@ def process(matrix: np.ndarray) -> Iterator[None]:
         workers.stop()
 
 
-def step_seconds(beside: Callable[..., object], matrix: np.ndarray) -> np.ndarray:
-    """Seconds of every training step while something runs beside it."""
+def step_seconds(load: Callable[..., object], matrix: np.ndarray) -> np.ndarray:
+    """Seconds of every training step under a load."""
     torch.manual_seed(0)
     model = ResNetClassifier(size="micro")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     images, labels = torch.rand(16, 3, 32, 32), torch.arange(16) % 10
     marks = [time.perf_counter()]
-    with beside(matrix):
+    with load(matrix):
         while marks[-1] - marks[0] < SECONDS:
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(model(images), labels).backward()
@@ -86,19 +86,17 @@ def step_seconds(beside: Callable[..., object], matrix: np.ndarray) -> np.ndarra
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print the table, write the numbers."""
     torch.set_num_threads(1)
     matrix = distance_matrix(torch.randn(POINTS, 128, generator=torch.Generator().manual_seed(0))).numpy()
-    table = Table(
-        title=f"Milliseconds of a training step beside persistence of {POINTS} points, {os.cpu_count()} cores"
-    )
-    for column in ("beside", *COLUMNS):
+    table = Table(title=f"Milliseconds per training step during persistence of {POINTS} points, {os.cpu_count()} cores")
+    for column in ("load", *COLUMNS):
         table.add_column(column, justify="right")
     rows = {}
-    for beside in (alone, thread, process):
-        quantiles = np.quantile(1000 * step_seconds(beside, matrix), (0.5, 0.99, 1.0)).tolist()
-        rows[beside.__name__] = dict(zip(COLUMNS, quantiles, strict=True))
-        table.add_row(beside.__name__, *(f"{value:.1f}" for value in quantiles))
+    for load in (alone, thread, process):
+        quantiles = np.quantile(1000 * step_seconds(load, matrix), (0.5, 0.99, 1.0)).tolist()
+        rows[load.__name__] = dict(zip(COLUMNS, quantiles, strict=True))
+        table.add_row(load.__name__, *(f"{value:.1f}" for value in quantiles))
     Console(width=100).print(table)
     about = {"cores": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")}
     output = Path(__file__).with_suffix(".json")

@@ -1,12 +1,12 @@
-"""Analyse one small model of every timm family with no argument at all, and write what was found.
+"""Analyse one small model of every timm family without any argument, and write the results.
 
-    python benchmarks/timm_sweep.py                        half an hour on two cores; a run that was stopped goes on
+    python benchmarks/timm_sweep.py                        half an hour on two cores; continues a stopped run
     python benchmarks/timm_sweep.py --families swin_transformer densenet --again
-    python benchmarks/timm_sweep.py --families --page docs/models.md         only write the table's rows into the page
+    python benchmarks/timm_sweep.py --families --page docs/models.md         only update the rows of the page
 
-A family is a module of `timm.list_modules`. Of its registered models, without timm's own toy models ``test_*``, the one
-with the fewest parameters is made with random weights and called with 8 Gaussian images: at 128 pixels where the model
-takes them, else at its native size. A model that needs more than 4 GB or five minutes gives way to the next smallest.
+A family is a module of `timm.list_modules`. Its smallest registered model, not counting timm's toy models ``test_*``,
+gets random weights and 8 Gaussian images: of 128 pixels if the model takes them, and of its native size otherwise. If a
+model needs more than 4 GB or five minutes, the next larger one is tried.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ REMARKS = {
     "gcvit": "with the blocks of stem, down-sampling and global query",
     "hrnet": "parallel branches, in the order in which they run",
     "mobilevit": "its transformer blocks work on patches: the block around them",
-    "rdnet": "dense blocks: what each adds",
-    "densenet": "what each layer adds to its block",
+    "rdnet": "dense blocks: the output that each adds",
+    "densenet": "the output that each layer adds to its block",
     "tnt": "the second tensor of the output, the patches",
     "vgg": "no repeated blocks: layers with weights",
     "xception": "separable convolutions",
@@ -57,14 +57,14 @@ Row = dict[str, Any]
 
 
 def models_by_size(family: str) -> list[tuple[int, str]]:
-    """Parameters and names of a family's models, the smallest first; without their weights, so it takes no memory."""
+    """Parameters and names of a family's models, smallest first; no weights are allocated."""
     names = [name for name in timm.list_models(module=family) if not name.startswith("test_")]
     with torch.device("meta"):
         return sorted((sum(p.numel() for p in timm.create_model(name).parameters()), name) for name in names)
 
 
 def resolutions(name: str) -> list[int]:
-    """The low resolution where the registry does not rule it out, then the native one."""
+    """The low resolution if the registry allows it, then the native one."""
     config = get_pretrained_cfg(name)
     native = config.input_size[-1]
     smallest = (config.min_input_size or (3, 0, 0))[-1]
@@ -73,7 +73,7 @@ def resolutions(name: str) -> list[int]:
 
 
 def sweep_model(name: str) -> Row:
-    """What `analyze` finds in one model; the first resolution at which it runs."""
+    """Analyse one model at the first resolution at which it runs."""
     torch.manual_seed(0)
     model = timm.create_model(name, pretrained=False)
     *lower, native = resolutions(name)
@@ -87,7 +87,7 @@ def sweep_model(name: str) -> Row:
 
 
 def sweep_images(model: nn.Module, pixels: int) -> Row:
-    """Analyse with no argument but the probe; the noise band is left out to save time."""
+    """Analyse a model with defaults, but without the noise band, to save time."""
     images = torch.randn(SAMPLES, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))
     report = analyze(model, images, noise_splits=0)
     layers = [layer for layer in report.layers if layer != INPUT]
@@ -103,7 +103,7 @@ def sweep_images(model: nn.Module, pixels: int) -> Row:
 
 
 def in_a_process(name: str) -> Row:
-    """The row of one model, from a process with a limit on memory and time."""
+    """Analyse one model in a process with limits on memory and time."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_report_row, args=(name, sender))
@@ -136,7 +136,7 @@ def _report_row(name: str, sender: Any) -> None:
 
 
 def sweep_family(family: str) -> Row:
-    """The smallest model of a family that stays within memory and time; else what stopped the smallest."""
+    """Analyse the smallest model of a family that stays within memory and time."""
     tried: dict[str, str] = {}
     for parameters, name in models_by_size(family)[:TRIES]:
         row = {
@@ -153,7 +153,7 @@ def sweep_family(family: str) -> Row:
 
 
 def too_large(row: Row) -> bool:
-    """Whether time or memory is what stopped a model."""
+    """Whether a model failed because of time or memory."""
     reason = row.get("reason", "")
     return "more than" in reason or "without an answer" in reason or "memory" in reason
 
@@ -163,14 +163,14 @@ def passed(row: Row) -> bool:
     return math.isfinite(row.get("score", math.nan))
 
 
-def families_to_do(chosen: list[str], done: list[Row], again: bool) -> Iterator[str]:
-    """The families without a row yet."""
-    known = {row["family"] for row in done if not again}
-    return (family for family in chosen if family not in known)
+def remaining_families(families: list[str], rows: list[Row], *, again: bool) -> Iterator[str]:
+    """The families without a row, or all of them."""
+    finished = {row["family"] for row in rows if not again}
+    return (family for family in families if family not in finished)
 
 
 def write_page(rows: list[Row], page: Path) -> None:
-    """Put a row for every family at the end of the table of a page, in place of those there."""
+    """Replace the timm rows at the end of a page's table by one row per family."""
     lines = [line for line in page.read_text().splitlines() if not line.startswith("| timm `")]
     end = max(index for index, line in enumerate(lines) if line.startswith("| ")) + 1
     new = [
@@ -183,17 +183,17 @@ def write_page(rows: list[Row], page: Path) -> None:
 
 
 def main() -> None:
-    """Sweep, write after every family, and print what was found."""
+    """Sweep, write the results after every family, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="*", default=timm.list_modules())
-    parser.add_argument("--again", action="store_true", help="do families again that have a row")
+    parser.add_argument("--again", action="store_true", help="repeat families that already have a row")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--page", type=Path, help="a page whose table gets a row for every family")
+    parser.add_argument("--page", type=Path, help="a page whose table gets one row per family")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[Row] = json.loads(options.output.read_text())["results"] if options.output.exists() else []
     console = Console(width=160)
-    for family in families_to_do(options.families, rows, options.again):
+    for family in remaining_families(options.families, rows, again=options.again):
         row = sweep_family(family)
         rows = sorted([*(old for old in rows if old["family"] != family), row], key=lambda row: row["family"])
         about = {"command": "python benchmarks/timm_sweep.py", "machine": platform.machine(), "samples": SAMPLES}
@@ -201,7 +201,7 @@ def main() -> None:
         options.output.write_text(json.dumps({"about": about, "results": rows}, indent=2) + "\n")
         console.print(family, row["model"], row.get("reason") or f"{row['layers']} layers, {row['score']:.4f}")
     table = Table(title=f"{sum(map(passed, rows))} of {len(rows)} families with a finite score")
-    for column in ("family", "model", "pixels", "layers", "first", "last", "score", "left out"):
+    for column in ("family", "model", "pixels", "layers", "first", "last", "score", "skipped"):
         table.add_column(column)
     for row in rows:
         cells = [row.get(key, "") for key in ("family", "model", "pixels", "layers", "first", "last")]

@@ -1,4 +1,4 @@
-"""Random numbers drawn on the side: seeded, and every global generator put back."""
+"""Seeded random numbers that leave every global generator as it was."""
 
 import copy
 import random
@@ -15,12 +15,9 @@ _DEPTH, _WIDTH = 6, 64
 
 @contextmanager
 def kept_random_numbers(seed: int) -> Iterator[None]:
-    """Seed every global generator within the block and put all of them back after it, also after an error.
+    """Seed every global generator within the block and restore all of them after it, even after an error.
 
-    Covers `random`, numpy and torch on the CPU and on every accelerator in use.
-
-    Args:
-        seed: Seed of all of them within the block.
+    This covers `random`, numpy, and torch on the CPU and on every accelerator in use.
 
     Example:
         >>> import torch
@@ -44,10 +41,7 @@ def kept_random_numbers(seed: int) -> Iterator[None]:
 
 @contextmanager
 def kept_generators(*owners: Any) -> Iterator[None]:
-    """Put back the random generators that objects hold as attributes, also inside other objects that they hold.
-
-    Args:
-        owners: A loader, its sampler, its data set.
+    """Restore after the block the random generators in a loader, sampler or data set, and in objects that these hold.
 
     Example:
         >>> import torch
@@ -66,7 +60,7 @@ def kept_generators(*owners: Any) -> Iterator[None]:
 
 
 def _generators_of(owners: Any) -> list[Any]:
-    found: dict[int, Any] = {}
+    generators: dict[int, Any] = {}
     seen: set[int] = set()
     waiting = [(owner, 0) for owner in owners]
     while waiting:
@@ -75,14 +69,14 @@ def _generators_of(owners: Any) -> list[Any]:
             continue
         seen.add(id(value))
         if isinstance(value, _GENERATORS):
-            found[id(value)] = value
+            generators[id(value)] = value
         elif isinstance(value, Mapping):
             waiting += [(inner, depth + 1) for inner in list(value.values())[:_WIDTH]]
         elif isinstance(value, (list, tuple)):
             waiting += [(inner, depth + 1) for inner in value[:_WIDTH]]
         elif hasattr(value, "__dict__") and not isinstance(value, type):
             waiting += [(inner, depth + 1) for inner in vars(value).values()]
-    return list(found.values())
+    return list(generators.values())
 
 
 def _state(generator: Any) -> Any:

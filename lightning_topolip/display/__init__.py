@@ -1,1 +1,1 @@
-"""What people look at: figures, loggers, tables in the terminal."""
+"""Figures, loggers and tables for people."""

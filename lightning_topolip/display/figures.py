@@ -1,4 +1,4 @@
-"""The figures of a run, drawn and sent to the loggers."""
+"""The figures of a run, drawn for its loggers."""
 
 from __future__ import annotations
 
@@ -23,18 +23,9 @@ def log_figures(
     step: int,
     prefix: str,
     layers: Sequence[str] | None,
-    tell: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> None:
-    """Draw what the run has shown so far, where a logger can show it, in the first process.
-
-    Args:
-        loggers: The trainer's loggers.
-        history: At least one analysis.
-        step: The trainer's step.
-        prefix: What the figures' names begin with.
-        layers: Layers whose diagrams are drawn; first, middle and last by default.
-        tell: Called with a sentence for a figure that could not be drawn; the others are drawn all the same.
-    """
+    """Draw the figures of a run in the first process, if a logger can show them; `warn` gets a sentence per failure."""
     if not any(map(shows_figures, loggers)) or history.last is None:
         return
     names = ["smoothness", "diagrams"] + ["epoch_map"] * (len(history.epochs) > 1)
@@ -42,11 +33,11 @@ def log_figures(
         try:
             log_figure(loggers, f"{prefix}/{name}", _draw(name, history, history.last, layers), step)
         except Exception as error:
-            tell(f"TopoLip could not draw the figure {name!r}: {error!r}. Training goes on.")
+            warn(f"TopoLip could not draw the figure {name!r}: {error!r}. Training continues.")
 
 
 def _draw(name: str, history: History, last: SmoothnessReport, layers: Sequence[str] | None) -> Figure:
-    """Draw one figure; also that matplotlib cannot be imported must not end a training."""
+    """Draw one figure; matplotlib is imported here, so that a failing import does not end a training."""
     from lightning_topolip.display import plots
 
     if name == "smoothness":

@@ -1,4 +1,4 @@
-"""Scalars to every logger of a trainer, figures to those that can show them; one adapter a kind of logger."""
+"""Scalars for every logger of a trainer, figures for those that can show them; one adapter per kind of logger."""
 
 from __future__ import annotations
 
@@ -29,29 +29,16 @@ _notices: dict[int, Notices] = {}  # by the address of a logger; not every logge
 
 
 def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: int) -> None:
-    """Write numbers to every logger, and on to its disk.
-
-    Args:
-        loggers: The trainer's loggers.
-        values: Numbers by key; NaN is written too.
-        step: The trainer's step.
-    """
+    """Write numbers, NaN included, to every logger and have it save them."""
     for logger in loggers:
         with _guarded(logger):
-            _write_numbers(logger, values, step)
+            _log_numbers(logger, values, step)
             logger.save()
 
 
 @rank_zero_only
 def log_figure(loggers: Sequence[Logger], tag: str, figure: Figure, step: int) -> None:
-    """Show a figure in every logger that can, from the first process; it is rendered once for all.
-
-    Args:
-        loggers: The trainer's loggers.
-        tag: Name of the figure.
-        figure: What to show; it stays open and as it is.
-        step: The trainer's step.
-    """
+    """Render a figure once and show it in every logger that can, from the first process."""
     if not any(map(shows_figures, loggers)):
         return
     picture = _render(figure)
@@ -61,17 +48,12 @@ def log_figure(loggers: Sequence[Logger], tag: str, figure: Figure, step: int) -
 
 
 def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
-    """Put the layers of one quantity into one chart of TensorBoard's custom scalars.
-
-    Args:
-        loggers: The trainer's loggers.
-        prefix: What the keys begin with.
-    """
-    begin = re.escape(prefix)
+    """Put all layers of a quantity into one chart of TensorBoard's custom scalars."""
+    start = re.escape(prefix)
     charts = {
-        "drift from layer to layer": ["Multiline", [f"{begin}_depth/.*"]],
-        "epoch drift of each layer": ["Multiline", [f"{begin}_epoch/.*"]],
-        "speed and score": ["Multiline", [f"{begin}/(score|speed_mean|speed_max)"]],
+        "drift from layer to layer": ["Multiline", [f"{start}_depth/.*"]],
+        "epoch drift of each layer": ["Multiline", [f"{start}_epoch/.*"]],
+        "speed and score": ["Multiline", [f"{start}/(score|speed_mean|speed_max)"]],
     }
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -80,20 +62,20 @@ def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
 
 
 def shows_figures(logger: Logger) -> bool:
-    """Tell whether `show_picture` has an adapter for a logger."""
+    """Whether `show_picture` has an adapter for a logger."""
     return show_picture.dispatch(type(logger)) is not show_picture.dispatch(object)
 
 
 @singledispatch
 def show_picture(logger: Logger, tag: str, picture: Image, step: int) -> None:
-    """Show a picture in one logger; nothing where there is no adapter for its class.
+    """Show a picture in one logger; does nothing if its class has no adapter.
 
-    A logger of another kind is taught with ``show_picture.register(ItsClass)``, a function of the same arguments.
+    ``show_picture.register(LoggerClass)`` adds an adapter: a function of the same arguments.
 
     Args:
-        logger: Where to.
+        logger: A logger of the trainer.
         tag: Name of the picture.
-        picture: What to show, in RGB; the next logger gets the same, so it must not be changed.
+        picture: The picture in RGB; it must not be changed, since the next logger gets the same object.
         step: The trainer's step.
 
     Example:
@@ -114,7 +96,7 @@ def _show_in_tensorboard(logger: TensorBoardLogger, tag: str, picture: Image, st
 
 @show_picture.register(WandbLogger)
 def _show_in_wandb(logger: WandbLogger, tag: str, picture: Image, step: int) -> None:
-    """Log through Lightning, which leaves W&B's own step alone and adds the trainer's."""
+    """Log through Lightning, which adds the trainer's step and leaves that of W&B alone."""
     logger.log_image(tag, [picture], step)
 
 
@@ -125,31 +107,31 @@ def _show_in_mlflow(logger: MLFlowLogger, tag: str, picture: Image, step: int) -
 
 
 @show_picture.register(CSVLogger)
-def _show_beside_csv(logger: CSVLogger, tag: str, picture: Image, step: int) -> None:
+def _save_beside_csv(logger: CSVLogger, tag: str, picture: Image, step: int) -> None:
     content = BytesIO()
     picture.save(content, format="png")
-    _write_whole(f"{logger.experiment.log_dir}/figures/{tag}/step={step:06d}.png", content.getvalue())
+    _write_atomically(f"{logger.experiment.log_dir}/figures/{tag}/step={step:06d}.png", content.getvalue())
 
 
 @singledispatch
-def _write_numbers(logger: Logger, values: Mapping[str, float], step: int) -> None:
+def _log_numbers(logger: Logger, values: Mapping[str, float], step: int) -> None:
     logger.log_metrics(dict(values), step=step)
 
 
-@_write_numbers.register(MLFlowLogger)
-def _numbers_to_mlflow(logger: MLFlowLogger, values: Mapping[str, float], step: int) -> None:
+@_log_numbers.register(MLFlowLogger)
+def _log_mlflow_numbers(logger: MLFlowLogger, values: Mapping[str, float], step: int) -> None:
     logger.log_metrics(_mlflow_names(values), step=step)
 
 
 def _mlflow_names(values: Mapping[str, float]) -> dict[str, float]:
-    """Put underscores where MLflow refuses a character; names that become the same are told apart by more of them."""
-    named: dict[str, float] = {}
+    """Replace characters that MLflow refuses by underscores; more underscores keep the names distinct."""
+    renamed: dict[str, float] = {}
     for key in sorted(values, key=lambda key: _REFUSED_BY_MLFLOW.search(key) is not None):
         name = _REFUSED_BY_MLFLOW.sub("_", key)
-        while name in named:
+        while name in renamed:
             name += "_"
-        named[name] = values[key]
-    return named
+        renamed[name] = values[key]
+    return renamed
 
 
 def _render(figure: Figure) -> Image:
@@ -160,8 +142,8 @@ def _render(figure: Figure) -> Image:
     return PIL.Image.open(content).convert("RGB")
 
 
-def _write_whole(path: str, content: bytes) -> None:
-    """Write a file of any file system whole or not at all."""
+def _write_atomically(path: str, content: bytes) -> None:
+    """Write a file of any file system completely or not at all."""
     files = get_filesystem(path)
     temporary = f"{path}.{os.getpid()}.tmp"
     files.makedirs(os.path.dirname(path), exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a person looks at: smoothness curves, the layer x epoch map, persistence diagrams; figures as objects."""
+"""Figures as objects: smoothness curves, the map of layers and epochs, persistence diagrams."""
 
 from __future__ import annotations
 
@@ -31,17 +31,11 @@ _DIMENSION_STYLES = (
 
 
 def smoothness_figure(history: History) -> Figure:
-    """Draw the smoothness curve of every analysis over depth, and below it the latest one's noise band.
+    """Draw the smoothness curve of every analysis over depth, and below it the noise band of the latest one.
 
-    The upper panel shows the full probe, one line an epoch. A noise band exists for halves or subsets of it only,
-    and drifts of different sizes are never compared, so the lower panel shows the latest curve of one of them, with the
-    noise of the same size.
-
-    Args:
-        history: At least one analysis.
-
-    Returns:
-        The figure.
+    The upper panel shows the full probe, one line per epoch. The noise band exists for halves or subsets of the probe
+    only, and drifts of different sample sizes are not comparable. So the lower panel shows the latest curve of a half
+    or subset with the noise at that size.
     """
     report = _latest(history)
     figure = Figure(figsize=(9, 7))
@@ -67,7 +61,13 @@ def smoothness_figure(history: History) -> Figure:
     if report.layers[0] == INPUT and not report.settings.include_input:
         upper.axvspan(-0.5, 0.5, color="0.92", zorder=0)
         upper.text(
-            0, 0.02, "from the input,\nnot in TopoLip", ha="center", va="bottom", fontsize=8, transform=_above(upper)
+            0,
+            0.02,
+            "from the input,\nnot in TopoLip",
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            transform=_data_by_height(upper),
         )
     _draw_noise(lower, report, names)
     lower.set_xlabel("to layer")
@@ -80,14 +80,7 @@ def smoothness_figure(history: History) -> Figure:
 
 
 def epoch_map_figure(history: History) -> Figure:
-    """Draw the epoch drift of every layer at every analysis as a map.
-
-    Args:
-        history: At least two analyses.
-
-    Returns:
-        The figure.
-    """
+    """Draw the epoch drift of every layer at every analysis, of at least two, as a map."""
     report = _latest(history)
     names = [name for name in report.layers if name != INPUT]
     values = table(history.drifts[1:], names)
@@ -101,49 +94,40 @@ def epoch_map_figure(history: History) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("epochs trained")
     axes.set_ylabel("layer, input side on top")
-    axes.set_title("Epoch drift: how far each layer's topology moved in an epoch")
+    axes.set_title("Epoch drift: how far the topology of each layer moved per epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.colorbar(mesh, ax=axes, label=f"drift an epoch, {describe_order(report.settings.order)}")
+    figure.colorbar(mesh, ax=axes, label=f"drift per epoch, {describe_order(report.settings.order)}")
     return figure
 
 
 def diagrams_figure(report: SmoothnessReport, layers: Sequence[str] | None = None) -> Figure:
-    """Draw the persistence diagrams of some layers, in the headline's view.
-
-    Args:
-        report: The analysis.
-        layers: Names; first, middle and last by default.
-
-    Returns:
-        The figure, one panel a layer.
+    """Draw the persistence diagrams of some layers (by default first, middle and last) in the headline's view.
 
     Raises:
         ValueError: If a layer was not analysed.
     """
-    chosen = list(layers) if layers else _spread(list(report.layers))
-    unknown = [name for name in chosen if name not in report.layers]
-    if unknown or not chosen:
+    names = list(layers) if layers else _first_middle_last(list(report.layers))
+    if not names or not set(names) <= set(report.layers):
         raise ValueError(f"Argument `layers` must name analysed layers of {list(report.layers)}, got {layers!r}.")
-    figure = Figure(figsize=(3.4 * len(chosen) + 0.4, 4.1))
+    figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.1))
     figure.suptitle(f"Persistence diagrams, {_view_unit(report)}", fontsize=10)
-    for axes, name in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_diagram(axes, report, name)
-    figure.subplots_adjust(left=0.2 / len(chosen), right=0.98, top=0.85, bottom=0.12, wspace=0.3)
+    figure.subplots_adjust(left=0.2 / len(names), right=0.98, top=0.85, bottom=0.12, wspace=0.3)
     return figure
 
 
-def _above(axes: Axes) -> Transform:
-    """Data along x, the height of the panel along y."""
+def _data_by_height(axes: Axes) -> Transform:
+    """Data coordinates along x, the height of the panel along y."""
     return blended_transform_factory(axes.transData, axes.transAxes)
 
 
 def _draw_noise(axes: Axes, report: SmoothnessReport, names: list[str]) -> None:
-    own = [name for name in report.layers if name != INPUT]
     band = report.noise
     if not band.noise.size:
         axes.set_title("no noise band: the probe is too small or noise_splits=0", fontsize=9)
         return
-    places = [names.index(name) for name in own if name in names]
+    places = [names.index(name) for name in report.layers if name != INPUT and name in names]
     noise = band.noise[:, -len(places) :]
     axes.fill_between(places, noise.min(axis=0), noise.max(axis=0), color="0.75", label="noise, all splits")
     axes.plot(places, np.median(noise, axis=0), color="0.35", linestyle="--", label="noise, median")
@@ -158,11 +142,11 @@ def _draw_noise(axes: Axes, report: SmoothnessReport, names: list[str]) -> None:
 
 
 def _draw_diagram(axes: Axes, report: SmoothnessReport, name: str) -> None:
-    found = report.topology[report.layers.index(name)]
-    if found is None or (report.settings.view == "scaled" and found.degenerate):
+    layer = report.topology[report.layers.index(name)]
+    if layer is None or (report.settings.view == "scaled" and layer.degenerate):
         axes.set_title(f"{name}: no {report.settings.view} diagram", fontsize=9)
         return
-    diagrams = found.view(report.settings.view)
+    diagrams = layer.view(report.settings.view)
     for dimension, points in diagrams.items():
         label, colour, marker = _DIMENSION_STYLES[dimension]
         axes.scatter(
@@ -196,6 +180,6 @@ def _name_layers(axes: Axes, names: list[str]) -> None:
     axes.set_xticks(range(0, len(names), every), short_names(names)[::every], rotation=60, ha="right", fontsize=8)
 
 
-def _spread(names: list[str]) -> list[str]:
-    own = [name for name in names if name != INPUT]
-    return list(dict.fromkeys([own[0], own[len(own) // 2], own[-1]])) if own else names
+def _first_middle_last(names: list[str]) -> list[str]:
+    layers = [name for name in names if name != INPUT]
+    return list(dict.fromkeys([layers[0], layers[len(layers) // 2], layers[-1]])) if layers else names

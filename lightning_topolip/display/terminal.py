@@ -10,15 +10,7 @@ from lightning_topolip.topology.settings import describe_order
 
 
 def report_table(report: SmoothnessReport, title: str = "") -> Table:
-    """Lay a report out layer by layer, the drift of each being that from the layer above it.
-
-    Args:
-        report: The analysis.
-        title: Title of the table.
-
-    Returns:
-        A table that `rich` prints.
-    """
+    """Lay out a report for `rich`, one row per layer, with the drift from the layer above it."""
     settings = report.settings
     parts = list(report.drifts[settings.view])
     table = Table(title=title or None, caption=summary(report), caption_justify="left")
@@ -30,23 +22,16 @@ def report_table(report: SmoothnessReport, title: str = "") -> Table:
         table.add_column("drift" if part == "all" else part, justify="right")
     table.add_column("raw" if settings.view == "scaled" else "scaled", justify="right")
     other = report.drifts["raw" if settings.view == "scaled" else "scaled"]["all"]
-    for index, (name, found) in enumerate(zip(short_names(report.layers), report.topology, strict=True)):
-        counts = [str(len(found.raw[k])) if found else "-" for k in settings.dimensions]
+    for index, (name, layer) in enumerate(zip(short_names(report.layers), report.topology, strict=True)):
+        counts = [str(len(layer.raw[k])) if layer else "-" for k in settings.dimensions]
         drifts = [*(report.drifts[settings.view][part] for part in parts), other]
         cells = [f"{values[index - 1]:.4g}" if index else "" for values in drifts]
-        table.add_row(name, f"{found.scale:.4g}" if found else "-", *counts, *cells)
+        table.add_row(name, f"{layer.scale:.4g}" if layer else "-", *counts, *cells)
     return table
 
 
 def summary(report: SmoothnessReport) -> str:
-    """Say the headline of a report in a few lines.
-
-    Args:
-        report: The analysis.
-
-    Returns:
-        Plain text.
-    """
+    """Summarize a report in a few lines of plain text."""
     settings = report.settings
     lines = [
         f"TopoLip {report.score:.4g}, speed mean {report.speed_mean:.4g}, max {report.speed_max:.4g}; "

@@ -1,4 +1,4 @@
-"""From a distance matrix to its persistence diagrams: the only door to giotto-tda, Ripser and GUDHI."""
+"""Persistence diagrams of a distance matrix; only this module uses giotto-tda, Ripser and GUDHI."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lightning_topolip.arguments import require_one_of
 from lightning_topolip.topology.matrices import checked_matrix
 
 Engine = Literal["giotto", "ripser", "gudhi"]
@@ -24,21 +25,21 @@ def persistence_diagrams(
 ) -> Diagrams:
     """Compute the Vietoris-Rips persistence diagrams of a distance matrix over the field with two elements.
 
-    The essential class of dimension 0 and points with birth equal to death are left out: all that is returned is
-    finite and above the diagonal. All engines are handed the same float32 matrix and give the same diagrams.
+    The essential class of dimension 0 and points with birth equal to death are dropped, so that all points are finite
+    and above the diagonal. All engines get the same float32 matrix and return the same diagrams.
 
     Args:
-        distances: Distance matrix, shape ``(n, n)``, symmetric, finite, not negative, zero on the diagonal.
+        distances: Distance matrix, shape ``(n, n)``, symmetric, finite, >= 0, zero on the diagonal.
         dimensions: Homology dimensions, each from 0 to 3.
         engine: ``"giotto"`` (giotto-ph, the engine of giotto-tda, AGPL-3.0), ``"ripser"`` (MIT) or ``"gudhi"`` (MIT
             for its Rips persistence).
 
     Returns:
-        For every dimension an array of shape ``(k, 2)``, float64, the columns birth and death in the unit of the
-        distances, rows in lexicographic order.
+        For every dimension an array of shape ``(k, 2)``, float64, with the columns birth and death in the unit of the
+        distances and the rows in lexicographic order.
 
     Raises:
-        ValueError: If an argument is not as described.
+        ValueError: If an argument is not allowed.
         ModuleNotFoundError: If the package of the engine is not installed.
 
     Source:
@@ -52,22 +53,14 @@ def persistence_diagrams(
     """
     matrix = checked_matrix(distances, fewest=1, dtype=np.float32)
     matrix = np.ascontiguousarray(np.maximum(matrix, matrix.T))
-    wanted = _validated_dimensions(dimensions)
-    if engine not in _ENGINES:
-        raise ValueError(f"Argument `engine` must be one of {ENGINES}, got {engine!r}.")
-    found = _ENGINES[engine](matrix, max(wanted)) if len(matrix) > 1 else {}
-    return {dimension: _canonical(found.get(dimension)) for dimension in wanted}
+    dimensions = _checked_dimensions(dimensions)
+    require_one_of("engine", engine, ENGINES)
+    diagrams = _ENGINES[engine](matrix, max(dimensions)) if len(matrix) > 1 else {}
+    return {dimension: _canonical(diagrams.get(dimension)) for dimension in dimensions}
 
 
 def scaled(diagrams: Mapping[int, Diagram], factor: float) -> Diagrams:
     """Multiply every birth and death: the diagrams of the distance matrix times ``factor``.
-
-    Args:
-        diagrams: Diagrams by dimension, each of shape ``(k, 2)``.
-        factor: A positive number, or NaN where the scale is not defined.
-
-    Returns:
-        New diagrams, same shapes.
 
     Example:
         >>> import numpy as np
@@ -78,28 +71,19 @@ def scaled(diagrams: Mapping[int, Diagram], factor: float) -> Diagrams:
 
 
 def require_engine(engine: str) -> None:
-    """Raise now, and not in the middle of a training, if an engine is unknown or not installed.
-
-    Args:
-        engine: Name of an engine.
-
-    Raises:
-        ValueError: If the engine is unknown.
-        ModuleNotFoundError: If its package is not installed.
-    """
-    if engine not in _ENGINES:
-        raise ValueError(f"Argument `engine` must be one of {ENGINES}, got {engine!r}.")
+    """Raise before a training starts if an engine is unknown or not installed."""
+    require_one_of("engine", engine, ENGINES)
     _import(engine)
 
 
-def _validated_dimensions(dimensions: Sequence[int]) -> tuple[int, ...]:
-    wanted = tuple(dimensions)
-    if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(range(_HIGHEST_DIMENSION + 1)):
+def _checked_dimensions(dimensions: Sequence[int]) -> tuple[int, ...]:
+    distinct = set(dimensions)
+    if not distinct or len(distinct) < len(dimensions) or not distinct <= set(range(_HIGHEST_DIMENSION + 1)):
         raise ValueError(
             "Argument `dimensions` must be different whole numbers from 0 to "
-            f"{_HIGHEST_DIMENSION}, such as (0, 1), got {dimensions!r}."
+            f"{_HIGHEST_DIMENSION}, got {dimensions!r}; pass for example (0, 1)."
         )
-    return wanted
+    return tuple(dimensions)
 
 
 def _canonical(points: npt.ArrayLike | None) -> Diagram:
@@ -122,19 +106,19 @@ def _import(engine: str) -> ModuleType:
     except ModuleNotFoundError as error:
         others = [name for name in ENGINES if name != engine]
         raise ModuleNotFoundError(
-            f"Argument `engine={engine!r}` needs the package {package!r}: `pip install {package}`, "
-            f"or choose another engine of {others}."
+            f"Argument `engine` must name an installed engine, got {engine!r}; "
+            f"run `pip install {package}` or choose another one of {others}."
         ) from error
 
 
 def _giotto(matrix: npt.NDArray[np.float32], highest: int) -> dict[int, npt.ArrayLike]:
-    found = _import("giotto").ripser_parallel(matrix, maxdim=highest, metric="precomputed", n_threads=1)
-    return dict(enumerate(found["dgms"]))
+    result = _import("giotto").ripser_parallel(matrix, maxdim=highest, metric="precomputed", n_threads=1)
+    return dict(enumerate(result["dgms"]))
 
 
 def _ripser(matrix: npt.NDArray[np.float32], highest: int) -> dict[int, npt.ArrayLike]:
-    found = _import("ripser").ripser(matrix, maxdim=highest, distance_matrix=True)
-    return dict(enumerate(found["dgms"]))
+    result = _import("ripser").ripser(matrix, maxdim=highest, distance_matrix=True)
+    return dict(enumerate(result["dgms"]))
 
 
 def _gudhi(matrix: npt.NDArray[np.float32], highest: int) -> dict[int, npt.ArrayLike]:

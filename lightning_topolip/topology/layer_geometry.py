@@ -1,4 +1,4 @@
-"""What a layer's distance matrix tells beside its diagrams: spread, dimensions, and the stretch from the input."""
+"""The geometry of a layer: variance, dimensions, and the stretch from the input to it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class LayerGeometry:
         participation_ratio: Effective number of directions of the variance, 1 to n - 1.
         covering_dimension: Growth rate of the covering numbers.
         pairwise_lipschitz: Largest stretch of a pair of samples from the input to this layer, in units of the layer
-            over units of the input: a lower bound on the Lipschitz constant of the network up to here. NaN also where
-            the input is no tensor of real numbers.
-        failures: Why a number is NaN, by its name.
+            per unit of the input: a lower bound on the Lipschitz constant of the network up to this layer. NaN also if
+            the input is not a tensor of real numbers.
+        failures: By name of a number, the reason why it is NaN.
     """
 
     total_variance: float = math.nan
@@ -46,48 +46,34 @@ class LayerGeometry:
     failures: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain numbers and dictionaries, ready for JSON."""
+        """Return plain numbers and dictionaries, ready for JSON."""
         return asdict(self)
 
 
 def geometry_of_layer(distances: npt.ArrayLike) -> LayerGeometry:
-    """Compute what one matrix tells; a number that fails is NaN, with the reason.
-
-    Args:
-        distances: Distance matrix, shape ``(n, n)``.
-
-    Returns:
-        The geometry, without the stretch from the input, for which see `with_stretch`.
+    """Compute all numbers but the stretch from the input; one that fails is NaN, with the reason.
 
     Example:
         >>> import numpy as np
         >>> line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
-        >>> found = geometry_of_layer(line)
-        >>> found.total_variance, found.participation_ratio, list(found.failures)
+        >>> geometry = geometry_of_layer(line)
+        >>> geometry.total_variance, geometry.participation_ratio, list(geometry.failures)
         (2.0, 1.0, ['covering_dimension'])
     """
-    tried = {
+    attempts = {
         "total_variance": _attempt(partial(total_variance, distances), "it is not finite"),
         "two_nn_dimension": _attempt(partial(two_nn_dimension, distances), "too few points differ from each other"),
         "participation_ratio": _attempt(partial(participation_ratio, distances), "all points coincide"),
         "covering_dimension": _attempt(partial(covering_dimension, distances), _TOO_FEW_TO_COVER),
     }
-    values = {number: value for number, (value, _) in tried.items()}
-    return LayerGeometry(**values, failures={number: reason for number, (_, reason) in tried.items() if reason})
+    values = {number: value for number, (value, _) in attempts.items()}
+    return LayerGeometry(**values, failures={number: reason for number, (_, reason) in attempts.items() if reason})
 
 
 def with_stretch(
     geometry: LayerGeometry, distances: npt.ArrayLike, input_distances: npt.ArrayLike | None
 ) -> LayerGeometry:
-    """Add the stretch from the input, which takes the matrices of both.
-
-    Args:
-        geometry: What the layer's own matrix told.
-        distances: Distance matrix of the layer, shape ``(n, n)``.
-        input_distances: Distance matrix of the input, shape ``(n, n)``; None where it could not be measured.
-
-    Returns:
-        The geometry with its `pairwise_lipschitz`; NaN with the reason where that fails.
+    """Add the stretch from the input, from the distance matrices of both; None for an input that was not measured.
 
     Example:
         >>> import numpy as np
@@ -103,27 +89,21 @@ def with_stretch(
 
 
 def undefined_numbers(geometry: Mapping[str, LayerGeometry]) -> list[str]:
-    """Say which numbers are NaN and why, one sentence for each number and reason.
-
-    Args:
-        geometry: By layer.
-
-    Returns:
-        Sentences for people to read.
+    """List which numbers are NaN and why, one sentence per number and reason.
 
     Example:
         >>> undefined_numbers({name: LayerGeometry(failures={"two_nn_dimension": "few points"}) for name in "ab"})
         ["two_nn_dimension of 'a', 'b' is NaN: few points"]
     """
     layers: dict[tuple[str, str], list[str]] = {}
-    for layer, found in geometry.items():
-        for number, reason in found.failures.items():
+    for layer, numbers in geometry.items():
+        for number, reason in numbers.failures.items():
             layers.setdefault((number, reason), []).append(repr(layer))
-    return [f"{number} of {', '.join(named)} is NaN: {reason}" for (number, reason), named in layers.items()]
+    return [f"{number} of {', '.join(names)} is NaN: {reason}" for (number, reason), names in layers.items()]
 
 
 def _attempt(compute: Callable[[], float], undefined: str) -> tuple[float, str]:
-    """A number with an empty reason, or NaN with a reason; a monitor must not end a training."""
+    """The number and no reason, or NaN and a reason; a monitor must not end a training."""
     try:
         value = compute()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""How large a drift is by sampling alone: the drift between disjoint halves or subsets of the probe."""
+"""The noise of a drift: the drift between disjoint halves or subsets of the probe, due to sampling alone."""
 
 from __future__ import annotations
 
@@ -27,32 +27,23 @@ class NoiseBand:
 
     @property
     def level(self) -> float:
-        """Median noise over splits and layers: below it a drift of half the probe means nothing."""
+        """Median noise over splits and layers; a drift of half the probe below it means nothing."""
         return float(np.median(self.noise)) if self.noise.size else math.nan
 
     @property
     def signal(self) -> float:
-        """Median drift over median noise, both at half size; at 1 or below the curve shows only sampling."""
+        """Median drift divided by median noise, both at half size; at 1 or below, the curve shows only sampling."""
         return float(np.median(self.drifts)) / self.level if self.drifts.size and self.level > 0 else math.nan
 
 
 def noise_band(topology: Path, points: int, settings: Settings) -> NoiseBand:
-    """Measure drifts on random halvings of the probe.
-
-    Args:
-        topology: The network's own layers in the order of execution; None for one that could not be measured.
-        points: Size of the probe.
-        settings: Number of splits, view, order and dimensions.
-
-    Returns:
-        The band, with NaN for layers that could not be measured.
-    """
-    splits = max((len(found.halves) for found in topology if found), default=0)
-    scale = (settings.view, settings.dimensions, settings.order)
+    """Measure drifts on the halves of the probe, NaN for a failed layer; the path does not include the input."""
+    splits = max((len(layer.halves) for layer in topology if layer), default=0)
+    options = (settings.view, settings.dimensions, settings.order)
     noise, drifts = np.empty((splits, len(topology))), np.empty((splits, max(len(topology) - 1, 0)))
     for split in range(splits):
-        first, second = ([found and found.halves[split][side] for found in topology] for side in (0, 1))
-        noise[split] = [step_drift(here, there, *scale) for here, there in zip(first, second, strict=True)]
-        drifts[split] = path_drifts(first, *scale)[:, 0]
-    size = len(disjoint_subsets(points, settings)[0]) if disjoint_subsets(points, settings) else points // 2
-    return NoiseBand(size, noise, drifts)
+        first, second = ([layer and layer.halves[split][half] for layer in topology] for half in (0, 1))
+        noise[split] = [step_drift(*halves, *options) for halves in zip(first, second, strict=True)]
+        drifts[split] = path_drifts(first, *options)[:, 0]
+    subsets = disjoint_subsets(points, settings)
+    return NoiseBand(len(subsets[0]) if subsets else points // 2, noise, drifts)

@@ -18,7 +18,7 @@ class PairwiseLipschitz:
     Attributes:
         value: Its quotient of distances, a lower bound on the Lipschitz constant; infinite if a pair that coincides
             before the map differs after it; NaN if no pair counts.
-        pair: The two samples, the lower index first; None if no pair counts.
+        pair: The two samples, lower index first; None if no pair counts.
     """
 
     value: float
@@ -28,16 +28,16 @@ class PairwiseLipschitz:
 def pairwise_lipschitz(before: npt.ArrayLike, after: npt.ArrayLike) -> PairwiseLipschitz:
     """Take the largest quotient of distances over all pairs: ``max_ij after_ij / before_ij``.
 
-    No Lipschitz constant of a map from the one layer to the other can be smaller. A distance below 1e-5 of its
-    cloud's diameter is below what `distance_matrix` resolves, so
+    No Lipschitz constant of a map from one layer to the other can be smaller. `distance_matrix` does not resolve
+    distances below 1e-5 of the cloud's diameter. Therefore
 
-    - a pair at distance 0 before and at a resolved distance after has no finite quotient: the value is infinite, for
-      no function takes one point to two;
-    - any other pair at an unresolved distance before is left out: its quotient, 0/0 included, is noise. A maximum over
-      fewer pairs is a lower bound still.
+    - a pair at distance 0 before and at a resolved distance after has no finite quotient: the value is infinite, since
+      no function maps one point to two;
+    - any other pair at an unresolved distance before is skipped, since its quotient, 0/0 included, is noise. A maximum
+      over fewer pairs is still a lower bound.
 
-    Where the activations themselves were rounded, in bfloat16 or beside a large offset, the distances of close pairs
-    carry that rounding, and a quotient can exceed the true constant by as much.
+    If the activations themselves were rounded, in bfloat16 or next to a large offset, the distances of close pairs
+    contain that rounding, and a quotient can exceed the true constant accordingly.
 
     Args:
         before: Distance matrix of the earlier layer, shape ``(n, n)``.

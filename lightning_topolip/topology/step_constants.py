@@ -1,4 +1,4 @@
-"""Local Lipschitz constants of a network's steps at one moment, as plain numbers."""
+"""Local Lipschitz constants of the steps of a network, as plain numbers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lightning_topolip.topology.names import NETWORK
 
 @dataclass(frozen=True)
 class LocalConstants:
-    """The largest local Lipschitz constant of every step over some samples; each a lower bound on that of the step.
+    """The largest local Lipschitz constant of every step over some samples: a lower bound on the step's constant.
 
     Attributes:
-        steps: By the step's later layer, ``"<output>"`` last; in units of that layer over units of the one before. NaN
-            where a step has none.
-        network: Of the whole network, from its input to its output; NaN where it has none.
-        failures: By layer why it is NaN; ``"<network>"`` for the whole.
+        steps: By the later layer of the step, ``"<output>"`` last, in units of that layer per unit of the previous one;
+            NaN for a step without a constant.
+        network: Constant of the network from its input to its output, or NaN.
+        failures: By layer, the reason why its step is NaN; by ``"<network>"`` that of the network.
     """
 
     steps: dict[str, float]
@@ -26,11 +26,11 @@ class LocalConstants:
     failures: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain numbers and dictionaries, ready for JSON."""
+        """Return plain numbers and dictionaries, ready for JSON."""
         return asdict(self)
 
     def undefined(self) -> list[str]:
-        """Say what is NaN and why, one sentence for each reason.
+        """List which constants are NaN and why, one sentence per reason.
 
         Example:
             >>> LocalConstants({"a": math.nan, "b": math.nan}, 2.0, {"a": "a skip", "b": "a skip"}).undefined()
@@ -39,17 +39,9 @@ class LocalConstants:
         layers: dict[str, list[str]] = {}
         for layer, reason in self.failures.items():
             layers.setdefault(reason, []).append(repr(layer))
-        return [f"local Lipschitz constant of {', '.join(named)} is NaN: {why}" for why, named in layers.items()]
+        return [f"local Lipschitz constant of {', '.join(names)} is NaN: {reason}" for reason, names in layers.items()]
 
 
 def no_constants(layers: Sequence[str], reason: str) -> LocalConstants:
-    """Give constants that are all NaN for one reason.
-
-    Args:
-        layers: The layers at which the steps end.
-        reason: Why there are none.
-
-    Returns:
-        NaN for every step and for the network.
-    """
+    """Return NaN for the steps to some layers and for the network, all for one reason."""
     return LocalConstants(dict.fromkeys(layers, math.nan), math.nan, dict.fromkeys((*layers, NETWORK), reason))

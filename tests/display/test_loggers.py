@@ -1,4 +1,4 @@
-"""Every kind of logger in real trainings: what it was given is read back from what it wrote."""
+"""Every kind of logger in real trainings: the values are read back from the files it wrote."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def wandb_records(data: bytes) -> Iterator[Any]:
         _, length, kind = struct.unpack_from("<IHB", data, position)
         content += data[position + 7 : position + 7 + length]
         position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
+        if kind in (1, 4):  # a complete record, or the last part of one
             yield Record.FromString(content)
             content = b""
 
@@ -225,7 +225,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     for name in ("CACHE", "CONFIG", "DATA", "ARTIFACT"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb-own"))
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb-folders"))
 
     def make(kind: str) -> Logger:
         if kind == "tensorboard":
@@ -250,7 +250,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
 @pytest.fixture
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Draw next to nothing, and tell what was asked for; the real figures are compared where loggers are together."""
+    """Draw empty figures and list their names; another test compares the real figures between loggers."""
     drawn: list[str] = []
 
     def quick(name: str) -> Callable[..., Figure]:
@@ -262,7 +262,7 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def expected(callback: TopoLipCallback) -> Numbers:
-    """What a fit has to log for every layer, from the callback's own history."""
+    """The numbers that a fit must log for every layer, from the callback's history."""
     history, steps = callback.history, (0, 2, 5)
     assert history.epochs == [0, 1, 2]
     numbers: Numbers = defaultdict(list)
@@ -296,7 +296,7 @@ def check_odd_numbers(logger: Logger) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_logger_alone_gets_every_number_and_figure(
+def test_a_single_logger_gets_every_number_and_figure(
     kind: str, make: Callable[[str], Logger], quick_figures: list[str]
 ) -> None:
     logger = make(kind)
@@ -312,7 +312,7 @@ def test_nan_and_odd_names_are_kept(kind: str, make: Callable[[str], Logger]) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_comes_late_stands_at_its_own_step(kind: str, make: Callable[[str], Logger]) -> None:
+def test_late_values_keep_their_step(kind: str, make: Callable[[str], Logger]) -> None:
     logger = make(kind)
     log_scalars([logger], {"train/loss": 1.0}, 9)
     log_figure([logger], "topolip/diagrams", Figure(figsize=(1, 1)), 4)
@@ -379,9 +379,9 @@ def test_a_chart_of_every_quantity_finds_its_layers(tmp_path: Path) -> None:
 
 
 class InMemory(Logger):
-    """A logger of one's own, that keeps everything or refuses everything."""
+    """A user's logger, which keeps everything or refuses everything."""
 
-    name = version = "own"
+    name = version = "custom"
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -399,61 +399,59 @@ class InMemory(Logger):
         pass
 
 
-class Shown(InMemory):
-    """A logger of one's own that takes figures."""
+class InMemoryWithFigures(InMemory):
+    """A user's logger that takes figures."""
 
 
-@show_picture.register(Shown)
-def show_in_shown(logger: Shown, tag: str, picture: Image.Image, step: int) -> None:
+@show_picture.register(InMemoryWithFigures)
+def keep_figure(logger: InMemoryWithFigures, tag: str, picture: Image.Image, step: int) -> None:
     if logger.error is not None:
         raise logger.error
     logger.figures.append((tag, step))
 
 
 @pytest.mark.usefixtures("quick_figures")
-def test_a_logger_of_ones_own_is_taught_figures() -> None:
-    logger = Shown()
+def test_an_adapter_for_figures_can_be_registered() -> None:
+    logger = InMemoryWithFigures()
     callback, _ = fit(logger)
     assert set(logger.figures) == FIGURES
     assert expected(callback).items() <= logger.numbers.items()
     assert not shows_figures(InMemory())
 
 
-def said(caught: pytest.WarningsRecorder) -> list[str]:
+def messages(caught: pytest.WarningsRecorder) -> list[str]:
     return [str(warning.message) for warning in caught if "TopoLip" in str(warning.message)]
 
 
 @pytest.mark.usefixtures("quick_figures")
-def test_each_failing_logger_is_said_once_and_the_others_get_everything(tmp_path: Path) -> None:
+def test_each_failing_logger_is_warned_about_once_and_the_others_get_everything(tmp_path: Path) -> None:
     full, lost = OSError(28, "No space left on device"), ConnectionError("server is gone")
     csv_logger = CSVLogger(tmp_path)
-    loggers = [Shown(full), InMemory(lost), csv_logger, InMemory(lost)]
+    loggers = [InMemoryWithFigures(full), InMemory(lost), csv_logger, InMemory(lost)]
     with pytest.warns(UserWarning, match="TopoLip could not write to") as caught:
         callback, trainer = fit(loggers)
     assert trainer.current_epoch == 2
-    assert sorted(message.split(". ")[0] for message in said(caught)) == [
+    assert sorted(message.split(". ")[0] for message in messages(caught)) == [
         "TopoLip could not write to InMemory: ConnectionError('server is gone')",
         "TopoLip could not write to InMemory: ConnectionError('server is gone')",
-        "TopoLip could not write to Shown: OSError(28, 'No space left on device')",
+        "TopoLip could not write to InMemoryWithFigures: OSError(28, 'No space left on device')",
     ]
     check_numbers(csv_logger, callback)
     assert set(pictures_of_csv(csv_logger)) == FIGURES
 
 
-def test_a_matplotlib_that_cannot_be_imported_costs_only_the_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib_only_the_figures_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logger = CSVLogger(tmp_path)
     monkeypatch.delattr("lightning_topolip.display.plots")
     monkeypatch.setitem(sys.modules, "lightning_topolip.display.plots", None)
     with pytest.warns(UserWarning, match="could not draw the figure") as caught:
         callback, trainer = fit(logger)
     assert trainer.current_epoch == 2
-    assert len(said(caught)) == 3
+    assert len(messages(caught)) == 3
     check_numbers(logger, callback)
 
 
-def test_a_logger_that_recovers_gets_what_comes_next() -> None:
+def test_a_logger_that_recovers_gets_the_next_values() -> None:
     logger = InMemory(OSError("away"))
     with pytest.warns(UserWarning, match="OSError.*away"):
         log_scalars([logger], {"topolip/score": 1.0}, 0)
@@ -465,7 +463,7 @@ def test_a_logger_that_recovers_gets_what_comes_next() -> None:
         log_scalars([logger], {"topolip/score": 3.0}, 2)
 
 
-def test_every_new_logger_is_said_though_python_uses_addresses_again() -> None:
+def test_every_new_logger_is_warned_about_although_python_reuses_addresses() -> None:
     for _ in range(20):
         with pytest.warns(UserWarning, match="OSError.*away"):
             log_scalars([InMemory(OSError("away"))], {"topolip/score": 1.0}, 0)
@@ -487,14 +485,14 @@ def log_figures_on_a_small_disk(logger: Logger, figure: Figure) -> None:
             log_figure([logger], "topolip/diagrams", figure, step)
 
 
-def test_a_figure_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_figure_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path)
     figure = Figure()
     figure.subplots().imshow(np.random.default_rng(0).random((64, 64)))
     log_figure([logger], "topolip/diagrams", figure, 0)
     with pytest.warns(UserWarning, match="could not write to CSVLogger: OSError.*File too large") as caught:
         log_figures_on_a_small_disk(logger, figure)
-    assert len(said(caught)) == 1
+    assert len(messages(caught)) == 1
     log_scalars([logger], {"topolip/score": 1.0}, 1)
     assert numbers_of_csv(logger)["topolip/score"] == [(1, 1.0)]
     pictures = pictures_of_csv(logger)
@@ -519,12 +517,12 @@ def test_a_tensorboard_writer_that_raises_does_not_end_the_training(
     with pytest.warns(UserWarning, match="could not write to TensorBoardLogger") as caught:
         _, trainer = fit(logger)
     assert trainer.current_epoch == 2
-    assert len({message for message in said(caught)}) == len(said(caught)) <= 2
+    assert len({message for message in messages(caught)}) == len(messages(caught)) <= 2
     assert [step for step, _ in numbers_of_tensorboard(logger)["train/loss"]] == list(range(6))
 
 
 class LeftOpen(TensorBoardLogger):
-    """Lightning's own last flush raises what the writer's thread has raised; that is not what is tested."""
+    """Without Lightning's last flush, which raises the error of the writer's thread."""
 
     def finalize(self, status: str) -> None:
         pass
@@ -542,11 +540,11 @@ def test_a_writer_thread_that_dies_does_not_end_the_training(tmp_path: Path, mon
     with pytest.warns(UserWarning, match="could not write to LeftOpen") as caught:
         callback, trainer = fit([logger, kept], logs=False)
     assert trainer.current_epoch == 2
-    assert 1 <= len(said(caught)) <= 2
+    assert 1 <= len(messages(caught)) <= 2
     assert expected(callback).items() <= numbers_of_csv(kept).items()
 
 
-def test_a_lost_server_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_server_is_warned_about_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     lost, kept = MLFlowLogger(tracking_uri="http://127.0.0.1:9"), CSVLogger(tmp_path)
@@ -554,7 +552,7 @@ def test_a_lost_server_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         log_scalars([lost, kept], {"topolip/score": 0.5}, 0)
     log_scalars([lost, kept], {"topolip/score": 0.5}, 1)
     log_figure([lost, kept], "topolip/diagrams", Figure(), 1)
-    assert len(said(caught)) == 1
+    assert len(messages(caught)) == 1
     assert numbers_of_csv(kept)["topolip/score"] == [(0, 0.5), (1, 0.5)]
     assert set(pictures_of_csv(kept)) == {("topolip/diagrams", 1)}
 
@@ -588,8 +586,8 @@ import sys
 packages = ("wandb", "mlflow", "comet_ml", "neptune")
 for name in packages[::2]:
     sys.modules[name] = None
-from lightning_topolip.figures import log_figures
-from lightning_topolip.loggers import log_scalars, shows_figures
+from lightning_topolip.display.figures import log_figures
+from lightning_topolip.display.loggers import log_scalars, shows_figures
 from lightning.pytorch.loggers import CSVLogger
 assert shows_figures(CSVLogger("."))
 assert [name for name in packages if sys.modules.get(name)] == []

@@ -1,4 +1,4 @@
-"""Figures show the numbers they are given."""
+"""Figures show the numbers they get."""
 
 import math
 
@@ -30,7 +30,7 @@ def history(analyses: int = 3, **settings: object) -> History:
     return run
 
 
-def test_one_line_an_epoch_with_the_curves_values() -> None:
+def test_one_line_per_epoch_with_the_values_of_the_curve() -> None:
     run = history()
     figure = smoothness_figure(run)
     upper, lower = figure.axes[:2]
@@ -63,24 +63,24 @@ def test_the_map_holds_every_layer_at_every_step() -> None:
     assert values[1].tolist() == [moved["network.blocks.1"] for moved in run.drifts[1:]]
 
 
-def test_diagrams_of_chosen_layers() -> None:
-    found = report(0)
-    figure = diagrams_figure(found, ["network.blocks.1"])
+def test_diagrams_of_some_layers() -> None:
+    analysis = report(0)
+    figure = diagrams_figure(analysis, ["network.blocks.1"])
     (axes,) = figure.axes
     shown = np.asarray(axes.collections[0].get_offsets())
-    assert found.topology[2] is not None
-    assert shown == pytest.approx(found.topology[2].view("scaled")[0])
-    assert len(diagrams_figure(found).axes) == 3
+    assert analysis.topology[2] is not None
+    assert shown == pytest.approx(analysis.topology[2].view("scaled")[0])
+    assert len(diagrams_figure(analysis).axes) == 3
 
 
-def test_what_cannot_be_drawn_raises() -> None:
+def test_a_figure_without_analysis_or_layer_raises() -> None:
     with pytest.raises(ValueError, match="at least one analysis, got none"):
         smoothness_figure(History())
     with pytest.raises(ValueError, match="must name analysed layers"):
         diagrams_figure(report(0), ["elsewhere"])
 
 
-def test_drifts_are_an_epoch_however_many_epochs_apart() -> None:
+def test_drifts_are_per_epoch_however_many_epochs_apart() -> None:
     run = History()
     run.add(0.0, report(0))
     assert run.add(3.0, report(1))["network.blocks.0"] * 3 == pytest.approx(
