@@ -1,1 +1,1 @@
-"""From the table of results to verdicts; neither torch nor a plot."""
+"""From the table of results to verdicts, without torch and without figures."""

@@ -1,4 +1,4 @@
-"""What a study is held against: claims in words."""
+"""The claims that a study tests."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Sign = Literal["positive", "negative"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that runs can bear out or contradict: a comparison of two models, or a correlation over models.
+    """A sentence that runs can support or contradict: a comparison of two models, or a correlation over models.
 
     Attributes:
         says: The claim in words.
-        summary: For a comparison, the number compared, out of `SUMMARIES`.
-        lower: For a comparison, label of the model claimed to have the lower value.
-        higher: For a comparison, label of the model claimed to have the higher value.
-        correlation: For a correlation, two names out of `SUMMARIES`.
+        summary: For a comparison, the number to compare, one of `SUMMARIES`.
+        lower: For a comparison, label of the model that is claimed to have the lower value.
+        higher: For a comparison, label of the model that is claimed to have the higher value.
+        correlation: For a correlation, two names of `SUMMARIES`.
         sign: For a correlation, the claimed sign.
-        source: Where it comes from.
+        source: Who makes the claim, such as a paper.
 
     Raises:
-        ValueError: If it is neither a whole comparison nor a correlation, or both, or names an unknown number.
+        ValueError: If it is neither a complete comparison nor a correlation, or both, or names an unknown number.
 
     Example:
         >>> claim = Claim("Attention is smoother.", summary="topolip", lower="vit", higher="resnet")
@@ -43,17 +43,17 @@ class Claim:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Check that it is one of the two kinds."""
+        """Check that it is either a comparison or a correlation."""
         if not self.says.strip():
-            raise ValueError("Argument `says` must be the claim in words, got nothing.")
+            raise ValueError("Argument `says` must be the claim in words, got an empty text.")
         if self.sign not in get_args(Sign):
             raise ValueError(f"Argument `sign` must be one of {get_args(Sign)}, got {self.sign!r}.")
         comparison = {"summary": self.summary, "lower": self.lower, "higher": self.higher}
         given = [name for name, value in comparison.items() if value]
         if bool(given) == (self.correlation is not None):
             raise ValueError(
-                f"Claim {self.says!r} must have either `summary`, `lower` and `higher`, or `correlation`, "
-                f"got {'both' if given else 'neither'}."
+                f"Arguments of the claim {self.says!r} must be either `summary`, `lower` and `higher`, or "
+                f"`correlation`, got {'both' if given else 'neither'}."
             )
         if self.correlation is None:
             self._check_comparison([name for name, value in comparison.items() if not value])
@@ -63,7 +63,8 @@ class Claim:
     def _check_comparison(self, missing: list[str]) -> None:
         if missing:
             raise ValueError(
-                f"Claim {self.says!r} compares two models and lacks {' and '.join(f'`{name}`' for name in missing)}."
+                "Arguments `summary`, `lower` and `higher` must be given together, "
+                f"got the claim {self.says!r} without {' and '.join(f'`{name}`' for name in missing)}."
             )
         _check_summary("summary", self.summary)
         if self.lower == self.higher:
@@ -71,7 +72,9 @@ class Claim:
                 f"Arguments `lower` and `higher` must be different models, got {self.lower!r} twice in {self.says!r}."
             )
         if self.sign != "positive":
-            raise ValueError(f"Argument `sign` belongs to a correlation, got it in {self.says!r}; swap the models.")
+            raise ValueError(
+                f"Argument `sign` must be omitted in a comparison, got {self.sign!r} in {self.says!r}; swap the models."
+            )
 
     def _check_correlation(self) -> None:
         pair = self.correlation
@@ -82,29 +85,21 @@ class Claim:
         object.__setattr__(self, "correlation", tuple(pair))
 
 
-def claims_of(found: Sequence[Mapping[str, Any]]) -> list[Claim]:
-    """Read claims back from plain values, as in ``about.json``.
-
-    Args:
-        found: One mapping a claim, with the fields of `Claim`.
-
-    Returns:
-        The claims.
-
-    Raises:
-        ValueError: If an entry is not a mapping, has another field, or is not allowed.
+def claims_of(entries: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    """Make claims from mappings with the fields of `Claim`, as in ``about.json``.
 
     Example:
         >>> claims_of([{"says": "Small is smooth.", "correlation": ["parameters", "topolip"]}])[0].correlation
         ('parameters', 'topolip')
     """
     names = {field.name for field in fields(Claim)}
-    for entry in found:
+    for entry in entries:
         if not isinstance(entry, Mapping) or "says" not in entry or set(entry) - names:
             raise ValueError(
-                f"Every entry of `claims` must have `says` and else only {sorted(names - {'says'})}, got {entry!r}."
+                f"Argument `claims` must hold entries with `says` and otherwise only {sorted(names - {'says'})}, "
+                f"got {entry!r}."
             )
-    return [Claim(**entry) for entry in found]
+    return [Claim(**entry) for entry in entries]
 
 
 def _check_summary(argument: str, name: str) -> None:
@@ -112,4 +107,4 @@ def _check_summary(argument: str, name: str) -> None:
         return
     close = difflib.get_close_matches(name, SUMMARIES)
     allowed = f"did you mean {' or '.join(map(repr, close))}?" if close else f"take one of {sorted(SUMMARIES)}."
-    raise ValueError(f"Argument `{argument}` must name a summary, got {name!r}; {allowed}")
+    raise ValueError(f"Argument `{argument}` must be the name of a summary, got {name!r}; {allowed}")

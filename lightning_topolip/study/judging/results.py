@@ -1,34 +1,32 @@
-"""The results of a study: one tidy table, a number a row."""
+"""The results of a study: one tidy table, one number per row."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Iterator
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lightning_topolip.files import whole_file
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One measured number.
 
     Attributes:
         data: Label of the data.
         model: Label of the model.
         seed: Seed of the training.
-        epoch: Epochs trained by then.
-        quantity: What was measured, such as ``"topolip"``; the list is in `measures`.
-        variant: Which form of it, such as ``"scaled W2"``; empty where there is one.
-        layer: Where; empty for the whole network.
-        condition: Under what perturbation, such as ``"fog"``; empty for none.
-        strength: How much of it, or the radius of a covering number; 0 for none.
-        value: The number; NaN where it could not be measured.
+        epoch: Number of epochs trained so far.
+        quantity: Name of the measured quantity, such as ``"topolip"``; `measures` lists them.
+        variant: Variant of the quantity, such as ``"scaled W2"``; empty if there is only one.
+        layer: Name of the layer; empty for the whole network.
+        condition: Perturbation of the images, such as ``"fog"``; empty for none.
+        strength: Strength of the perturbation, or the radius of a covering number; 0 for none.
+        value: The number; NaN if it could not be measured.
     """
 
     data: str
@@ -43,15 +41,14 @@ class Row:
     value: float
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
-_NUMBERS: dict[str, Callable[[str], Any]] = {"seed": int, "epoch": float, "strength": float, "value": float}
+COLUMNS = Row._fields
 
 
 class Results:
-    """Rows, to be narrowed down.
+    """Rows in a fixed order that can be filtered.
 
     Args:
-        rows: In any order; it is kept.
+        rows: The rows.
 
     Example:
         >>> rows = [Row("digits", "vit", seed, 1.0, "topolip", "scaled W2", "", "", 0.0, 0.1 * seed) for seed in (1, 2)]
@@ -72,27 +69,20 @@ class Results:
         return len(self.rows)
 
     def where(self, **columns: Any) -> Results:
-        """Keep the rows that match.
-
-        Args:
-            **columns: By column the value, or a collection of allowed values.
-
-        Returns:
-            The rows for which every column matches, in their order.
-        """
+        """Keep the rows whose columns have the given value, or one of the given values."""
         allowed = {name: {v} if isinstance(v, (str, Real)) else set(v) for name, v in columns.items()}
-        return Results(row for row in self if all(getattr(row, name) in ok for name, ok in allowed.items()))
+        return Results(row for row in self if all(getattr(row, name) in values for name, values in allowed.items()))
 
     def unique(self, column: str) -> list[Any]:
-        """List the values of a column in the order in which they appear first."""
+        """List the distinct values of a column in order of first appearance."""
         return list(dict.fromkeys(getattr(row, column) for row in self))
 
     def values(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Give the numbers alone, shape ``(len(self),)``."""
+        """Return the measured numbers, shape ``(len(self),)``."""
         return np.array([row.value for row in self], dtype=np.float64)
 
     def last_epoch(self) -> Results:
-        """Keep, for every run, the rows of its last epoch."""
+        """Keep the rows of the last epoch of every run."""
         last: dict[tuple[str, str, int], float] = {}
         for row in self:
             run = (row.data, row.model, row.seed)
@@ -100,40 +90,29 @@ class Results:
         return Results(row for row in self if row.epoch == last[row.data, row.model, row.seed])
 
     def write(self, path: Path) -> None:
-        """Write a CSV file whole or not at all; numbers are written so that reading gives them back exactly.
-
-        Args:
-            path: Where to; its folder is made.
-        """
+        """Write a CSV file, completely or not at all; `read` returns exactly the same numbers."""
         with whole_file(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows(astuple(row) for row in self)
+            writer.writerows(self)
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Read what `write` wrote.
-
-        Args:
-            path: The CSV file.
-
-        Returns:
-            The rows.
-
-        Raises:
-            ValueError: If the file has other columns or a line is no row.
-        """
+        """Read a CSV file written by `write`; raise `ValueError` if its columns differ or a line is malformed."""
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             header = next(reader, [])
             if tuple(header) != COLUMNS:
-                raise ValueError(f"Argument `path` must be a CSV with columns {COLUMNS}, got {header} in {path}.")
+                raise ValueError(f"Argument `path` must be a CSV file with columns {COLUMNS}, got {header} in {path}.")
             return cls([_row(line, path, reader.line_num) for line in reader])
 
 
 def _row(line: list[str], path: Path, number: int) -> Row:
     try:
-        named = zip(COLUMNS, line, strict=True)
-        return Row(**{name: _NUMBERS.get(name, str)(text) for name, text in named})
+        data, model, seed, epoch, quantity, variant, layer, condition, strength, value = line
+        labels = quantity, variant, layer, condition
+        return Row(data, model, int(seed), float(epoch), *labels, float(strength), float(value))
     except ValueError as error:
-        raise ValueError(f"Argument `path` must be a whole CSV, got line {number} of {path}: {line}.") from error
+        raise ValueError(
+            f"Argument `path` must be a complete CSV file, got {line} in line {number} of {path}; run the study again."
+        ) from error

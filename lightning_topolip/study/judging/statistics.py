@@ -1,14 +1,14 @@
-"""How sure a comparison of a few trainings is: differences, ratios and rank correlations with their intervals."""
+"""Differences, ratios and rank correlations of a few trainings, with their confidence intervals."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, spearmanr, t
+from scipy.stats import norm, spearmanr, ttest_ind
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -16,13 +16,7 @@ _ROUNDING = 1e-12
 
 
 class Spread(NamedTuple):
-    """Where values lie.
-
-    Attributes:
-        mean: Their mean; NaN for none.
-        deviation: Their standard deviation, with n - 1; NaN for fewer than two.
-        size: How many there are.
-    """
+    """Mean, sample standard deviation (n - 1; NaN for fewer than two values) and number of values."""
 
     mean: float
     deviation: float
@@ -30,25 +24,18 @@ class Spread(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """An estimate with its confidence interval.
-
-    Attributes:
-        value: The estimate.
-        low: Lower limit; NaN where the values tell none.
-        high: Upper limit; NaN where the values tell none.
-    """
+    """An estimate with its confidence interval; the limits are NaN if there is none."""
 
     value: float
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class Correlation:
+class Correlation(NamedTuple):
     """A rank correlation with its confidence interval.
 
     Attributes:
-        rho: From -1 to 1; NaN where one side is constant or there are fewer than two pairs.
+        rho: From -1 to 1; NaN if one side is constant or there are fewer than two pairs.
         low: Lower limit; NaN for fewer than four pairs.
         high: Upper limit; NaN for fewer than four pairs.
         count: Number of pairs.
@@ -61,42 +48,24 @@ class Correlation:
 
 
 def spread(values: npt.ArrayLike) -> Spread:
-    """Give mean and standard deviation.
-
-    Args:
-        values: Shape ``(n,)``; NaN is left out.
-
-    Returns:
-        Mean, standard deviation and number of values.
+    """Return mean, standard deviation and number of the values that are not NaN.
 
     Example:
         >>> spread([1.0, 2.0, 3.0])
         Spread(mean=2.0, deviation=1.0, size=3)
     """
-    kept = _known(values, "values")
+    measured = _without_nan(values, "values")
     with np.errstate(invalid="ignore"):
-        mean = _mean(kept) if kept.size else math.nan
-        deviation = float(kept.std(ddof=1)) if kept.size > 1 else math.nan
-    return Spread(mean, deviation, kept.size)
+        mean = _mean(measured) if measured.size else math.nan
+        deviation = float(measured.std(ddof=1)) if measured.size > 1 else math.nan
+    return Spread(mean, deviation, measured.size)
 
 
 def mean_difference(first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = 0.95) -> Interval:
-    """Estimate how much larger the first mean is, by Welch's t interval: the variances may differ.
+    """Estimate ``mean(first) - mean(second)`` with Welch's t interval, which allows different variances.
 
-    Where the values of each side are all equal nothing is left to estimate, and both limits are the difference itself.
-    Differences of the size of rounding count as none.
-
-    Args:
-        first: Shape ``(n,)``; NaN is left out.
-        second: Shape ``(m,)``; NaN is left out.
-        confidence: Level of the interval, between 0 and 1.
-
-    Returns:
-        ``mean(first) - mean(second)``, NaN where a side is empty. The limits are NaN for fewer than two values on a
-        side and for infinite ones.
-
-    Raises:
-        ValueError: If an argument is not allowed.
+    NaN is skipped. The limits are NaN for fewer than two values on a side and for infinite values. If both sides are
+    constant, both limits are the difference itself; differences of the size of rounding errors count as zero.
 
     Source:
         Welch (1947), doi:10.2307/2332510.
@@ -106,32 +75,22 @@ def mean_difference(first: npt.ArrayLike, second: npt.ArrayLike, confidence: flo
         >>> round(value, 2), round(low, 2), round(high, 2)
         (2.0, -0.27, 4.27)
     """
-    a, b = _known(first, "first"), _known(second, "second")
+    a, b = _without_nan(first, "first"), _without_nan(second, "second")
     magnitude = max((float(np.abs(side).max()) for side in (a, b) if side.size), default=0.0)
     return _welch(a, b, confidence, _ROUNDING * magnitude)
 
 
 def mean_ratio(first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = 0.95) -> Interval:
-    """Estimate how many times larger the first geometric mean is, by Welch's t interval of the logarithms.
+    """Estimate the ratio of the geometric means with Welch's t interval of the logarithms.
 
-    Args:
-        first: Positive values, shape ``(n,)``; NaN is left out.
-        second: Positive values, shape ``(m,)``; NaN is left out.
-        confidence: Level of the interval, between 0 and 1.
-
-    Returns:
-        The ratio of the geometric means, NaN where a side is empty or holds a negative value. The limits are NaN for
-        fewer than two values on a side and where a value is not positive and finite.
-
-    Raises:
-        ValueError: If an argument is not allowed.
+    NaN is skipped. The limits are NaN for fewer than two values on a side and if a value is not positive and finite.
 
     Example:
         >>> value, low, high = mean_ratio([1.0, 2.0, 4.0], [4.0, 8.0, 16.0])
         >>> round(value, 3), low < value < high
         (0.25, True)
     """
-    a, b = _known(first, "first"), _known(second, "second")
+    a, b = _without_nan(first, "first"), _without_nan(second, "second")
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(a), np.log(b)
     with np.errstate(over="ignore"):
@@ -141,35 +100,24 @@ def mean_ratio(first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = 
 def spearman(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = 0.95) -> Correlation:
     """Correlate ranks, with an interval by Fisher's z and the variance (1 + rho^2 / 2) / (n - 3).
 
-    A perfect order of a few pairs does not prove a perfect correlation, as the variance there would have it. So for the
-    limit nearer to zero rho is taken no closer to 1 or -1 than half way to the next value that untied ranks can give,
-    1 - 6 / (n (n^2 - 1)).
-
-    Args:
-        x: Shape ``(n,)``.
-        y: Shape ``(n,)``; a pair with NaN on either side is left out.
-        confidence: Level of the interval, between 0 and 1.
-
-    Returns:
-        The correlation; ties get their mean rank.
-
-    Raises:
-        ValueError: If an argument is not allowed.
+    Pairs with NaN are skipped; ties get their mean rank. By this variance, a perfect order of a few pairs would prove a
+    perfect correlation. For the limit nearer to zero, rho is therefore taken no closer to 1 or -1 than halfway to the
+    next value that untied ranks can have, 1 - 6 / (n (n^2 - 1)).
 
     Source:
         Bonett and Wright (2000), doi:10.1007/BF02294183.
 
     Example:
-        >>> found = spearman([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 4.0, 3.0, 6.0, 5.0])
-        >>> round(found.rho, 3), round(found.low, 2), round(found.high, 2), found.count
+        >>> rho, low, high, count = spearman([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 4.0, 3.0, 6.0, 5.0])
+        >>> round(rho, 3), round(low, 2), round(high, 2), count
         (0.886, 0.07, 0.99, 6)
     """
     first, second = _vector(x, "x"), _vector(y, "y")
     if first.shape != second.shape:
         raise ValueError(f"Arguments `x` and `y` must have the same length, got {len(first)} and {len(second)}.")
     width = float(norm.ppf((1 + _level(confidence)) / 2))
-    known = ~(np.isnan(first) | np.isnan(second))
-    a, b = first[known], second[known]
+    complete = ~(np.isnan(first) | np.isnan(second))
+    a, b = first[complete], second[complete]
     n = a.size
     if n < 2 or (a == a[0]).all() or (b == b[0]).all():
         return Correlation(math.nan, math.nan, math.nan, n)
@@ -195,18 +143,18 @@ def _welch(first: Array, second: Array, confidence: float, rounding: float) -> I
     if max(np.ptp(first), np.ptp(second)) <= rounding:
         value = value if abs(value) > rounding else 0.0
         return Interval(value, value, value)
-    errors = [float(side.var(ddof=1)) / side.size for side in (first, second)]
-    shares = [error / sum(errors) for error in errors]
-    freedom = 1 / sum(share**2 / (side.size - 1) for share, side in zip(shares, (first, second), strict=True))
-    width = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(sum(errors))
-    return Interval(value, value - width, value + width)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # one side is constant
+        limits = ttest_ind(first, second, equal_var=False).confidence_interval(level)
+    return Interval(value, float(limits.low), float(limits.high))
 
 
 def _mean(values: Array) -> float:
+    """Mean of the values; exactly their value if all are equal."""
     return float(values[0]) if (values == values[0]).all() else float(values.mean())
 
 
-def _known(values: npt.ArrayLike, name: str) -> Array:
+def _without_nan(values: npt.ArrayLike, name: str) -> Array:
     vector = _vector(values, name)
     return vector[~np.isnan(vector)]
 
@@ -220,5 +168,5 @@ def _vector(values: npt.ArrayLike, name: str) -> Array:
 
 def _level(confidence: float) -> float:
     if not 0 < confidence < 1:
-        raise ValueError(f"Argument `confidence` must lie between 0 and 1, such as 0.95, got {confidence!r}.")
+        raise ValueError(f"Argument `confidence` must be between 0 and 1, got {confidence!r}; take 0.95.")
     return confidence

@@ -1,4 +1,4 @@
-"""What a run comes down to: some thirty numbers, each with its meaning and its unit."""
+"""The summary of a run: some thirty numbers, each with its meaning and its unit."""
 
 from __future__ import annotations
 
@@ -15,20 +15,14 @@ Comparison = Literal["ratio", "difference"]
 
 HEADLINE = "scaled W2"
 RAW = "raw W2"
-COVER_RADIUS = 0.5
+_COVER_RADIUS = 0.5
 ATTACKS = ("fgsm", "pgd", "autoattack")
 CLEAN, VALIDATION = "clean", "validation"
-_DECIMALS = 12  # shares of a few thousand images that are equal must come out equal, to be ties for a rank correlation
+_DECIMALS = 12  # equal shares of a few thousand images must be exactly equal: a rank correlation counts ties
 
 
 class RunKey(NamedTuple):
-    """Which run: one training of one model on one data set.
-
-    Attributes:
-        data: Label of the data.
-        model: Label of the model.
-        seed: Seed of the training.
-    """
+    """Labels of the data and of the model, and the seed: they identify a run, the training of one model."""
 
     data: str
     model: str
@@ -37,18 +31,18 @@ class RunKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """A number of a run.
+    """The definition of one number of a run.
 
     Attributes:
-        words: What it is.
+        meaning: What the number is, in words.
         unit: Its unit; empty for a plain number.
-        comparison: How two models are compared: by a ``"ratio"`` where values are positive, else a ``"difference"``.
-        of: Computes it from the rows of a run; NaN where they are absent.
-        over_training: Whether it is a mean over epochs, so that models trained for different numbers do not compare.
-        exact: Whether it is the same for every seed by its nature, so that one difference decides.
+        comparison: How two models are compared: by their ``"ratio"`` (positive values) or their ``"difference"``.
+        of: Computes the number from the rows of a run; NaN if the rows are missing.
+        over_training: Whether it is a mean over epochs; models trained for different numbers of epochs do not compare.
+        exact: Whether it does not depend on the seed, so that any difference is decisive.
     """
 
-    words: str
+    meaning: str
     unit: str
     comparison: Comparison
     of: Callable[[RunRows], float] = field(repr=False)
@@ -57,40 +51,30 @@ class Summary:
 
 
 class RunRows:
-    """The rows of one run, by quantity.
-
-    Args:
-        rows: All rows of the run, those of a layer in the order of execution.
-    """
+    """The rows of one run, grouped by quantity; layers keep their order of execution."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows: dict[str, list[Row]] = {}
         for row in rows:
             self._rows.setdefault(row.quantity, []).append(row)
-        self.last_epoch = max((row.epoch for found in self._rows.values() for row in found), default=math.nan)
+        self.last_epoch = max((row.epoch for group in self._rows.values() for row in group), default=math.nan)
 
     def of(self, quantity: str, variant: str = "") -> list[Row]:
-        """Give the rows of a quantity at every epoch."""
+        """Return the rows of a quantity at all epochs."""
         return [row for row in self._rows.get(quantity, []) if row.variant == variant]
 
     def at_end(self, quantity: str, variant: str = "") -> list[Row]:
-        """Give the rows of a quantity at the last epoch of the run."""
+        """Return the rows of a quantity at the last epoch."""
         return [row for row in self.of(quantity, variant) if row.epoch == self.last_epoch]
 
     def last_layer(self) -> str:
-        """Name the network's own last layer; empty where no layer was measured."""
+        """Return the name of the last layer; empty if no layer was measured."""
         rows = self._rows.get("scale") or self._rows.get("pairwise_lipschitz", [])
-        return next((row.layer for row in reversed(rows) if _own(row)), "")
+        return next((row.layer for row in reversed(rows) if _in_layer(row)), "")
 
 
 def run_summaries(results: Results) -> dict[RunKey, dict[str, float]]:
-    """Summarise every run.
-
-    Args:
-        results: The table of a study.
-
-    Returns:
-        By run, in the order of the table, every number of `SUMMARIES` by its name; NaN where the rows are absent.
+    """Compute every number of `SUMMARIES` for every run, in the order of the table; NaN if its rows are missing.
 
     Example:
         >>> rows = [Row("digits", "vit", 0, 1.0, "topolip", "scaled W2", "", "", 0.0, 0.25)]
@@ -101,8 +85,8 @@ def run_summaries(results: Results) -> dict[RunKey, dict[str, float]]:
     runs: dict[RunKey, list[Row]] = {}
     for row in results:
         runs.setdefault(RunKey(row.data, row.model, row.seed), []).append(row)
-    found = {key: RunRows(rows) for key, rows in runs.items()}
-    return {key: {name: summary.of(run) for name, summary in SUMMARIES.items()} for key, run in found.items()}
+    grouped = {key: RunRows(rows) for key, rows in runs.items()}
+    return {key: {name: summary.of(run) for name, summary in SUMMARIES.items()} for key, run in grouped.items()}
 
 
 def _single(quantity: str, variant: str = "", layer: str = "", condition: str = "") -> Callable[[RunRows], float]:
@@ -114,7 +98,7 @@ def _single(quantity: str, variant: str = "", layer: str = "", condition: str = 
 
 
 def _over_layers(mean: Mean, quantity: str, variant: str = "") -> Callable[[RunRows], float]:
-    return lambda run: mean(row.value for row in run.at_end(quantity, variant) if _own(row))
+    return lambda run: mean(row.value for row in run.at_end(quantity, variant) if _in_layer(row))
 
 
 def _over_steps(mean: Mean, quantity: str, variant: str) -> Callable[[RunRows], float]:
@@ -122,15 +106,15 @@ def _over_steps(mean: Mean, quantity: str, variant: str) -> Callable[[RunRows], 
 
 
 def _over_perturbations(mean: Mean, quantity: str) -> Callable[[RunRows], float]:
-    return lambda run: mean(row.value for row in run.at_end(quantity, HEADLINE) if _own(row) and row.strength > 0)
+    return lambda run: mean(row.value for row in run.at_end(quantity, HEADLINE) if _in_layer(row) and row.strength > 0)
 
 
 def _epoch_drift(run: RunRows, late: bool = False) -> float:
-    rows = [row for row in run.of("epoch_drift", HEADLINE) if _own(row)]
+    rows = [row for row in run.of("epoch_drift", HEADLINE) if _in_layer(row)]
     epochs = sorted({row.epoch for row in rows})
     analyses = len(epochs) + 1
-    chosen = epochs[-(analyses // 2) :] if late else epochs
-    return arithmetic_mean(arithmetic_mean(row.value for row in rows if row.epoch == epoch) for epoch in chosen)
+    averaged = epochs[-(analyses // 2) :] if late else epochs
+    return arithmetic_mean(arithmetic_mean(row.value for row in rows if row.epoch == epoch) for epoch in averaged)
 
 
 def _late_epoch_drift(run: RunRows) -> float:
@@ -138,9 +122,10 @@ def _late_epoch_drift(run: RunRows) -> float:
 
 
 def _covering_number(run: RunRows) -> float:
-    rows = [row for row in run.at_end("covering_number") if _own(row)]
-    radius = min({row.strength for row in rows}, key=lambda found: (abs(found - COVER_RADIUS), found), default=math.nan)
-    return arithmetic_mean(row.value for row in rows if row.strength == radius)
+    rows = [row for row in run.at_end("covering_number") if _in_layer(row)]
+    radii = {row.strength for row in rows}
+    nearest = min(radii, key=lambda radius: (abs(radius - _COVER_RADIUS), radius), default=math.nan)
+    return arithmetic_mean(row.value for row in rows if row.strength == nearest)
 
 
 def _pairwise_lipschitz(run: RunRows) -> float:
@@ -150,8 +135,8 @@ def _pairwise_lipschitz(run: RunRows) -> float:
 def _accuracy(attack: str = "") -> Callable[[RunRows], float]:
     def value(run: RunRows) -> float:
         rows = [row for row in run.at_end("accuracy") if row.condition not in {CLEAN, VALIDATION} and row.strength > 0]
-        found = [row.value for row in rows if (row.condition == attack if attack else row.condition not in ATTACKS)]
-        return _share(sum(found) / len(found)) if found else math.nan
+        values = [row.value for row in rows if (row.condition == attack if attack else row.condition not in ATTACKS)]
+        return _rounded(sum(values) / len(values)) if values else math.nan
 
     return value
 
@@ -160,48 +145,48 @@ _clean = _single("accuracy", condition="clean")
 
 
 def _drop(attack: str = "") -> Callable[[RunRows], float]:
-    return lambda run: _share(_clean(run) - _accuracy(attack)(run))
+    return lambda run: _rounded(_clean(run) - _accuracy(attack)(run))
 
 
 def _attack_drop(run: RunRows) -> float:
     conditions = {row.condition for row in run.at_end("accuracy")}
     drops = [_drop(attack)(run) for attack in ATTACKS if attack in conditions]
-    return _share(sum(drops) / len(drops)) if drops else math.nan
+    return _rounded(sum(drops) / len(drops)) if drops else math.nan
 
 
-def _share(value: float) -> float:
+def _rounded(value: float) -> float:
     return round(value, _DECIMALS)
 
 
-def _own(row: Row) -> bool:
+def _in_layer(row: Row) -> bool:
     return bool(row.layer) and not row.layer.startswith("<")
 
 
 SUMMARIES: dict[str, Summary] = {
     "topolip": Summary(
         "TopoLip: how unevenly the diagrams travel from layer to layer",
-        "scale a layer^2", "ratio", _single("topolip", HEADLINE)),
+        "scale per layer^2", "ratio", _single("topolip", HEADLINE)),
     "speed_mean": Summary(
         "mean speed: how far the diagrams travel from layer to layer",
-        "scale a layer", "ratio", _single("speed_mean", HEADLINE)),
+        "scale per layer", "ratio", _single("speed_mean", HEADLINE)),
     "speed_max": Summary(
         "largest speed: the longest step of the diagrams between layers",
-        "scale a layer", "ratio", _single("speed_max", HEADLINE)),
+        "scale per layer", "ratio", _single("speed_max", HEADLINE)),
     "input_drift": Summary(
         "input drift: the step of the diagrams from the input to the first layer",
-        "scale a layer", "ratio", _single("input_drift", HEADLINE)),
+        "scale per layer", "ratio", _single("input_drift", HEADLINE)),
     "topolip_raw": Summary(
         "TopoLip of the raw view, which carries the gain of the layers too",
-        "activation a layer^2", "ratio", _single("topolip", RAW)),
+        "activation per layer^2", "ratio", _single("topolip", RAW)),
     "speed_mean_raw": Summary(
         "mean speed of the raw view, which carries the gain of the layers too",
-        "activation a layer", "ratio", _single("speed_mean", RAW)),
+        "activation per layer", "ratio", _single("speed_mean", RAW)),
     "epoch_drift": Summary(
         "epoch drift: how far the diagrams of a layer travel in an epoch, mean over layers and analyses",
-        "scale an epoch", "ratio", _epoch_drift, over_training=True),
+        "scale per epoch", "ratio", _epoch_drift, over_training=True),
     "late_epoch_drift": Summary(
         "late epoch drift: the same in the second half of the analyses",
-        "scale an epoch", "ratio", _late_epoch_drift, over_training=True),
+        "scale per epoch", "ratio", _late_epoch_drift, over_training=True),
     "two_nn_dimension": Summary(
         "intrinsic dimension by two nearest neighbours, mean over layers",
         "", "ratio", _over_layers(arithmetic_mean, "two_nn_dimension")),
@@ -252,10 +237,10 @@ SUMMARIES: dict[str, Summary] = {
     "attack_drop": Summary(
         "accuracy lost to attacks, mean over those of the study", "share", "difference", _attack_drop),
     "perturbation_gain": Summary(
-        "by what a layer amplifies the drift of a perturbed input, mean over layers, perturbations and strengths",
+        "gain of a layer on the drift of a perturbed input, mean over layers, perturbations and strengths",
         "", "ratio", _over_perturbations(arithmetic_mean, "perturbation_gain")),
     "perturbation_gain_median": Summary(
-        "by what a layer amplifies the drift of a perturbed input, median over layers, perturbations and strengths",
+        "gain of a layer on the drift of a perturbed input, median over layers, perturbations and strengths",
         "", "ratio", _over_perturbations(median, "perturbation_gain")),
     "parameters": Summary(
         "trainable parameters", "", "ratio", _single("parameters"), exact=True),

@@ -1,4 +1,4 @@
-"""What the runs of a study say of its claims."""
+"""Verdicts on the claims of a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.statistics import mean_difference, mean_ratio, spearman, spread
 from lightning_topolip.study.judging.summaries import SUMMARIES, RunKey, run_summaries
 
-Finding = Literal["holds", "does not hold", "undecided"]
+Outcome = Literal["holds", "does not hold", "undecided"]
 Side = Literal["below", "above"]
 Runs = Mapping[RunKey, Mapping[str, float]]
 
@@ -25,26 +25,26 @@ _FEWEST_MODELS = 4
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim.
+    """The verdict on one claim on one data set.
 
     Attributes:
         claim: The claim.
         data: Label of the data set.
-        verdict: ``"holds"`` or ``"does not hold"`` where the whole interval lies on one side, else ``"undecided"``.
-        effect: Ratio or difference of the claimed lower model to the higher one, or the rank correlation.
-        low: Lower limit of its confidence interval; NaN where there is none.
-        high: Upper limit of its confidence interval; NaN where there is none.
-        unit: What the effect is.
-        first: The claimed lower model, or the first number of a correlation: mean, standard deviation, count.
-        second: The same of the other side.
-        runs: Number of runs that the verdict rests on.
-        models: Number of models that these runs are of.
-        remark: What stands in the way of a verdict, and which runs are missing; empty where the interval says it all.
+        verdict: ``"holds"`` or ``"does not hold"`` if the whole interval lies on one side, else ``"undecided"``.
+        effect: Claimed lower model / higher model, or lower - higher, or the rank correlation.
+        low: Lower limit of the confidence interval; NaN if there is none.
+        high: Upper limit of the confidence interval; NaN if there is none.
+        unit: Kind of the effect.
+        first: Mean, standard deviation and count of the claimed lower model, or of the first number of a correlation.
+        second: The same for the other side.
+        runs: Number of runs used.
+        models: Number of models used.
+        remark: Why the claim is undecided, and how many runs were skipped; empty if there is nothing to add.
     """
 
     claim: Claim
     data: str
-    verdict: Finding
+    verdict: Outcome
     effect: float
     low: float
     high: float
@@ -57,24 +57,13 @@ class Verdict:
 
 
 def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -> list[Verdict]:
-    """Hold every claim against the runs of every data set.
+    """Test every claim on every data set, claim by claim.
 
-    A comparison takes seeds as the repetitions: Welch's interval of the ratio of the geometric means, or of the
-    difference of the means. A mean over training decides nothing between models that were trained for different numbers
-    of epochs, since an epoch is then a different part of the training.
-    A correlation is Spearman's over the models, each the mean of its seeds, for seeds of one model resemble each other
-    and are no models of their own. It controls for nothing. No level is adjusted for the number of claims.
-
-    Args:
-        claims: In the order in which they are to be answered.
-        results: The table of the study.
-        confidence: Level of the intervals, between 0 and 1.
-
-    Returns:
-        The verdicts, claim by claim.
-
-    Raises:
-        ValueError: If the confidence is not allowed.
+    A comparison treats seeds as repetitions: Welch's interval of the ratio of the geometric means, or of the difference
+    of the means. A mean over training decides nothing between models that were trained for different numbers of epochs,
+    because an epoch is then a different part of the training.
+    A correlation is Spearman's over the models, each the mean of its seeds, because the seeds of one model are not
+    independent. It controls for nothing. The level is not adjusted for the number of claims.
 
     Example:
         >>> from lightning_topolip.study.judging.results import Row
@@ -93,11 +82,11 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
     for key, numbers in run_summaries(results).items():
         groups.setdefault(key.data, {})[key] = numbers
     return [
-        _compare(claim, data, own, results.where(data=data), confidence)
+        _compare(claim, data, runs, results.where(data=data), confidence)
         if claim.correlation is None
-        else _correlate(claim, claim.correlation, data, own, confidence)
+        else _correlate(claim, claim.correlation, data, runs, confidence)
         for claim in claims
-        for data, own in groups.items()
+        for data, runs in groups.items()
     ]
 
 
@@ -109,46 +98,46 @@ def _compare(claim: Claim, data: str, runs: Runs, results: Results, confidence: 
     obstacle = (
         _obstacle(claim.lower, claim.summary, first)
         or _obstacle(claim.higher, claim.summary, second)
-        or ("" if summary.exact or low < high else "the seeds of each model agree, so there is no spread to judge by")
+        or ("" if summary.exact or low < high else "all seeds of each model agree, so their spread is unknown")
         or (_obstacle_of_training(claim, results) if summary.over_training else "")
     )
-    known = _count(first) + _count(second)
+    used = _count(first) + _count(second)
     return Verdict(
         claim=claim,
         data=data,
-        verdict="undecided" if obstacle else _finding(low, high, _NEUTRAL[summary.comparison], "below"),
+        verdict="undecided" if obstacle else _outcome(low, high, _NEUTRAL[summary.comparison], "below"),
         effect=effect,
         low=low,
         high=high,
         unit=summary.comparison,
         first=_described(claim.lower, first, "seed"),
         second=_described(claim.higher, second, "seed"),
-        runs=known,
+        runs=used,
         models=sum(_count(values) > 0 for values in (first, second)),
-        remark=_joined(obstacle, _left_out(len(first) + len(second) - known)),
+        remark=_joined(obstacle, _skipped(len(first) + len(second) - used)),
     )
 
 
 def _correlate(claim: Claim, pair: tuple[str, str], data: str, runs: Runs, confidence: float) -> Verdict:
     means = model_means(runs, pair)
     first, second = ([values[side] for values in means.values()] for side in (0, 1))
-    found = spearman(first, second, confidence)
-    known = sum(not any(math.isnan(numbers[name]) for name in pair) for numbers in runs.values())
+    correlation = spearman(first, second, confidence)
+    used = sum(not any(math.isnan(numbers[name]) for name in pair) for numbers in runs.values())
     obstacle = _obstacle_of_correlation(pair, first, second)
     claimed: Side = "above" if claim.sign == "positive" else "below"
     return Verdict(
         claim=claim,
         data=data,
-        verdict="undecided" if obstacle else _finding(found.low, found.high, _NEUTRAL["rho"], claimed),
-        effect=found.rho if found.count >= _FEWEST_MODELS else math.nan,
-        low=found.low,
-        high=found.high,
+        verdict="undecided" if obstacle else _outcome(correlation.low, correlation.high, _NEUTRAL["rho"], claimed),
+        effect=correlation.rho if correlation.count >= _FEWEST_MODELS else math.nan,
+        low=correlation.low,
+        high=correlation.high,
         unit="rho",
         first=_described(pair[0], first, "model"),
         second=_described(pair[1], second, "model"),
-        runs=known,
-        models=found.count,
-        remark=_joined(obstacle, _left_out(len(runs) - known)),
+        runs=used,
+        models=correlation.count,
+        remark=_joined(obstacle, _skipped(len(runs) - used)),
     )
 
 
@@ -156,23 +145,23 @@ def _numbers_of(model: str, summary: str, runs: Runs) -> list[float]:
     return [numbers[summary] for key, numbers in runs.items() if key.model == model]
 
 
-def _finding(low: float, high: float, neutral: float, claimed: Side) -> Finding:
+def _outcome(low: float, high: float, neutral: float, claimed: Side) -> Outcome:
     if not (high < neutral or low > neutral):
         return "undecided"
     return "holds" if (high < neutral) == (claimed == "below") else "does not hold"
 
 
 def _obstacle(model: str, summary: str, values: Sequence[float]) -> str:
-    known = [value for value in values if not math.isnan(value)]
+    measured = [value for value in values if not math.isnan(value)]
     if not values:
         return f"there is no run of {model}"
-    if not known:
+    if not measured:
         return f"{summary} was not measured for {model}"
-    if not np.isfinite(known).all():
-        return f"{summary} of {model} is infinite in {counted(int(np.isinf(known).sum()), 'run')}"
-    if SUMMARIES[summary].comparison == "ratio" and min(known) <= 0:
-        return f"{summary} of {model} is not positive in every run, so there is no ratio"
-    return f"there are fewer than 2 runs of {model}" if len(known) < 2 else ""
+    if not np.isfinite(measured).all():
+        return f"{summary} of {model} is infinite in {counted(int(np.isinf(measured).sum()), 'run')}"
+    if SUMMARIES[summary].comparison == "ratio" and min(measured) <= 0:
+        return f"{summary} of {model} is not positive in every run, so the ratio is undefined"
+    return f"there are fewer than 2 runs of {model}" if len(measured) < 2 else ""
 
 
 def _obstacle_of_training(claim: Claim, results: Results) -> str:
@@ -192,11 +181,11 @@ def _obstacle_of_correlation(pair: tuple[str, str], first: Sequence[float], seco
 
 
 def _described(name: str, values: Sequence[float], noun: str) -> str:
-    found = spread(values)
-    if found.size == 0:
+    mean, deviation, size = spread(values)
+    if size == 0:
         return f"{name} not measured"
-    around = "" if math.isnan(found.deviation) else f" ± {_rounded(found.deviation, 2)}"
-    return f"{name} {_rounded(found.mean, 3)}{around} ({counted(found.size, noun)})"
+    around = "" if math.isnan(deviation) else f" ± {_rounded(deviation, 2)}"
+    return f"{name} {_rounded(mean, 3)}{around} ({counted(size, noun)})"
 
 
 def _rounded(value: float, digits: int) -> str:
@@ -208,12 +197,12 @@ def _count(values: Sequence[float]) -> int:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write how many there are of something, such as ``"1 run"`` or ``"6 runs"``."""
+    """Write a count with its noun, such as ``"1 run"`` or ``"6 runs"``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _left_out(count: int) -> str:
-    return f"{counted(count, 'run')} without the value left out" if count else ""
+def _skipped(count: int) -> str:
+    return f"skipped {counted(count, 'run')} without a value" if count else ""
 
 
 def _joined(*remarks: str) -> str:

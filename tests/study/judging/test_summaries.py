@@ -65,17 +65,17 @@ def test_every_run_keeps_its_own_numbers_and_its_own_last_epoch() -> None:
         for key, end in ends.items()
         if epoch <= end
     ]
-    found = run_summaries(Results(rows))
-    assert {key: numbers["topolip"] for key, numbers in found.items()} == {key: 101 * end for key, end in ends.items()}
+    runs = run_summaries(Results(rows))
+    assert {key: numbers["topolip"] for key, numbers in runs.items()} == {key: 101 * end for key, end in ends.items()}
 
 
 def test_a_run_has_every_number_and_those_without_rows_are_nan() -> None:
-    found = summarise([at(1.0, "topolip", 0.5, "scaled W2")])
-    assert found.keys() == SUMMARIES.keys()
-    assert [name for name, value in found.items() if not math.isnan(value)] == ["topolip"]
+    numbers = summarise([at(1.0, "topolip", 0.5, "scaled W2")])
+    assert numbers.keys() == SUMMARIES.keys()
+    assert [name for name, value in numbers.items() if not math.isnan(value)] == ["topolip"]
 
 
-def test_no_rows_are_no_runs() -> None:
+def test_no_rows_have_no_runs() -> None:
     assert run_summaries(Results([])) == {}
 
 
@@ -87,9 +87,9 @@ def test_drift_over_training_is_a_mean_over_layers_then_over_analyses() -> None:
         for layer, value in zip(("a", "b"), pair, strict=True)
     ]
     noise = [at(4.0, "epoch_drift", 99.0, "raw W2", "a"), at(4.0, "epoch_drift", 0.0, "scaled W2", "<input>")]
-    found = summarise(cells + noise)
-    assert found["epoch_drift"] == (2 + 5 + 7 + 10) / 4
-    assert found["late_epoch_drift"] == (7 + 10) / 2
+    numbers = summarise(cells + noise)
+    assert numbers["epoch_drift"] == (2 + 5 + 7 + 10) / 4
+    assert numbers["late_epoch_drift"] == (7 + 10) / 2
 
 
 @pytest.mark.parametrize(("analyses", "late"), [(2, [1.0]), (3, [2.0]), (4, [2.0, 3.0]), (5, [3.0, 4.0])])
@@ -99,13 +99,13 @@ def test_the_second_half_of_the_analyses_is_rounded_down(analyses: int, late: li
 
 
 @pytest.mark.parametrize("name", ["two_nn_dimension", "participation_ratio", "covering_dimension"])
-def test_dimensions_are_means_over_own_layers_that_were_measured(name: str) -> None:
+def test_dimensions_are_means_over_layers_that_were_measured(name: str) -> None:
     cells = [at(0.0, name, 70.0, "", "a"), at(2.0, name, 50.0, "", "<input>")]
     cells += [at(2.0, name, value, "", layer) for layer, value in (("a", 2.0), ("b", math.nan), ("c", 5.0))]
     assert summarise(cells)[name] == 3.5
 
 
-def test_variance_is_a_geometric_mean_over_own_layers() -> None:
+def test_variance_is_a_geometric_mean_over_layers() -> None:
     cells = [at(2.0, "total_variance", v, "", layer) for layer, v in (("<input>", 1e9), ("a", 2.0), ("b", 32.0))]
     assert summarise(cells)["total_variance"] == pytest.approx(8.0)
 
@@ -128,9 +128,9 @@ def test_covering_numbers_are_read_at_the_radius_nearest_to_half_the_scale(
 def test_pairwise_constants_end_at_the_last_layer_and_average_over_steps() -> None:
     cells = [at(2.0, "pairwise_lipschitz", v, "from input", layer) for layer, v in (("a", 5.0), ("b", 7.0))]
     cells += [at(2.0, "pairwise_lipschitz", v, "step", layer) for layer, v in (("a", 2.0), ("b", 8.0))]
-    found = summarise(cells)
-    assert found["pairwise_lipschitz"] == 7.0
-    assert found["pairwise_step"] == pytest.approx(4.0)
+    numbers = summarise(cells)
+    assert numbers["pairwise_lipschitz"] == 7.0
+    assert numbers["pairwise_step"] == pytest.approx(4.0)
 
 
 def test_a_last_layer_that_was_not_measured_has_no_substitute() -> None:
@@ -139,15 +139,15 @@ def test_a_last_layer_that_was_not_measured_has_no_substitute() -> None:
     assert math.isnan(summarise(cells)["pairwise_lipschitz"])
 
 
-def test_local_constants_and_bound_tell_network_from_steps() -> None:
+def test_local_constants_and_bounds_of_the_network_are_not_those_of_its_steps() -> None:
     steps = (("a", 2.0), ("b", 4.0), ("<output>", 8.0), ("<network>", 50.0))
     cells = [at(2.0, "local_lipschitz", v, "mean", layer) for layer, v in steps]
     cells += [at(2.0, "local_lipschitz", 10 * v, "max", layer) for layer, v in steps]
     cells += [at(2.0, "lipschitz_bound", 100 * v, "upper", layer) for layer, v in steps]
-    found = summarise(cells)
-    assert found["local_lipschitz"] == 500.0
-    assert found["local_step"] == pytest.approx(4.0)
-    assert found["lipschitz_bound"] == 5000.0
+    numbers = summarise(cells)
+    assert numbers["local_lipschitz"] == 500.0
+    assert numbers["local_step"] == pytest.approx(4.0)
+    assert numbers["lipschitz_bound"] == 5000.0
 
 
 def test_an_infinite_bound_stays_infinite() -> None:
@@ -169,7 +169,7 @@ def test_accuracies_and_drops_average_over_conditions() -> None:
         accuracy("pgd", 2.0, 0.2),
         accuracy("pgd", 8.0, 0.0),
     ]
-    found = summarise(cells)
+    numbers = summarise(cells)
     expected = {
         "accuracy": 0.9,
         "validation_accuracy": 0.85,
@@ -179,18 +179,18 @@ def test_accuracies_and_drops_average_over_conditions() -> None:
         "pgd_drop": 0.8,
         "attack_drop": 0.7,
     }
-    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert {name: numbers[name] for name in expected} == pytest.approx(expected)
 
 
-def test_a_perturbation_of_strength_zero_is_no_perturbation() -> None:
+def test_a_perturbation_of_strength_zero_does_not_count() -> None:
     cells = [accuracy("clean", 0.0, 0.9), accuracy("pgd", 0.0, 0.9), accuracy("pgd", 4.0, 0.5)]
     assert summarise(cells)["pgd_drop"] == pytest.approx(0.4)
 
 
 def test_an_accuracy_that_failed_is_not_averaged_away() -> None:
-    found = summarise([accuracy("clean", 0.0, 0.9), accuracy("fog", 1.0, 0.8), accuracy("snow", 1.0, math.nan)])
-    assert math.isnan(found["corruption_accuracy"])
-    assert math.isnan(found["corruption_drop"])
+    numbers = summarise([accuracy("clean", 0.0, 0.9), accuracy("fog", 1.0, 0.8), accuracy("snow", 1.0, math.nan)])
+    assert math.isnan(numbers["corruption_accuracy"])
+    assert math.isnan(numbers["corruption_drop"])
 
 
 def test_attacks_are_averaged_over_those_that_were_made() -> None:
@@ -203,8 +203,8 @@ def test_attacks_are_averaged_over_those_that_were_made() -> None:
 
 
 def test_an_attack_that_failed_is_not_averaged_away() -> None:
-    found = summarise([accuracy("clean", 0.0, 0.9), accuracy("fgsm", 2.0, 0.5), accuracy("pgd", 2.0, math.nan)])
-    assert math.isnan(found["attack_drop"])
+    numbers = summarise([accuracy("clean", 0.0, 0.9), accuracy("fgsm", 2.0, 0.5), accuracy("pgd", 2.0, math.nan)])
+    assert math.isnan(numbers["attack_drop"])
 
 
 def test_equal_shares_are_equal_numbers_whatever_their_parts() -> None:
@@ -212,7 +212,7 @@ def test_equal_shares_are_equal_numbers_whatever_their_parts() -> None:
         summarise([accuracy("clean", 0.0, 1.0), accuracy("fog", 1.0, first), accuracy("fog", 2.0, second)])
         for first, second in ((0.1, 0.7), (0.3, 0.5), (0.4, 0.4))
     ]
-    assert len({found["corruption_drop"] for found in drops}) == 1
+    assert len({numbers["corruption_drop"] for numbers in drops}) == 1
 
 
 def test_gains_are_averaged_over_layers_families_and_strengths_without_the_input() -> None:
@@ -224,12 +224,12 @@ def test_gains_are_averaged_over_layers_families_and_strengths_without_the_input
         gain("a", 0.1, 10.0, family="noise"),
         (2.0, "perturbation_gain", "raw W2", "a", "fog", 1.0, 500.0),
     ]
-    found = summarise(cells)
-    assert found["perturbation_gain"] == 5.0
-    assert found["perturbation_gain_median"] == 3.0
+    numbers = summarise(cells)
+    assert numbers["perturbation_gain"] == 5.0
+    assert numbers["perturbation_gain_median"] == 3.0
 
 
-def test_means_leave_nan_out_and_nothing_has_none() -> None:
+def test_means_skip_nan_and_are_nan_without_values() -> None:
     assert arithmetic_mean([1.0, math.nan, 3.0]) == 2.0
     assert geometric_mean([1.0, math.nan, 100.0]) == pytest.approx(10.0)
     assert median([1.0, math.nan, 3.0]) == 2.0
@@ -239,4 +239,4 @@ def test_means_leave_nan_out_and_nothing_has_none() -> None:
 def test_ratios_are_for_positive_quantities_only() -> None:
     differences = {name for name, summary in SUMMARIES.items() if summary.comparison == "difference"}
     assert differences == {name for name in SUMMARIES if name.endswith(("accuracy", "drop"))}
-    assert all(summary.words for summary in SUMMARIES.values())
+    assert all(summary.meaning for summary in SUMMARIES.values())

@@ -1,5 +1,5 @@
+import csv
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,36 +10,36 @@ from lightning_topolip.study.judging.results import COLUMNS, Results, Row
 ROW = Row("digits", "vit", 0, 1.0, "drift", "scaled W2", "blocks.0", "", 0.0, 0.5)
 
 
-def test_writing_and_reading_gives_every_number_back_exactly(tmp_path: Path) -> None:
+def test_a_written_table_is_read_back_exactly(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     values = [math.inf, -0.0, 5e-324, 1 / 3, 1e22, *(generator.standard_normal(50) * 10.0 ** np.arange(-25, 25))]
-    rows = [replace(ROW, seed=i, epoch=i / 7, strength=2.0 ** (-i / 4), value=v) for i, v in enumerate(values)]
+    rows = [ROW._replace(seed=i, epoch=i / 7, strength=2.0 ** (-i / 4), value=v) for i, v in enumerate(values)]
     Results(rows).write(tmp_path / "deep" / "results.csv")
-    found = Results.read(tmp_path / "deep" / "results.csv")
-    assert list(found) == rows
-    assert np.array_equal(np.signbit(found.values()), np.signbit(values))
+    restored = Results.read(tmp_path / "deep" / "results.csv")
+    assert list(restored) == rows
+    assert np.array_equal(np.signbit(restored.values()), np.signbit(values))
 
 
-def test_numbers_come_back_with_their_types(tmp_path: Path) -> None:
+def test_columns_keep_their_types(tmp_path: Path) -> None:
     Results([ROW]).write(tmp_path / "results.csv")
-    [found] = Results.read(tmp_path / "results.csv")
-    assert [type(getattr(found, name)) for name in COLUMNS] == [type(getattr(ROW, name)) for name in COLUMNS]
+    [restored] = Results.read(tmp_path / "results.csv")
+    assert [type(getattr(restored, name)) for name in COLUMNS] == [type(getattr(ROW, name)) for name in COLUMNS]
 
 
 def test_nan_survives(tmp_path: Path) -> None:
-    Results([replace(ROW, value=math.nan)]).write(tmp_path / "results.csv")
+    Results([ROW._replace(value=math.nan)]).write(tmp_path / "results.csv")
     assert np.isnan(Results.read(tmp_path / "results.csv").values()).tolist() == [True]
 
 
 @pytest.mark.parametrize("label", ["a,b", 'say "hi"', "two\nlines", "Grüße", " spaced ", "'"])
-def test_labels_survive_whatever_they_hold(label: str, tmp_path: Path) -> None:
-    rows = [replace(ROW, model=label), ROW]
+def test_labels_survive_any_characters(label: str, tmp_path: Path) -> None:
+    rows = [ROW._replace(model=label), ROW]
     Results(rows).write(tmp_path / "results.csv")
     assert list(Results.read(tmp_path / "results.csv")) == rows
 
 
 def test_the_same_table_is_the_same_file(tmp_path: Path) -> None:
-    rows = [replace(ROW, seed=seed) for seed in range(3)]
+    rows = [ROW._replace(seed=seed) for seed in range(3)]
     Results(rows).write(tmp_path / "first.csv")
     Results.read(tmp_path / "first.csv").write(tmp_path / "second.csv")
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
@@ -56,22 +56,31 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     Results([ROW]).write(path)
     before = path.read_bytes()
     broken = Results([ROW])
-    broken.rows.append("not a row")  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
+    broken.rows.append(None)  # type: ignore[arg-type]
+    with pytest.raises(csv.Error):
         broken.write(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]
 
 
-def test_other_columns_raise(tmp_path: Path) -> None:
+def test_a_file_with_other_columns_raises(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("data,model\ndigits,vit\n")
-    with pytest.raises(ValueError, match=r"CSV with columns .* got \['data', 'model'\]"):
+    with pytest.raises(ValueError, match=r"CSV file with columns .* got \['data', 'model'\]"):
         Results.read(path)
 
 
-def test_rows_are_narrowed_by_one_value_or_several_in_their_order() -> None:
-    rows = [replace(ROW, seed=seed, layer=layer) for seed in (2, 0, 1) for layer in ("b", "a")]
+@pytest.mark.parametrize("line", ["digits,vit,0", "", "digits,vit,zero,1.0,drift,scaled W2,,,0.0,0.5"])
+def test_a_malformed_line_raises_with_its_number(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    Results([ROW]).write(path)
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(ValueError, match=r"`path` must be a complete CSV file, got \[.*\] in line 3"):
+        Results.read(path)
+
+
+def test_rows_are_filtered_by_one_value_or_several_in_their_order() -> None:
+    rows = [ROW._replace(seed=seed, layer=layer) for seed in (2, 0, 1) for layer in ("b", "a")]
     results = Results(rows)
     assert list(results.where(seed=0)) == rows[2:4]
     assert list(results.where(seed=(1, 2), layer="a")) == [rows[1], rows[5]]
@@ -85,15 +94,15 @@ def test_unknown_column_raises() -> None:
 
 
 def test_unique_keeps_the_order_of_appearance() -> None:
-    assert Results(replace(ROW, layer=layer) for layer in "cabca").unique("layer") == ["c", "a", "b"]
+    assert Results(ROW._replace(layer=layer) for layer in "cabca").unique("layer") == ["c", "a", "b"]
 
 
 def test_values_of_no_rows_are_an_empty_array() -> None:
     assert Results([]).values().shape == (0,)
 
 
-def test_the_last_epoch_is_that_of_every_run_alone() -> None:
-    long, short = replace(ROW, seed=0), replace(ROW, seed=1)
-    rows = [replace(run, epoch=epoch) for epoch in (3.0, 0.0, 1.5) for run in (long, short)]
+def test_every_run_has_its_own_last_epoch() -> None:
+    long, short = ROW._replace(seed=0), ROW._replace(seed=1)
+    rows = [run._replace(epoch=epoch) for epoch in (3.0, 0.0, 1.5) for run in (long, short)]
     rows = [row for row in rows if row.seed == 0 or row.epoch < 2]
     assert [(row.seed, row.epoch) for row in Results(rows).last_epoch()] == [(0, 3.0), (1, 1.5)]

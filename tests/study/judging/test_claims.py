@@ -30,27 +30,27 @@ def rows_of(quantity: str, values: Values) -> list[Row]:
 
 def verdict_of(claim: Claim, quantity: str, first: list[float], second: list[float], **options: float) -> Verdict:
     values = {("digits", claim.lower): first, ("digits", claim.higher): second}
-    [found] = judge([claim], Results(rows_of(quantity, values)), **options)
-    return found
+    [verdict] = judge([claim], Results(rows_of(quantity, values)), **options)
+    return verdict
 
 
 def correlated(x: list[float], y: list[float], claim: Claim = TOGETHER) -> Verdict:
-    """One model a value."""
+    """One model per value."""
     first, second = ({("digits", f"model {k}"): [value] for k, value in enumerate(side)} for side in (x, y))
     rows = rows_of("topolip", first) + rows_of("speed_mean", second)
-    [found] = judge([claim], Results(rows))
-    return found
+    [verdict] = judge([claim], Results(rows))
+    return verdict
 
 
 def test_a_ratio_with_its_interval_below_one_holds() -> None:
     first, second = [0.10, 0.11, 0.12], [0.30, 0.31, 0.35]
-    found = verdict_of(SMOOTHER, "topolip", first, second)
+    verdict = verdict_of(SMOOTHER, "topolip", first, second)
     expected = ttest_ind(np.log(first), np.log(second), equal_var=False).confidence_interval(0.95)
-    assert (found.verdict, found.unit, found.runs, found.data) == ("holds", "ratio", 6, "digits")
-    assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
-    assert found.first == "vit 0.11 ± 0.01 (3 seeds)"
-    assert found.second == "resnet 0.32 ± 0.026 (3 seeds)"
-    assert found.remark == ""
+    assert (verdict.verdict, verdict.unit, verdict.runs, verdict.data) == ("holds", "ratio", 6, "digits")
+    assert (verdict.low, verdict.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    assert verdict.first == "vit 0.11 ± 0.01 (3 seeds)"
+    assert verdict.second == "resnet 0.32 ± 0.026 (3 seeds)"
+    assert verdict.remark == ""
 
 
 def test_swapping_the_models_turns_the_verdict_around() -> None:
@@ -61,10 +61,10 @@ def test_swapping_the_models_turns_the_verdict_around() -> None:
 
 
 def test_an_interval_that_includes_one_is_undecided() -> None:
-    found = verdict_of(SMOOTHER, "topolip", [0.1, 0.3, 0.2], [0.15, 0.35, 0.25])
-    assert found.verdict == "undecided"
-    assert found.low < found.effect < 1 < found.high
-    assert found.remark == ""
+    verdict = verdict_of(SMOOTHER, "topolip", [0.1, 0.3, 0.2], [0.15, 0.35, 0.25])
+    assert verdict.verdict == "undecided"
+    assert verdict.low < verdict.effect < 1 < verdict.high
+    assert verdict.remark == ""
 
 
 def test_confidence_decides() -> None:
@@ -73,16 +73,16 @@ def test_confidence_decides() -> None:
     assert verdict_of(SMOOTHER, "topolip", first, second, confidence=0.8).verdict == "holds"
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [(-0.1, "holds"), (0.1, "does not hold"), (0.001, "undecided")])
-def test_accuracies_are_compared_by_their_difference(shift: float, verdict: str) -> None:
+@pytest.mark.parametrize(("shift", "expected"), [(-0.1, "holds"), (0.1, "does not hold"), (0.001, "undecided")])
+def test_accuracies_are_compared_by_their_difference(shift: float, expected: str) -> None:
     claim = Claim("The ViT is less accurate.", summary="accuracy", lower="vit", higher="resnet")
     first, second = [0.80 + shift, 0.81 + shift, 0.82 + shift], [0.80, 0.81, 0.82]
-    found = verdict_of(claim, "accuracy", first, second)
-    assert (found.verdict, found.unit) == (verdict, "difference")
-    assert found.effect == pytest.approx(shift)
+    verdict = verdict_of(claim, "accuracy", first, second)
+    assert (verdict.verdict, verdict.unit) == (expected, "difference")
+    assert verdict.effect == pytest.approx(shift)
 
 
-def test_numbers_without_spread_are_decided_by_themselves() -> None:
+def test_numbers_that_do_not_depend_on_the_seed_are_decisive() -> None:
     claim = Claim("The ViT is smaller.", summary="parameters", lower="vit", higher="resnet")
     smaller = verdict_of(claim, "parameters", [1000.0] * 3, [2000.0] * 3)
     assert (smaller.verdict, smaller.effect, smaller.low, smaller.high) == pytest.approx(("holds", 0.5, 0.5, 0.5))
@@ -92,10 +92,10 @@ def test_numbers_without_spread_are_decided_by_themselves() -> None:
 
 def test_seeds_that_agree_by_chance_decide_nothing() -> None:
     claim = Claim("The ViT is less accurate.", summary="accuracy", lower="vit", higher="resnet")
-    found = verdict_of(claim, "accuracy", [0.5, 0.5], [0.525, 0.525])
-    assert (found.verdict, found.remark) == (
+    verdict = verdict_of(claim, "accuracy", [0.5, 0.5], [0.525, 0.525])
+    assert (verdict.verdict, verdict.remark) == (
         "undecided",
-        "the seeds of each model agree, so there is no spread to judge by",
+        "all seeds of each model agree, so their spread is unknown",
     )
 
 
@@ -104,30 +104,30 @@ def test_seeds_that_agree_by_chance_decide_nothing() -> None:
     [
         ([0.1], [0.3, 0.31], "there are fewer than 2 runs of vit"),
         ([0.1, 0.2], [], "there is no run of resnet"),
-        ([0.1, 0.2], [math.nan, math.nan], "topolip was not measured for resnet; 2 runs without the value left out"),
-        ([0.1, 0.0], [0.3, 0.31], "topolip of vit is not positive in every run, so there is no ratio"),
+        ([0.1, 0.2], [math.nan, math.nan], "topolip was not measured for resnet; skipped 2 runs without a value"),
+        ([0.1, 0.0], [0.3, 0.31], "topolip of vit is not positive in every run, so the ratio is undefined"),
     ],
 )
-def test_what_cannot_be_compared_is_undecided_and_says_why(
+def test_an_impossible_comparison_is_undecided_with_a_reason(
     first: list[float], second: list[float], remark: str
 ) -> None:
-    found = verdict_of(SMOOTHER, "topolip", first, second)
-    assert (found.verdict, found.remark) == ("undecided", remark)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
+    verdict = verdict_of(SMOOTHER, "topolip", first, second)
+    assert (verdict.verdict, verdict.remark) == ("undecided", remark)
+    assert math.isnan(verdict.low)
+    assert math.isnan(verdict.high)
 
 
 def test_an_infinite_bound_decides_nothing() -> None:
     claim = Claim("The ViT has the lower bound.", summary="lipschitz_bound", lower="resnet", higher="vit")
-    found = verdict_of(claim, "lipschitz_bound", [10.0, 11.0], [math.inf, 12.0])
-    assert (found.verdict, found.remark) == ("undecided", "lipschitz_bound of vit is infinite in 1 run")
+    verdict = verdict_of(claim, "lipschitz_bound", [10.0, 11.0], [math.inf, 12.0])
+    assert (verdict.verdict, verdict.remark) == ("undecided", "lipschitz_bound of vit is infinite in 1 run")
 
 
-def test_a_run_without_the_value_is_left_out_and_named() -> None:
-    found = verdict_of(SMOOTHER, "topolip", [0.10, 0.11, math.nan], [0.30, 0.31, 0.32])
-    assert (found.verdict, found.runs) == ("holds", 5)
-    assert found.first == "vit 0.105 ± 0.0071 (2 seeds)"
-    assert found.remark == "1 run without the value left out"
+def test_a_run_without_a_value_is_skipped_with_a_remark() -> None:
+    verdict = verdict_of(SMOOTHER, "topolip", [0.10, 0.11, math.nan], [0.30, 0.31, 0.32])
+    assert (verdict.verdict, verdict.runs) == ("holds", 5)
+    assert verdict.first == "vit 0.105 ± 0.0071 (2 seeds)"
+    assert verdict.remark == "skipped 1 run without a value"
 
 
 def test_chance_alone_decides_no_more_often_than_the_level_allows() -> None:
@@ -137,26 +137,26 @@ def test_chance_alone_decides_no_more_often_than_the_level_allows() -> None:
         for number in range(400)
         for model in ("vit", "resnet")
     }
-    found = judge([SMOOTHER], Results(rows_of("topolip", values)))
-    assert np.mean([verdict.verdict != "undecided" for verdict in found]) <= 0.06
+    verdicts = judge([SMOOTHER], Results(rows_of("topolip", values)))
+    assert np.mean([verdict.verdict != "undecided" for verdict in verdicts]) <= 0.06
 
 
-@pytest.mark.parametrize(("sign", "verdict"), [("positive", "holds"), ("negative", "does not hold")])
-def test_a_correlation_holds_on_the_claimed_side(sign: Any, verdict: str) -> None:
+@pytest.mark.parametrize(("sign", "expected"), [("positive", "holds"), ("negative", "does not hold")])
+def test_a_correlation_holds_on_the_claimed_side(sign: Any, expected: str) -> None:
     x, y = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0, 3.0, 2.0, 4.0, 5.0, 7.0, 6.0]
-    found = correlated(x, y, Claim("They go together.", correlation=("topolip", "speed_mean"), sign=sign))
-    assert found.verdict == verdict
-    assert found.effect == pytest.approx(spearmanr(x, y).statistic)
-    assert 0 < found.low < found.effect < found.high
-    assert (found.unit, found.runs, found.models) == ("rho", 7, 7)
-    assert found.first == "topolip 4 ± 2.2 (7 models)"
-    assert found.remark == ""
+    verdict = correlated(x, y, Claim("They go together.", correlation=("topolip", "speed_mean"), sign=sign))
+    assert verdict.verdict == expected
+    assert verdict.effect == pytest.approx(spearmanr(x, y).statistic)
+    assert 0 < verdict.low < verdict.effect < verdict.high
+    assert (verdict.unit, verdict.runs, verdict.models) == ("rho", 7, 7)
+    assert verdict.first == "topolip 4 ± 2.2 (7 models)"
+    assert verdict.remark == ""
 
 
 def test_a_correlation_with_an_interval_that_includes_zero_is_undecided() -> None:
-    found = correlated([1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.0])
-    assert (found.verdict, found.remark) == ("undecided", "")
-    assert found.low < 0 < found.effect < found.high
+    verdict = correlated([1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 4.0, 3.0])
+    assert (verdict.verdict, verdict.remark) == ("undecided", "")
+    assert verdict.low < 0 < verdict.effect < verdict.high
 
 
 def test_turning_one_side_around_turns_the_correlation_around() -> None:
@@ -172,19 +172,19 @@ def test_turning_one_side_around_turns_the_correlation_around() -> None:
     [
         ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "there are fewer than 4 models"),
         ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], "every model has the same topolip"),
-        ([1.0], [math.nan], "topolip and speed_mean were not measured in the same runs; 1 run"),
+        ([1.0], [math.nan], "topolip and speed_mean were not measured in the same runs; skipped 1 run"),
     ],
 )
-def test_an_open_correlation_says_why(x: list[float], y: list[float], remark: str) -> None:
-    found = correlated(x, y)
-    assert found.verdict == "undecided"
-    assert found.remark.startswith(remark)
+def test_an_undecided_correlation_has_a_reason(x: list[float], y: list[float], remark: str) -> None:
+    verdict = correlated(x, y)
+    assert verdict.verdict == "undecided"
+    assert verdict.remark.startswith(remark)
 
 
-def test_every_claim_meets_every_data_set() -> None:
+def test_every_claim_is_tested_on_every_data_set() -> None:
     values = {(data, model): [1.0, 2.0, 3.0] for data in ("digits", "images") for model in ("vit", "resnet")}
-    found = judge([TOGETHER, SMOOTHER], Results(rows_of("topolip", values) + rows_of("speed_mean", values)))
-    assert [(verdict.claim, verdict.data, verdict.runs, verdict.models) for verdict in found] == [
+    verdicts = judge([TOGETHER, SMOOTHER], Results(rows_of("topolip", values) + rows_of("speed_mean", values)))
+    assert [(verdict.claim, verdict.data, verdict.runs, verdict.models) for verdict in verdicts] == [
         (TOGETHER, "digits", 6, 2),
         (TOGETHER, "images", 6, 2),
         (SMOOTHER, "digits", 6, 2),
@@ -198,12 +198,12 @@ def test_seeds_do_not_make_a_correlation() -> None:
     for number in range(300):
         levels = generator.normal(size=(2, 6, 1)) + 0.3 * generator.normal(size=(2, 6, 5))
         x, y = ({("digits", f"model {k}"): side[k].tolist() for k in range(6)} for side in np.exp(levels))
-        [found] = judge([TOGETHER], Results(rows_of("topolip", x) + rows_of("speed_mean", y)))
-        assert (found.runs, found.models) == (30, 6)
-        decided.append(found.verdict != "undecided")
+        [verdict] = judge([TOGETHER], Results(rows_of("topolip", x) + rows_of("speed_mean", y)))
+        assert (verdict.runs, verdict.models) == (30, 6)
+        decided.append(verdict.verdict != "undecided")
         if number == 0:
             means = [[np.mean(values) for values in side.values()] for side in (x, y)]
-            assert found.effect == pytest.approx(spearmanr(*means).statistic)
+            assert verdict.effect == pytest.approx(spearmanr(*means).statistic)
     assert np.mean(decided) <= 0.09
 
 
@@ -239,20 +239,20 @@ def test_no_claims_and_no_runs_give_no_verdicts() -> None:
         ({"says": " "}, "`says` must be the claim in words"),
         ({}, "either `summary`, `lower` and `higher`, or `correlation`, got neither"),
         ({"lower": "a", "correlation": ("topolip", "accuracy")}, "got both"),
-        ({"summary": "topolip", "lower": "a"}, "lacks `higher`"),
-        ({"lower": "a"}, "lacks `summary` and `higher`"),
+        ({"summary": "topolip", "lower": "a"}, "must be given together, got the claim .* without `higher`"),
+        ({"lower": "a"}, "without `summary` and `higher`"),
         ({"summary": "topolib", "lower": "a", "higher": "b"}, "got 'topolib'; did you mean 'topolip'"),
         ({"summary": "???", "lower": "a", "higher": "b"}, r"take one of \['accuracy', 'attack_drop'"),
         ({"summary": "topolip", "lower": "a", "higher": "a"}, "must be different models, got 'a' twice"),
         ({"summary": "topolip", "lower": "a", "higher": "b", "sign": "negative"}, "swap the models"),
-        ({"correlation": ("topolip", "acuracy")}, "`correlation` must name a summary, got 'acuracy'"),
+        ({"correlation": ("topolip", "acuracy")}, "`correlation` must be the name of a summary, got 'acuracy'"),
         ({"correlation": ("topolip", "topolip")}, "two different names"),
         ({"correlation": ("topolip",)}, "two different names"),
         ({"correlation": "ab"}, "two different names"),
         ({"correlation": ("topolip", "accuracy"), "sign": "up"}, r"`sign` must be one of .* got 'up'"),
     ],
 )
-def test_a_claim_that_makes_no_sense_raises(arguments: dict[str, Any], message: str) -> None:
+def test_an_invalid_claim_raises(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Claim(**{"says": "Something.", **arguments})
 
@@ -263,8 +263,8 @@ def test_claims_survive_json() -> None:
 
 
 @pytest.mark.parametrize("entry", [{"summary": "topolip"}, {"says": "So.", "higer": "a"}, "So it is."])
-def test_entries_that_are_no_claims_raise(entry: Any) -> None:
-    with pytest.raises(ValueError, match="Every entry of `claims` must have `says`"):
+def test_entries_that_are_not_claims_raise(entry: Any) -> None:
+    with pytest.raises(ValueError, match="`claims` must hold entries with `says`"):
         claims_of([entry])
 
 
