@@ -6,9 +6,6 @@ import torch
 THREADS = min(2, torch.get_num_threads())
 
 
-THREADS = min(2, torch.get_num_threads())
-
-
 @pytest.fixture(autouse=True)
 def _two_threads_at_most() -> None:
     torch.set_num_threads(THREADS)

@@ -57,7 +57,11 @@ def test_a_resumed_run_continues_its_curves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"version": 99}, "version 99"), ({"last": {"settings": {"order": 7.0}}}, "was made with"), ({"last": 3}, "starts new ones")],
+    [
+        ({"version": 99}, "version 99"),
+        ({"last": {"settings": {"order": 7.0}}}, "was made with"),
+        ({"last": 3}, "starts new ones"),
+    ],
 )
 def test_a_state_that_does_not_fit_starts_new_curves_with_a_warning(
     tmp_path: Path, change: dict[str, Any], message: str
@@ -201,7 +205,9 @@ def test_several_callbacks_keep_their_own_curves_and_states(tmp_path: Path) -> N
     run.fit(Tiny(), loader(), loader())
     assert (len(deep.history.curves[0]), len(few.history.curves[0])) == (6, 3)
     assert {"deep/score", "few/score"} <= set(run.callback_metrics)
-    resumed = [TopoLipCallback(layers=c.subject.layers, probe_size=16, figures=False, prefix=c.prefix) for c in (few, deep)]
+    resumed = [
+        TopoLipCallback(layers=c.subject.layers, probe_size=16, figures=False, prefix=c.prefix) for c in (few, deep)
+    ]
     again = trainer(tmp_path, *resumed, max_epochs=2)
     again.fit(Tiny(), loader(), loader(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
     assert resumed[1].history.curves[:2] == deep.history.curves
