@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
+from typing_extensions import Unpack
 
 from lightning_topolip import data as _data  # noqa: F401  so that its classes can be named without their path
 from lightning_topolip.analysis import analyze
@@ -24,8 +25,8 @@ from lightning_topolip.report import write_report
 from lightning_topolip.study.engine import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
-from lightning_topolip.topology.diagrams import Engine
-from lightning_topolip.topology.settings import Reduction, View
+from lightning_topolip.study.runs import runs_of
+from lightning_topolip.topology.settings import SettingsOptions
 
 _USAGE = """usage: topolip <command> ...
 
@@ -90,13 +91,8 @@ def analyze_command(
     split: Literal["train", "val", "test"] = "test",
     layers: str | list[str] = "auto",
     probe_size: int = 256,
-    order: float | Literal["inf"] = 2.0,
-    reduction: Reduction = "flatten",
-    engine: Engine = "giotto",
-    view: View = "scaled",
-    noise_splits: int = 4,
-    subset_size: int | None = 512,
     output: Path = Path("topolip.json"),
+    **settings: Unpack[SettingsOptions],
 ) -> None:
     """Print how smoothly a network carries data from layer to layer, and write the numbers to a file.
 
@@ -109,29 +105,14 @@ def analyze_command(
         split: Which part of the data the probe comes from.
         layers: "auto", a pattern such as "blocks.*", or a list of names.
         probe_size: Number of samples.
-        order: Order of the Wasserstein distance, from 1 to "inf", the bottleneck distance.
-        reduction: "flatten", "mean" or "cls".
-        engine: "giotto", "ripser" or "gudhi".
-        view: "scaled" or "raw".
-        noise_splits: Random halvings of the probe for the noise band.
-        subset_size: Probes of at least twice this size are cut into random subsets of it; None for never.
         output: The JSON file.
+        **settings: The settings of the analysis, such as --order 1, --view raw or --engine ripser.
     """
     network = load_model(model, weights, pretrained)
     data.prepare_data()
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loader = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
-    report = analyze(
-        network,
-        take_probe(loader, probe_size),
-        layers,
-        order=float(order),
-        reduction=reduction,
-        engine=engine,
-        view=view,
-        noise_splits=noise_splits,
-        subset_size=subset_size,
-    )
+    report = analyze(network, take_probe(loader, probe_size), layers, **settings)
     origin = "trained" if Path(model).is_file() or weights or pretrained else "random weights"
     write_json(
         output, {"model": model, "weights": origin, "data": type(data).__name__, "split": split, **report.to_dict()}
@@ -166,14 +147,14 @@ def study_command(
     study = read_config(config, size, images, seeds)
     folder = output or Path("runs") / f"{config.stem}_{size}"
     console = Console()
-    with progress_bars(console) as begin:
+    with progress_bars(console, runs_of(study, folder)) as on_progress:
         results = run_study(
             study,
             folder,
             workers=workers,
             devices=devices or ["cpu"],
             command=_study_call(config, size, images, output, workers, devices, seeds),
-            begin=begin,
+            on_progress=on_progress,
         )
     report = write_report(folder)
     failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]

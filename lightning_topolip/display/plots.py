@@ -83,7 +83,7 @@ def epoch_map_figure(history: History) -> Figure:
     """Draw the epoch drift of every layer at every analysis, of at least two, as a map."""
     report = _latest(history)
     names = [name for name in report.layers if name != INPUT]
-    values = table(history.drifts[1:], names)
+    values = table(history.epoch_drifts[1:], names)
     edges = np.array(history.epochs)
     height = 0.28 * len(names) + 2.2
     figure = Figure(figsize=(9, height))

@@ -18,17 +18,17 @@ class History:
 
     Attributes:
         epochs: Position of every analysis: epochs trained by then, 0 before training.
-        steps: Optimizer steps taken by every analysis.
+        optimizer_steps: Optimizer steps taken by every analysis.
         curves: Smoothness curve of every analysis, by the step's later layer.
-        drifts: Epoch drift from the analysis before, by layer; empty for the first analysis.
+        epoch_drifts: Epoch drift from the analysis before, by layer; empty for the first analysis.
         last: The latest report, with its diagrams.
     """
 
     epochs: list[float] = field(default_factory=list)
     curves: list[dict[str, float]] = field(default_factory=list)
-    drifts: list[dict[str, float]] = field(default_factory=list)
+    epoch_drifts: list[dict[str, float]] = field(default_factory=list)
     last: SmoothnessReport | None = None
-    steps: list[int] = field(default_factory=list)
+    optimizer_steps: list[int] = field(default_factory=list)
 
     def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, float]:
         """Add an analysis, and return the epoch drift of every layer since the analysis before; empty for the first.
@@ -38,13 +38,13 @@ class History:
             report: The report of the analysis.
             step: Optimizer steps taken by then.
         """
-        moved = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
+        drifts = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
         self.epochs.append(epoch)
-        self.steps.append(step)
+        self.optimizer_steps.append(step)
         self.curves.append(dict(zip(report.layers[1:], report.curve.tolist(), strict=True)))
-        self.drifts.append(moved)
+        self.epoch_drifts.append(drifts)
         self.last = report
-        return moved
+        return drifts
 
     def difference(self, report: SmoothnessReport) -> str:
         """Describe why a later report cannot be compared with the last one; empty if it can be.

@@ -71,7 +71,7 @@ class Recorder:
         self._notices.clear()
         if history.last is not None:
             self.latest = {f"{self.prefix}/epoch_drift": math.nan}
-            self.latest |= scalars(history.last, history.drifts[-1], self.prefix)
+            self.latest |= scalars(history.last, history.epoch_drifts[-1], self.prefix)
 
     def record(
         self, trainer: Trainer, moment: Moment, outcome: SmoothnessReport | Exception, extra: Mapping[str, float]

@@ -61,7 +61,7 @@ class Schedule:
 
     def begin(self, trainer: Trainer, history: History) -> None:
         """Start over, or continue at the end of the first process's history; every process has to call this."""
-        last = Moment(history.epochs[-1], history.steps[-1], 0) if history.epochs else None
+        last = Moment(history.epochs[-1], history.optimizer_steps[-1], 0) if history.epochs else None
         self._last = trainer.strategy.broadcast(last)
         self._boundaries = int(self._last.position) if self._last else 0
         self._interrupted_epochs = 0

@@ -29,9 +29,9 @@ def history_state(history: History) -> dict[str, Any]:
     return {
         "version": VERSION,
         "epochs": list(history.epochs),
-        "steps": list(history.steps),
+        "steps": list(history.optimizer_steps),
         "curves": [dict(curve) for curve in history.curves],
-        "drifts": [dict(moved) for moved in history.drifts],
+        "drifts": [dict(drifts) for drifts in history.epoch_drifts],
         "last": _report_state(history.last) if history.last else None,
     }
 
@@ -55,9 +55,9 @@ def history_from_state(state: dict[str, Any], settings: Settings) -> History:
         )
     return History(
         epochs=list(state["epochs"]),
-        steps=list(state["steps"]),
+        optimizer_steps=list(state["steps"]),
         curves=[dict(curve) for curve in state["curves"]],
-        drifts=[dict(moved) for moved in state["drifts"]],
+        epoch_drifts=[dict(drifts) for drifts in state["drifts"]],
         last=_report_from_state(last, settings) if last is not None else None,
     )
 

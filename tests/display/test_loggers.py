@@ -266,7 +266,7 @@ def expected(callback: TopoLipCallback) -> Numbers:
     history, steps = callback.history, (0, 2, 5)
     assert history.epochs == [0, 1, 2]
     numbers: Numbers = defaultdict(list)
-    for prefix, rows in (("topolip_depth", history.curves), ("topolip_epoch", history.drifts)):
+    for prefix, rows in (("topolip_depth", history.curves), ("topolip_epoch", history.epoch_drifts)):
         for step, row in zip(steps, rows, strict=True):
             for layer, value in row.items():
                 numbers[f"{prefix}/{layer}"].append((step, pytest.approx(value)))

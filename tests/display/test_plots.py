@@ -60,7 +60,7 @@ def test_the_map_holds_every_layer_at_every_step() -> None:
     (mesh,) = epoch_map_figure(run).axes[0].collections
     values = np.asarray(mesh.get_array())
     assert values.shape == (3, 3)
-    assert values[1].tolist() == [moved["network.blocks.1"] for moved in run.drifts[1:]]
+    assert values[1].tolist() == [moved["network.blocks.1"] for moved in run.epoch_drifts[1:]]
 
 
 def test_diagrams_of_some_layers() -> None:
@@ -86,4 +86,4 @@ def test_drifts_are_per_epoch_however_many_epochs_apart() -> None:
     assert run.add(3.0, report(1))["network.blocks.0"] * 3 == pytest.approx(
         History([0.0], [{}], [{}], report(0)).add(1.0, report(1))["network.blocks.0"]
     )
-    assert not math.isnan(run.drifts[1]["network.blocks.2"])
+    assert not math.isnan(run.epoch_drifts[1]["network.blocks.2"])

@@ -77,7 +77,7 @@ def run(folder: Path, model: Tiny, callback: TopoLipCallback | None, **options: 
     timed = ("topolip/seconds", "topolip/overhead")
     return {
         "curves": callback.history.curves if callback else [],
-        "drifts": callback.history.drifts if callback else [],
+        "drifts": callback.history.epoch_drifts if callback else [],
         "values": {key: repr(value) for key, value in values.items() if key not in timed},
         "measured": measured.call_count,
         "weights": {} if options.get("strategy") != several(options["devices"])["strategy"] else exact(fitted),

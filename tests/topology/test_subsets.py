@@ -94,4 +94,4 @@ def test_a_callback_draws_logs_and_resumes_with_subsets(tmp_path: Path) -> None:
     assert last.errors == pytest.approx(report.errors)
     again = history_from_state(history_state(callback.history), callback.subject.settings).last
     assert again is not None
-    assert epoch_drifts(again, report) == pytest.approx(dict.fromkeys(callback.history.drifts[-1], 0.0))
+    assert epoch_drifts(again, report) == pytest.approx(dict.fromkeys(callback.history.epoch_drifts[-1], 0.0))

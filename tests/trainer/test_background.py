@@ -233,7 +233,7 @@ def test_several_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
         seed_everything(0, verbose=False)
         callback = TopoLipCallback(probe_size=20, figures=False, workers=workers)
         trainer(tmp_path, callback, max_epochs=2).fit(Tiny(), loader(), loader())
-        curves.append((callback.history.curves, callback.history.drifts))
+        curves.append((callback.history.curves, callback.history.epoch_drifts))
     assert curves[0] == curves[1]
 
 

@@ -115,7 +115,7 @@ def test_nan_activations_are_nan_with_a_warning_and_training_goes_on(tmp_path: P
     torch.testing.assert_close(with_it, weights(), rtol=0, atol=0)
     scores = [list(curve.values()) for curve in callback.history.curves]
     assert [any(map(math.isnan, curve)) for curve in scores] == [False, False, True, False]
-    assert all(map(math.isnan, callback.history.drifts[2].values()))
+    assert all(map(math.isnan, callback.history.epoch_drifts[2].values()))
 
 
 class Broken(Logger):
@@ -201,7 +201,7 @@ def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> 
     callback = TopoLipCallback(layers=layers, probe_size=12)
     fit(tmp_path, callback, logger=logger)
     assert set(events(logger).Tags()["images"]) == {f"topolip/{n}" for n in ("smoothness", "diagrams", "epoch_map")}
-    assert math.isfinite(callback.history.drifts[-1]["layers.0"])
+    assert math.isfinite(callback.history.epoch_drifts[-1]["layers.0"])
 
 
 def test_a_layer_that_fails_at_one_epoch_is_an_empty_panel(tmp_path: Path) -> None:

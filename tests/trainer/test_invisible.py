@@ -61,7 +61,7 @@ def test_nothing_drifts_where_nothing_learns(tmp_path: Path, validate: bool) -> 
     run = trainer(tmp_path, callback)
     run.fit(Still(), loader(), loader() if validate else None)
     assert callback.history.epochs == [0, 1, 2, 3]
-    assert [moved["layers.0"] for moved in callback.history.drifts[1:]] == [0, 0, 0]
+    assert [moved["layers.0"] for moved in callback.history.epoch_drifts[1:]] == [0, 0, 0]
 
 
 def test_transfer_hooks_do_not_make_training_differ(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_a_resumed_run_continues_its_curves(tmp_path: Path) -> None:
     resumable(tmp_path / "parts", second, 4, str(tmp_path / "parts" / "last.ckpt"))
     assert second.history.epochs == [0, 1, 2, 3, 4]
     assert second.history.curves[:3] == whole.history.curves[:3]
-    assert [set(moved) for moved in second.history.drifts] == [set(moved) for moved in whole.history.drifts]
-    assert second.history.drifts[:3] == whole.history.drifts[:3]
+    assert [set(moved) for moved in second.history.epoch_drifts] == [set(moved) for moved in whole.history.epoch_drifts]
+    assert second.history.epoch_drifts[:3] == whole.history.epoch_drifts[:3]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_a_run_resumed_in_the_middle_of_an_epoch_continues_its_curves(tmp_path: 
     run(whole, 3, SaveAt(5, tmp_path / "middle.ckpt"))
     run(rest, 3, checkpoint=tmp_path / "middle.ckpt")
     assert rest.history.epochs == whole.history.epochs
-    assert rest.history.steps == whole.history.steps
-    kept = sum(step <= 5 for step in whole.history.steps)
+    assert rest.history.optimizer_steps == whole.history.optimizer_steps
+    kept = sum(step <= 5 for step in whole.history.optimizer_steps)
     assert kept == (2 if not cadence else 3)
     assert rest.history.curves[:kept] == whole.history.curves[:kept]
-    assert rest.history.drifts[:kept] == whole.history.drifts[:kept]
-    assert [set(moved) for moved in rest.history.drifts] == [set(moved) for moved in whole.history.drifts]
+    assert rest.history.epoch_drifts[:kept] == whole.history.epoch_drifts[:kept]
+    assert [set(moved) for moved in rest.history.epoch_drifts] == [set(moved) for moved in whole.history.epoch_drifts]
 
 
 def test_monitors_know_the_last_values_after_a_resume(tmp_path: Path) -> None:

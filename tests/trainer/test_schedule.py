@@ -35,7 +35,7 @@ def test_it_is_due_when_a_multiple_is_reached(schedule: Schedule, expected: list
 def test_it_goes_on_where_a_history_ends() -> None:
     schedule = Schedule(2)
     alone = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
-    schedule.begin(alone, History(epochs=[0.0, 2.5], steps=[0, 25], curves=[{}, {}], drifts=[{}, {}]))
+    schedule.begin(alone, History(epochs=[0.0, 2.5], optimizer_steps=[0, 25], curves=[{}, {}], epoch_drifts=[{}, {}]))
     assert due(schedule, [2.5, 3.9, 4.0]) == [False, False, True]
     schedule.begin(alone, History())
     assert due(schedule, [0.0]) == [True]
