@@ -35,7 +35,7 @@ def analyze(
         forward_fn: Called as ``forward_fn(model, batch)`` instead of the model itself, for a model whose ``forward``
             does not take the batch's inputs.
         **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"`` or
-            ``geometry=True``; all of them are listed in `Settings`.
+            ``geometry=True``; all of them are described in `SettingsOptions`.
 
     Returns:
         The report. A layer without distances is NaN there, with the reason in ``report.failures``.

@@ -70,8 +70,8 @@ class TopoLipMetric(Metric):
         quantity: ``"score"`` (TopoLip), ``"speed_mean"``, ``"speed_max"``, ``"input_drift"``, ``"noise"`` (level of
             the noise band) or ``"signal"`` (drift over noise). ``higher_is_better=False`` refers to the score.
         max_points: Number of samples kept, at least 3.
-        **options: The settings of the analysis, such as ``order=1``, ``view="raw"`` or ``seed=1``, all of them listed
-            in `Settings`; ``seed`` is that of the sample, too. And the options of every metric, such as
+        **options: The settings of the analysis, such as ``order=1``, ``view="raw"`` or ``seed=1``, described in
+            `SettingsOptions`; ``seed`` is that of the sample, too. And the options of every metric, such as
             ``compute_on_cpu``, ``process_group`` and ``sync_on_compute``.
 
     Raises:

@@ -39,11 +39,12 @@ class NoiseBand:
 def noise_band(topology: Path, points: int, settings: Settings) -> NoiseBand:
     """Measure drifts on the halves of the probe, NaN for a failed layer; the path does not include the input."""
     splits = max((len(layer.halves) for layer in topology if layer), default=0)
-    options = (settings.view, settings.dimensions, settings.order)
+    view, dimensions, order = settings.view, settings.dimensions, settings.order
     noise, drifts = np.empty((splits, len(topology))), np.empty((splits, max(len(topology) - 1, 0)))
     for split in range(splits):
         first, second = ([layer and layer.halves[split][half] for layer in topology] for half in (0, 1))
-        noise[split] = [step_drift(*halves, *options) for halves in zip(first, second, strict=True)]
-        drifts[split] = path_drifts(first, *options)[:, 0]
+        halves = zip(first, second, strict=True)
+        noise[split] = [step_drift(one, other, view, dimensions, order) for one, other in halves]
+        drifts[split] = path_drifts(first, view, dimensions, order)[:, 0]
     subsets = disjoint_subsets(points, settings)
     return NoiseBand(len(subsets[0]) if subsets else points // 2, noise, drifts)

@@ -17,7 +17,27 @@ VIEWS: tuple[str, ...] = get_args(View)
 
 
 class SettingsOptions(TypedDict, total=False):
-    """The settings of an analysis as keyword arguments; what each means and its default are in `Settings`."""
+    """The settings of an analysis as keyword arguments.
+
+    Args:
+        order: Order p of the Wasserstein distance, from 1 to ``math.inf`` or ``"inf"``, the bottleneck distance; 2 by
+            default.
+        dimensions: Homology dimensions, combined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``; ``(0, 1)`` by
+            default.
+        reduction: How an output becomes one point per sample: ``"flatten"`` (default), ``"mean"`` over positions, or
+            ``"cls"``, token 0.
+        engine: The engine for persistence: ``"giotto"`` (default), ``"ripser"`` or ``"gudhi"``.
+        view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone; default) or ``"raw"``.
+        include_input: Whether the step from the input to the first layer joins speed and TopoLip; False by default.
+        noise_splits: Number of random halvings of the probe for the noise band, 4 by default; 0 for no band.
+        subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
+            over the subsets, so that time grows like n instead of a power of it; 512 by default, None takes every probe as a
+            whole.
+        seed: Seed of the halvings and subsets, and of the random numbers that the model draws during an analysis; 0 by
+            default.
+        geometry: Whether to compute the variance, dimensions and stretch from the input (`LayerGeometry`) of every
+            layer; False by default. It changes no drift, so settings that differ only here are equal.
+    """
 
     order: float | Literal["inf"]
     dimensions: Sequence[int]
@@ -33,23 +53,7 @@ class SettingsOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of an analysis, checked when they are made.
-
-    Attributes:
-        order: Order p of the Wasserstein distance, from 1 to ``math.inf`` (the bottleneck distance; ``"inf"`` as an
-            option).
-        dimensions: Homology dimensions, combined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``.
-        reduction: How an output becomes one point per sample: ``"flatten"``, ``"mean"`` over positions, or ``"cls"``,
-            token 0.
-        engine: The engine for persistence: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
-        view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone) or ``"raw"``.
-        include_input: Whether the step from the input to the first layer joins speed and TopoLip.
-        noise_splits: Number of random halvings of the probe for the noise band; 0 for no band.
-        subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
-            over the subsets, so that time grows like n instead of a power of it; None takes every probe as a whole.
-        seed: Seed of the halvings and subsets, and of the random numbers that the model draws during an analysis.
-        geometry: Whether to compute the variance, dimensions and stretch from the input (`LayerGeometry`) of every
-            layer. It changes no drift, so settings that differ only here are equal.
+    """The settings of an analysis, checked when they are made; each is described in `SettingsOptions`.
 
     Raises:
         ValueError: If a setting is not one of the allowed values.

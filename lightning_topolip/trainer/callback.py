@@ -99,7 +99,7 @@ class TopoLipCallback(Callback):
         on_error: ``"warn"``: an analysis that fails is NaN with a warning and training continues. ``"raise"``.
         prefix: Prefix of the logged keys, different for each of several callbacks in one trainer.
         **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"``, ``seed=1``
-            or ``geometry=True``; all of them are listed in `Settings`.
+            or ``geometry=True``; all of them are described in `SettingsOptions`.
 
     Raises:
         TypeError: If there is no such setting.
