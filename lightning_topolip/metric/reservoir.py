@@ -1,4 +1,4 @@
-"""A uniform sample of an epoch, the same rows of every layer, held in tensors that can be joined and thinned again."""
+"""A uniform sample of an epoch, the same rows of every layer, in tensors that can be joined and thinned."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ COUNTS = {"seen": "sum", "end": "max"}
 
 @dataclass(frozen=True)
 class Reservoir:
-    """At most ``size`` samples of all that came, each with the same probability.
+    """At most ``size`` samples out of all so far, each kept with the same probability.
 
     Attributes:
-        size: How many samples are kept.
+        size: Largest number of samples kept.
         seed: Seed of the choice.
-        layers: Name, dtype and shape of one sample of every layer, in the order of the path; None where unknown.
+        layers: Name, dtype and shape of one sample of every layer, in the order of the path; None if unknown.
         places: Place in the epoch of every row, shape ``(n,)``, int64, on the CPU.
         points: The rows, all layers side by side, bytes, flat.
-        seen: How many samples came.
-        end: One more than the last place given away.
+        seen: Number of samples so far.
+        end: The next free place.
     """
 
     size: int
@@ -44,35 +44,27 @@ class Reservoir:
 
     @classmethod
     def read(cls, states: Mapping[str, Any], size: int, seed: int) -> Reservoir:
-        """Read the states of a metric: lists of tensors, or tensors where processes were joined.
-
-        Args:
-            states: What `states` gave, lists of several metrics or processes concatenated.
-            size: How many samples are to be kept.
-            seed: Seed of the choice.
-
-        Returns:
-            The reservoir, thinned to ``size``.
+        """Read the states of a metric, or those of several metrics or processes concatenated, and thin them to ``size``.
 
         Raises:
             ValueError: If the states hold different layers, or were chosen with another size or seed.
         """
         points, places, layout = (_joined(states[name], dtype) for name, dtype in LISTS.items())
         lines = dict.fromkeys(bytes(layout.tolist()).splitlines())
-        found = [json.loads(line) for line in lines]
-        if any(sampling != [size, seed] for _, sampling in found):
+        layouts = [json.loads(line) for line in lines]
+        if any(sampling != [size, seed] for _, sampling in layouts):
             raise ValueError(
                 "Arguments `max_points` and `seed` must be the same in all processes and in a loaded state, got "
-                f"{[size, seed]} here and {[sampling for _, sampling in found]} there; make them equal, or `reset`."
+                f"{[size, seed]} here and {[sampling for _, sampling in layouts]} there; make them equal, or `reset`."
             )
-        known = [tuple((name, dtype, tuple(shape)) for name, dtype, shape in layers) for layers, _ in found]
-        if len(known) > 1:
+        layers = [tuple((name, dtype, tuple(shape)) for name, dtype, shape in layout) for layout, _ in layouts]
+        if len(layers) > 1:
             raise ValueError(
                 "All processes must hold the same layers, dtypes and shapes of a sample, "
-                f"{_difference(known[0], known[1])}; pad batches to one length, and name the layers."
+                f"{_difference(layers[0], layers[1])}; pad batches to one length, and name the layers."
             )
         seen, end = (int(states[name]) for name in COUNTS)
-        return cls(size, seed, known[0] if known else None, places.cpu(), points, seen, end)._thinned()
+        return cls(size, seed, layers[0] if layers else None, places.cpu(), points, seen, end)._thinned()
 
     @classmethod
     def read_any(cls, states: Mapping[str, Any]) -> Reservoir:
@@ -83,57 +75,39 @@ class Reservoir:
         return cls.read(states, size, seed)
 
     def states(self) -> dict[str, list[Tensor] | Tensor]:
-        """Write all but the points' device as the states of a metric, the layout as a line of JSON in bytes."""
+        """Return the states of a metric, the layout as a line of JSON in bytes."""
         line = json.dumps([self.layers, [self.size, self.seed]]) + "\n"
         layout = torch.tensor(list(line.encode()), dtype=torch.uint8)
         lists = {"points": [self.points], "places": [self.places], "layout": [layout]} if self.layers else {}
         return {**lists, "seen": torch.tensor(self.seen), "end": torch.tensor(self.end)}
 
     def draw(self, count: int, rank: int = 0, world: int = 1) -> Draw:
-        """Decide which of the samples that come next are kept.
-
-        Args:
-            count: How many come.
-            rank: This process.
-            world: Number of processes.
-
-        Returns:
-            The choice; what is kept already may have to go.
-        """
+        """Choose among the next ``count`` samples of process ``rank`` of ``world``; samples kept so far may have to go."""
         new = next_places(self.end, count, rank, world)
         kept = lowest(torch.cat([self.places, new]), self.size, self.seed)
         chosen = kept[kept >= len(self.places)] - len(self.places)
         return Draw(new[chosen], chosen, count, int(new[-1]) + 1 if count else self.end)
 
     def ordered(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Bring rows in the order of the layers.
-
-        Args:
-            rows: By layer, each of shape ``(k, ...)``.
-
-        Returns:
-            The same rows.
+        """Bring rows into the order of the layers.
 
         Raises:
             ValueError: If layers, dtypes or shapes of a sample are not those of the rows before.
         """
-        came: Layers = tuple((name, str(output.dtype), tuple(output.shape[1:])) for name, output in rows.items())
-        if self.layers and sorted(self.layers) != sorted(came):
+        layers: Layers = tuple((name, str(output.dtype), tuple(output.shape[1:])) for name, output in rows.items())
+        if self.layers and sorted(self.layers) != sorted(layers):
             raise ValueError(
                 "Argument `activations` must hold the same layers, dtypes and shapes of a sample in every update, "
-                f"{_difference(self.layers, came)}; pad batches to one length, or call `reset` first."
+                f"{_difference(self.layers, layers)}; pad batches to one length, or call `reset` first."
             )
-        return {name: rows[name] for name, _, _ in self.layers or came}
+        return {name: rows[name] for name, _, _ in self.layers or layers}
 
     def added(self, rows: Mapping[str, Tensor], draw: Draw) -> Reservoir:
         """Add the samples of a draw.
 
         Args:
-            rows: What is kept of them, by layer, each of shape ``(len(draw.chosen), ...)``.
-            draw: What `draw` decided.
-
-        Returns:
-            The new reservoir.
+            rows: The kept rows by layer, each of shape ``(len(draw.chosen), ...)``.
+            draw: The choice of the rows.
 
         Raises:
             ValueError: If layers, dtypes or shapes of a sample are not those of the rows before.
@@ -145,7 +119,7 @@ class Reservoir:
         kept = lowest(places, self.size, self.seed)
         old, new = kept[kept < n], new[(kept[kept >= n] - n).to(new.device)]
         points = self.points
-        if len(new):  # one copy of the table, since another metric or a loaded state may hold the one before
+        if len(new):  # a copy, because another metric or a loaded state may hold the table before
             points = new.new_empty(len(kept), new.shape[1])
             table = self.points.to(new.device).view(-1, new.shape[1])
             torch.index_select(table, 0, old.to(new.device), out=points[: len(old)])
@@ -162,14 +136,8 @@ class Reservoir:
     def merged(self, other: Reservoir) -> Reservoir:
         """Join the samples of another reservoir as if they had come after those of this one.
 
-        Two reservoirs of one seed have chosen by the same keys, and a choice must not depend on an earlier one. So all
-        get places that neither has given away, and with them the keys that as many new samples would have got.
-
-        Args:
-            other: The other one, of any seed.
-
-        Returns:
-            The new reservoir.
+        Two reservoirs with one seed have chosen by the same keys, and a choice must not depend on an earlier one. So all
+        samples get free places, and with them the keys that as many new samples would have got.
 
         Raises:
             ValueError: If the layers differ or the other one has kept too few of its samples for a fair choice.
@@ -198,18 +166,18 @@ class Reservoir:
         )._thinned()
 
     def rows(self) -> dict[str, Tensor]:
-        """Give copies of what is kept, by layer, each of shape ``(n, ...)``, bit for bit as it came; else nothing."""
+        """Return copies of the kept rows by layer, each of shape ``(n, ...)``, bit for bit; nothing without samples."""
         layers = self.layers if self.layers and len(self.places) else ()
         sizes = (DTYPES[dtype].itemsize * math.prod(shape) for _, dtype, shape in layers)
-        table, found, start = self.points.view(len(self.places) or 1, -1), {}, 0
+        table, rows, start = self.points.view(len(self.places) or 1, -1), {}, 0
         for (name, dtype, shape), stop in zip(layers, accumulate(sizes), strict=True):
             block = table[:, start:stop].clone(memory_format=torch.contiguous_format)
-            found[name] = block.view(DTYPES[dtype]).view(len(table), *shape)
+            rows[name] = block.view(DTYPES[dtype]).view(len(table), *shape)
             start = stop
-        return found
+        return rows
 
     def _moved_to(self, start: int, seed: int) -> Tensor:
-        """The places that would be kept if all samples came again, from a place and with keys of their own."""
+        """The places that would be kept if all samples came again, from a start and with new keys."""
         fresh = start + torch.arange(self.seen)
         return fresh[lowest(fresh, len(self.places), seed)]
 
@@ -229,8 +197,8 @@ def _joined(state: list[Tensor] | Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _difference(first: Layers, second: Layers) -> str:
-    came = {name: (dtype, shape) for name, dtype, shape in second}
+    others = {name: (dtype, shape) for name, dtype, shape in second}
     for name, dtype, shape in first:
-        if name in came and came[name] != (dtype, shape):
-            return f"got {shape} in {dtype} and then {came[name][1]} in {came[name][0]} for {name!r}"
-    return f"got {[name for name, _, _ in first]} and then {list(came)}"
+        if name in others and others[name] != (dtype, shape):
+            return f"got {shape} in {dtype} and then {others[name][1]} in {others[name][0]} for {name!r}"
+    return f"got {[name for name, _, _ in first]} and then {list(others)}"
