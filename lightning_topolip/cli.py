@@ -117,7 +117,7 @@ def analyze_command(
         subset_size: Probes of at least twice this size are cut into random subsets of it; None for never.
         output: The JSON file.
     """
-    network = load_model(model, weights, pretrained)
+    network = load_model(model, weights, pretrained=pretrained)
     data.prepare_data()
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loader = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()

@@ -4,12 +4,9 @@ import pytest
 import torch
 
 
-THREADS = min(2, torch.get_num_threads())
-
-
 @pytest.fixture(autouse=True)
-def _two_threads_at_most() -> None:
-    torch.set_num_threads(THREADS)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 

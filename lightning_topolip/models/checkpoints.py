@@ -1,4 +1,4 @@
-"""Trained models from files and names, without executing anything in them."""
+"""Trained models, loaded from checkpoints or by timm name without executing any code in the files."""
 
 from __future__ import annotations
 
@@ -18,53 +18,43 @@ from lightning_topolip.models import (
 )
 from lightning_topolip.randomness import kept_random_numbers
 
-_KINDS = (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
-_CLASSES: dict[str, type[ImageClassifier]] = {kind.__name__: kind for kind in _KINDS}
+_CLASSES: dict[str, type[ImageClassifier]] = {
+    model_class.__name__: model_class
+    for model_class in (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
+}
 
 
-def load_model(source: str, weights: str | None = None, pretrained: bool = False) -> nn.Module:
-    """Load a trained network that takes pixels in [0, 1].
+def load_model(source: str, weights: str | None = None, *, pretrained: bool = False) -> nn.Module:
+    """Load a network that takes pixels in [0, 1], from a checkpoint of `topolip fit` or by the name of a timm model.
 
-    Args:
-        source: A checkpoint that `topolip fit` wrote, or the name of a timm model.
-        weights: For a timm model: a file with its state dictionary (``.safetensors``, ``.pth``).
-        pretrained: For a timm model: take timm's published weights, which needs a network or a cache. With neither
-            the weights are random, from a fixed seed.
-
-    Returns:
-        The network; a timm model behind its own normalisation.
-
-    Raises:
-        ValueError: If ``source`` is neither a file nor a timm model, or the checkpoint is of another kind.
+    For a timm model, `weights` is a file with its state dictionary, and `pretrained` downloads timm's weights; with
+    neither, the weights are random from a fixed seed.
     """
     if Path(source).suffix == ".ckpt" or Path(source).is_file():
         if weights is not None or pretrained:
-            raise ValueError("Arguments `weights` and `pretrained` are for timm models; a checkpoint brings its own.")
+            raise ValueError(
+                f"Arguments `weights` and `pretrained` must be None and False for a checkpoint, got {weights!r} and "
+                f"{pretrained}."
+            )
         return _from_checkpoint(Path(source))
     import timm
 
     if not timm.is_model(source):
-        close = timm.list_models(f"*{source}*")[:5]
+        similar = timm.list_models(f"*{source}*")[:5]
         raise ValueError(
             f"Argument `model` must be a checkpoint file or the name of a timm model, got {source!r}; "
-            f"close names: {', '.join(close) or 'none, see timm.list_models()'}."
+            f"similar names: {', '.join(similar) or 'none, see timm.list_models()'}."
         )
     with kept_random_numbers(seed=0):
         model = timm.create_model(source, pretrained=pretrained)
     if weights is not None:
         timm.models.load_checkpoint(model, weights, weights_only=True)
-    configuration = cast(dict[str, Any], model.pretrained_cfg)
-    return Normalised(model, configuration["mean"], configuration["std"])
+    config = cast(dict[str, Any], model.pretrained_cfg)
+    return Normalised(model, config["mean"], config["std"])
 
 
 class Normalised(nn.Module):
-    """A network behind the normalisation that it was trained with.
-
-    Args:
-        network: Takes normalised images, shape ``(n, C, H, W)``.
-        mean: Subtracted from the pixels, one number a channel.
-        std: Divides the pixels after that, one number a channel.
-    """
+    """A network with the normalisation that it was trained with: one mean and one std per channel."""
 
     mean: Tensor
     std: Tensor
@@ -76,7 +66,7 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map pixels in [0, 1], shape ``(n, C, H, W)``, to what the network gives."""
+        """Return the network's output for pixels in [0, 1], (batch, channels, height, width)."""
         output: Tensor = self.network((images - self.mean) / self.std)
         return output
 
@@ -88,16 +78,16 @@ def _from_checkpoint(path: Path) -> ImageClassifier:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(
-            f"Argument `model` must be a whole checkpoint of plain values and tensors, got {str(path)!r}, which cannot "
-            "be read without executing what is in it, or is damaged; nothing of it was executed."
+            f"Argument `model` must be a checkpoint of plain values and tensors, got {str(path)!r}, which is damaged "
+            "or cannot be read without executing code in it; nothing of it was executed."
         ) from error
-    kind = content.get("model_class") if isinstance(content, dict) else None
-    if kind not in _CLASSES:
+    name = content.get("model_class") if isinstance(content, dict) else None
+    if name not in _CLASSES:
         raise ValueError(
             f"Argument `model` must be a checkpoint of {sorted(_CLASSES)} written by this package, "
-            f"got one of {kind!r}; for other models call lightning_topolip.analyze(model, batch) in Python."
+            f"got one of {name!r}; for other models call lightning_topolip.analyze(model, batch) in Python."
         )
-    arguments = {name: value for name, value in content["hyper_parameters"].items() if not name.startswith("_")}
-    model = _CLASSES[kind](**arguments)
+    arguments = {key: value for key, value in content["hyper_parameters"].items() if not key.startswith("_")}
+    model = _CLASSES[name](**arguments)
     model.load_state_dict(content["state_dict"])
     return model
