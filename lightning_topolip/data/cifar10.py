@@ -66,8 +66,8 @@ class CIFAR10DataModule(ImageDataModule):
         except (OSError, RuntimeError) as error:
             reason = "the download failed" if download else "download is off"
             raise FileNotFoundError(
-                f"Argument `root` must hold all official CIFAR-10 files, got {Path(self.root).absolute()}, and {reason} "
-                f"({error}); use download=True on a machine with internet access, or put the folder "
+                f"Argument `root` must hold all official CIFAR-10 files, got {Path(self.root).absolute()}; {reason} "
+                f"({error}): use download=True on a machine with internet access, or put the folder "
                 "cifar-10-batches-py into root; for your own image files use ImageFolderDataModule."
             ) from error
         finally:
