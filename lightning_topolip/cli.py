@@ -108,7 +108,7 @@ def analyze_command(
         output: The JSON file.
         **settings: The settings of the analysis, such as --order 1, --view raw or --engine ripser.
     """
-    network = load_model(model, weights, pretrained)
+    network = load_model(model, weights, pretrained=pretrained)
     data.prepare_data()
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loader = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()

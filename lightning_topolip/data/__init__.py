@@ -1,4 +1,4 @@
-"""Real images for training, without normalisation: pixels in [0, 1], so that models own the scale."""
+"""Real images for training: pixels in [0, 1], which the models normalise."""
 
 from lightning_topolip.data.cifar10 import CIFAR10DataModule
 from lightning_topolip.data.datamodule import ImageDataModule

@@ -12,7 +12,7 @@ from lightning_topolip.data.images import LabelledImages, mixed_order
 
 __all__ = ["CIFAR10DataModule"]
 
-_DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
+_DOWNLOAD_TIMEOUT = 30.0  # seconds without a response
 
 
 class CIFAR10DataModule(ImageDataModule):
@@ -25,8 +25,8 @@ class CIFAR10DataModule(ImageDataModule):
 
     Args:
         root: Folder that holds `cifar-10-batches-py`.
-        download: Fetch the files where they are missing.
-        batch_size: Images of a batch.
+        download: Download the files if they are missing.
+        batch_size: Images per batch.
         num_workers: Worker processes that load images.
         **options: `seed`, `subset` and `augment` of `ImageDataModule`.
 
@@ -55,21 +55,20 @@ class CIFAR10DataModule(ImageDataModule):
         self.download = download
 
     def prepare_data(self) -> None:
-        """Look for the files and, with `download`, fetch them."""
+        """Check that the files exist and, with `download`, download them."""
         self._open(train=True, download=self.download)
 
-    def _open(self, train: bool, download: bool = False) -> CIFAR10:
+    def _open(self, *, train: bool, download: bool = False) -> CIFAR10:
         timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
         try:
             return CIFAR10(self.root, train=train, download=download)
         except (OSError, RuntimeError) as error:
-            how = "and could not be downloaded" if download else "and download is off"
+            reason = "the download failed" if download else "download is off"
             raise FileNotFoundError(
-                f"root must hold the official CIFAR-10 files; they are not complete in "
-                f"{Path(self.root).absolute()} {how} ({error}). Either use download=True on a machine with "
-                "network, or put the folder cifar-10-batches-py under root; for image files of your own use "
-                "ImageFolderDataModule."
+                f"Argument `root` must hold all official CIFAR-10 files, got {Path(self.root).absolute()}; {reason} "
+                f"({error}): use download=True on a machine with internet access, or put the folder "
+                "cifar-10-batches-py into root; for your own image files use ImageFolderDataModule."
             ) from error
         finally:
             socket.setdefaulttimeout(timeout)
@@ -81,11 +80,11 @@ class CIFAR10DataModule(ImageDataModule):
         train, test = self._open(train=True), self._open(train=False)
         images, labels = torch.from_numpy(train.data).permute(0, 3, 1, 2), torch.tensor(train.targets)
         order = mixed_order(labels, self._generators["split"])
-        held = len(labels) // 10
-        kept = self._keep_subset(order[held:], labels)
+        held_out = len(labels) // 10
+        kept = self._keep_subset(order[held_out:], labels)
         padding = 4 if self.augment else 0
         self._sets = {
             "train": LabelledImages(images, labels, kept, seed=self.seed, padding=padding, flip=self.augment),
-            "val": LabelledImages(images, labels, order[:held]),
+            "val": LabelledImages(images, labels, order[:held_out]),
             "test": LabelledImages(torch.from_numpy(test.data).permute(0, 3, 1, 2), torch.tensor(test.targets)),
         }

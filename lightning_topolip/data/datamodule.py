@@ -1,4 +1,4 @@
-"""What every data module of this package shares: three labelled image sets and their loaders."""
+"""The base class of all data modules: three labelled image sets and their loaders."""
 
 from typing import Any
 
@@ -16,16 +16,19 @@ class ImageDataModule(LightningDataModule):
     """Loaders over three labelled image sets, which a subclass builds in `setup`.
 
     A batch is (images, labels): float32 (batch, channels, height, width) in [0, 1] and int64 (batch,). Only
-    training images are shuffled and augmented. Every random choice comes from generators of this object, so
-    neither building nor reading a loader moves torch's global generator.
+    training images are shuffled and augmented. All random numbers come from the object's generators, so building
+    and reading a loader leaves torch's global generator alone.
 
     Args:
-        batch_size: Images of a batch.
-        num_workers: Processes that load, kept alive between epochs; 0 loads in the process itself.
+        batch_size: Images per batch.
+        num_workers: Worker processes that load images, kept alive between epochs; 0 loads in the main process.
         seed: Seed of the split, the subset, the order and the augmentation.
-        subset: Number of training images kept, the same number of each class as far as they last; None keeps
-            all. A smaller subset of the same seed lies inside a larger one.
-        augment: Whether training images are augmented, each class in its own way.
+        subset: Number of training images kept, balanced over the classes as far as possible; None keeps all. A
+            smaller subset is part of a larger one with the same seed.
+        augment: Whether training images are augmented; the data module says how.
+
+    Raises:
+        ValueError: If an argument is not allowed.
 
     Example:
         >>> from lightning_topolip.data import DigitsDataModule, ImageDataModule
@@ -43,8 +46,8 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         if batch_size < 1 or num_workers < 0:
             raise ValueError(
-                f"batch_size must be at least 1 and num_workers at least 0; got {batch_size} and "
-                f"{num_workers}. Give for example 64 and 2."
+                f"Argument `batch_size` must be at least 1 and `num_workers` at least 0, got {batch_size} and "
+                f"{num_workers}; try 64 and 2."
             )
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -60,49 +63,49 @@ class ImageDataModule(LightningDataModule):
         return len(self.class_names)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Give shuffled, where asked augmented, training batches."""
+        """Return the loader of shuffled and, with `augment`, augmented training batches."""
         return self._loader("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Give validation batches, classes mixed, always in the same order."""
+        """Return the loader of validation batches, with mixed classes and always in the same order."""
         return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Give test batches, always in the same order."""
+        """Return the loader of test batches, always in the same order."""
         return self._loader("test")
 
     def reseed(self, seed: int) -> None:
-        """Shuffle and augment the training images anew; split, subset and all other orders stay.
+        """Reseed the shuffling and augmentation of the training images; split, subset and other orders stay.
 
         Args:
-            seed: Seed of both, to tell trainings on the same data apart.
+            seed: Seed of both, different for each training on the same data.
         """
-        self._ready()
+        self._ensure_setup()
         self._generators["train"].manual_seed(seed)
         self._sets["train"].reseed(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the random states of shuffling and augmentation, which Lightning keeps in its checkpoints.
+        """Return the random states of shuffling and augmentation, which Lightning stores in its checkpoints.
 
-        A training that continues from one sees what it would have seen, if the process itself loads
-        (`num_workers=0`); loading workers start their augmentation anew.
+        With `num_workers=0`, a resumed training sees the same images as an uninterrupted one; worker processes
+        start their augmentation over.
         """
-        self._ready()
+        self._ensure_setup()
         return {"shuffle": self._generators["train"].get_state(), "augment": self._sets["train"].random_state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        self._ready()
+        """Restore the random states of `state_dict`."""
+        self._ensure_setup()
         self._generators["train"].set_state(state_dict["shuffle"])
         self._sets["train"].random_state = state_dict["augment"]
 
-    def _ready(self) -> None:
+    def _ensure_setup(self) -> None:
         if not self._sets:
             self.prepare_data()
             self.setup("")
 
-    def _loader(self, stage: str, shuffle: bool = False) -> DataLoader[Any]:
-        self._ready()
+    def _loader(self, stage: str, *, shuffle: bool = False) -> DataLoader[Any]:
+        self._ensure_setup()
         return DataLoader(
             self._sets[stage],
             batch_size=self.batch_size,
@@ -114,24 +117,24 @@ class ImageDataModule(LightningDataModule):
         )
 
     def _divide(self, images: Tensor, labels: Tensor, held_out: float, padding: int) -> dict[str, LabelledImages]:
-        """Give the three sets of images in memory; `held_out` is the share for validation, and again for testing."""
+        """Return the three sets; `held_out` is the fraction for validation, and the same again for testing."""
         order = mixed_order(labels, self._generators["split"])
-        held = round(held_out * len(labels))
-        kept = self._keep_subset(order[2 * held :], labels)
+        count = round(held_out * len(labels))
+        kept = self._keep_subset(order[2 * count :], labels)
         return {
             "train": LabelledImages(images, labels, kept, seed=self.seed, padding=padding),
-            "val": LabelledImages(images, labels, order[:held]),
-            "test": LabelledImages(images, labels, order[held : 2 * held]),
+            "val": LabelledImages(images, labels, order[:count]),
+            "test": LabelledImages(images, labels, order[count : 2 * count]),
         }
 
-    def _keep_subset(self, chosen: Tensor, labels: Tensor) -> Tensor:
-        """Give the indices in `chosen`, or as many as `subset` says, balanced over the classes."""
+    def _keep_subset(self, indices: Tensor, labels: Tensor) -> Tensor:
+        """Return `subset` of the indices, balanced over the classes, or all of them if it is None."""
         if self.subset is None:
-            return chosen
-        if not self.num_classes <= self.subset <= len(chosen):
+            return indices
+        if not self.num_classes <= self.subset <= len(indices):
             raise ValueError(
-                f"subset must lie between {self.num_classes} (one image a class) and {len(chosen)} (all "
-                f"training images); got {self.subset}. Choose a number in between, or None for all."
+                f"Argument `subset` must be between {self.num_classes} (one image per class) and {len(indices)} (all "
+                f"training images), got {self.subset}; None keeps all."
             )
         generator = Generator().manual_seed(self.seed)
-        return chosen[mixed_order(labels[chosen], generator, balanced=True)[: self.subset]]
+        return indices[mixed_order(labels[indices], generator, balanced=True)[: self.subset]]

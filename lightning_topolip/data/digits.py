@@ -19,7 +19,7 @@ class DigitsDataModule(ImageDataModule):
     images), 20% validation, 20% test. The augmentation shifts training images by up to 2 pixels.
 
     Args:
-        batch_size: Images of a batch.
+        batch_size: Images per batch.
         num_workers: Worker processes that load images.
         image_size: Height and width in pixels.
         channels: Copies of the grey channel.

@@ -1,4 +1,4 @@
-"""Image files in folders, one folder a class."""
+"""Image files in folders, one folder per class."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ class ImageFolderDataModule(ImageDataModule):
     """Image files in folders: `train/<class>/*`, `test/<class>/*` and, if there is one, `val/<class>/*`.
 
     Files are read with Pillow when they are needed, as RGB. An image of another size is resized (shorter side
-    to `image_size`, bilinear) and cropped to its centre. Without a `val` folder a stratified part of the
-    training images is held out. Validation and test images come in an order, fixed by the seed, that mixes
-    the classes. The augmentation pads training images by an eighth of their size, crops them at random and
-    flips half of them left to right.
+    to `image_size`, bilinear) and cropped to its centre. Without a `val` folder, a stratified part of the
+    training images is held out. Validation and test images have mixed classes, in an order fixed by the seed. The
+    augmentation pads training images by an eighth of their size, crops them at random and flips half of them
+    left to right.
 
     Args:
         root: Folder that holds `train` and `test`.
         image_size: Height and width in pixels.
-        val_fraction: Part of the training images held out where there is no `val` folder.
-        batch_size: Images of a batch.
+        val_fraction: Fraction of the training images held out if there is no `val` folder.
+        batch_size: Images per batch.
         num_workers: Worker processes that load images.
         **options: `seed`, `subset` and `augment` of `ImageDataModule`.
 
@@ -57,9 +57,9 @@ class ImageFolderDataModule(ImageDataModule):
         """Check the arguments and read the names of the classes."""
         super().__init__(batch_size, num_workers, **options)
         if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction must lie between 0 and 1; got {val_fraction}. Give for example 0.1.")
+            raise ValueError(f"Argument `val_fraction` must be between 0 and 1, got {val_fraction}; try 0.1.")
         if image_size < 1:
-            raise ValueError(f"image_size must be at least 1 pixel; got {image_size}. Give for example 32.")
+            raise ValueError(f"Argument `image_size` must be at least 1, got {image_size}; try 32.")
         self.root = Path(root)
         self.val_fraction = val_fraction
         self.image_shape = (3, image_size, image_size)
@@ -76,9 +76,9 @@ class ImageFolderDataModule(ImageDataModule):
             val = LabelledImages(*self._list("val"))
             val.indices = mixed_order(val.labels, split)
         else:
-            held = max(1, round(self.val_fraction * len(labels)))
-            val = LabelledImages(files, labels, order[:held])
-            order = order[held:]
+            held_out = max(1, round(self.val_fraction * len(labels)))
+            val = LabelledImages(files, labels, order[:held_out])
+            order = order[held_out:]
         test = LabelledImages(*self._list("test"))
         test.indices = mixed_order(test.labels, split)
         kept = self._keep_subset(order, labels)
@@ -92,28 +92,28 @@ class ImageFolderDataModule(ImageDataModule):
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
-    """Give the names of the class folders, the same in every part of the data."""
+    """Return the names of the class folders, which must be the same in every part of the data."""
     for folder in (root, root / "train", root / "test"):
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"root must be a folder with train/<class>/* and test/<class>/*; got {root}, and {folder} "
-                "does not exist. Check the path, or create the folder."
+                f"Argument `root` must be a folder with train/<class>/* and test/<class>/*, got {root}; {folder} does "
+                "not exist."
             )
     names = {
         part.name: sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
         for part in (root / "train", root / "test", root / "val")
         if part.is_dir()
     }
-    for part, found in names.items():
-        odd = sorted(set(names["train"]) ^ set(found))
-        if odd:
+    for part, part_names in names.items():
+        unmatched = sorted(set(names["train"]) ^ set(part_names))
+        if unmatched:
             raise ValueError(
-                f"root must hold the same classes in train and {part}; got {odd} in one of them only, "
-                f"under {root}. Rename, add or remove those folders."
+                f"Argument `root` must hold the same classes in train and {part}, got {unmatched} in only one of them "
+                f"in {root}; rename, add or remove those folders."
             )
     if len(names["train"]) < 2:
         raise ValueError(
-            f"root must hold at least two classes; got {names['train']} in {root / 'train'}. Put the images "
-            "of each class in a folder train/<class>."
+            f"Argument `root` must hold at least two classes, got {names['train']} in {root / 'train'}; put the images "
+            "of each class into a folder train/<class>."
         )
     return tuple(names["train"])

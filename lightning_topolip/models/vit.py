@@ -5,10 +5,11 @@ from typing import Any, Literal
 from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Attention  # type: ignore[attr-defined]  # public, not in its `__all__`
 
-from lightning_topolip.models.block import preserve_variance
+from lightning_topolip.arguments import require_one_of
 from lightning_topolip.models.classifier import ImageClassifier
 from lightning_topolip.models.switches import Norm
-from lightning_topolip.models.tokens import token_network
+from lightning_topolip.models.token_block import preserve_variance
+from lightning_topolip.models.token_network import token_network
 
 __all__ = ["ViTClassifier"]
 
@@ -22,19 +23,19 @@ _MLP_RATIO = 4
 
 
 class ViTClassifier(ImageClassifier):
-    """Vision transformer (arXiv 2010.11929), built by timm, with its norms and residual connections to be switched.
+    """Vision transformer (arXiv 2010.11929) with switchable norms and residual connections, built with timm.
 
-    The image is cut into square patches; each block gives (batch, tokens, width) with tokens = (image_size /
-    patch_size)^2 + 1, the class token first. The blocks are `network.blocks.0` and so on, see
-    `lightning_topolip.models.block.TokenBlock` for what the switches do.
+    The image is cut into square patches; each block returns (batch, tokens, width) with tokens = (image_size /
+    patch_size)^2 + 1, the class token first. The blocks are `network.blocks.0` and so on;
+    `lightning_topolip.models.token_block.TokenBlock` shows the effect of the switches.
 
-    The weights are timm's: small ones, by which a block starts near the identity. Without residual connections a
-    signal would vanish in them, so the blocks' are then drawn so that it keeps its size, see
-    `lightning_topolip.models.block.preserve_variance`.
+    The initial weights are timm's, which are so small that a block starts near the identity. Without residual
+    connections signals would vanish in such blocks, so their weights are drawn to preserve the size of signals, see
+    `lightning_topolip.models.token_block.preserve_variance`.
 
     | size | width | depth | heads | parameters at 32 pixels, 10 classes |
     | --- | --- | --- | --- | --- |
-    | micro | 64 | 6 | 4 | 0.3 million, for small data on a processor |
+    | micro | 64 | 6 | 4 | 0.3 million, for small data on a CPU |
     | tiny | 192 | 12 | 3 | 5.4 million |
     | small | 384 | 12 | 6 | 21 million |
     | base | 768 | 12 | 12 | 85 million |
@@ -48,15 +49,18 @@ class ViTClassifier(ImageClassifier):
         width: Features of a token, a multiple of `heads`; None takes it from `size`.
         depth: Number of blocks; None takes it from `size`.
         heads: Attention heads of a block; None takes it from `size`.
-        pool: What the head reads: "avg", the mean of all patch tokens, which learns small data faster, or
-            "token", the class token, as in the paper. The class token is there in both.
+        pool: Input of the head: "avg", the mean of all patch tokens, which learns small data faster, or "token", the
+            class token, as in the paper. The network has a class token in both cases.
         norm: "layer" (each token over its features), "batch" (each feature over all tokens of the batch) or "none".
         residual: Whether attention and MLP have residual connections.
-        pre_norm: Whether the norms come before attention and MLP, with one more in front of the head, or after the
-            sum, as in the first transformer (arXiv 1706.03762).
-        drop_path: Highest rate of stochastic depth, reached in the last block; 0 without `residual`.
+        pre_norm: Whether the norms come before attention and MLP, with one more before the head, or after the sum,
+            as in the original transformer (arXiv 1706.03762).
+        drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
             `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+
+    Raises:
+        ValueError: If an argument is not allowed.
 
     Example:
         >>> import torch
@@ -87,22 +91,16 @@ class ViTClassifier(ImageClassifier):
         **recipe: Any,
     ) -> None:
         """Check the arguments and build the network."""
-        if size not in _SIZES:
-            raise ValueError(
-                f"size must be one of {', '.join(_SIZES)}; got {size!r}. Choose the nearest and set "
-                "width, depth and heads."
-            )
-        if pool not in ("avg", "token"):
-            raise ValueError(f"pool must be 'avg' or 'token'; got {pool!r}. Choose one of them.")
-        shape = (width, depth, heads)
+        require_one_of("size", size, tuple(_SIZES))
+        require_one_of("pool", pool, ("avg", "token"))
         width_, depth_, heads_ = (
-            named if given is None else given for given, named in zip(shape, _SIZES[size], strict=True)
+            default if value is None else value
+            for value, default in zip((width, depth, heads), _SIZES[size], strict=True)
         )
         if min(width_, depth_, heads_) < 1 or width_ % heads_:
             raise ValueError(
-                f"width must be a multiple of heads, and width, depth and heads at least 1; got "
-                f"width={width_}, depth={depth_}, heads={heads_}. Set width and heads "
-                "together."
+                "Arguments `width`, `depth` and `heads` must be at least 1, and `width` a multiple of `heads`, "
+                f"got width={width_}, depth={depth_} and heads={heads_}; set width and heads together."
             )
         network = token_network(
             lambda: {

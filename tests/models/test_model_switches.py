@@ -1,4 +1,4 @@
-"""The switches of ViT and ResNet: each does what it says, and switched as before the networks are as before."""
+"""The switches of ViT and ResNet, and the networks with default switches, which are those of timm."""
 
 import itertools
 import math
@@ -21,8 +21,8 @@ from lightning_topolip import TopoLipCallback, models, resolve_layers
 from lightning_topolip.cli import main
 from lightning_topolip.data import DigitsDataModule
 from lightning_topolip.models import ImageClassifier, ResNetClassifier, ViTClassifier
-from lightning_topolip.models.block import TokenBlock
 from lightning_topolip.models.switches import TokenBatchNorm
+from lightning_topolip.models.token_block import TokenBlock
 
 # Lightning 2.6 asks torch's pytree in a way that torch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
@@ -60,7 +60,7 @@ def norms(network: nn.Module) -> list[nn.Module]:
     ]
 
 
-def test_vit_has_the_state_of_earlier_versions() -> None:
+def test_the_state_of_a_vit_has_the_same_keys_as_in_earlier_versions() -> None:
     block = [
         f"{part}.{name}" for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2") for name in NORM
     ]
@@ -70,7 +70,7 @@ def test_vit_has_the_state_of_earlier_versions() -> None:
     assert list(vit(depth=2).state_dict()) == ["mean", "std", *(f"network.{name}" for name in network)]
 
 
-def test_resnet_has_the_state_of_earlier_versions() -> None:
+def test_the_state_of_a_resnet_has_the_same_keys_as_in_earlier_versions() -> None:
     def normed(conv: str, norm: str) -> list[str]:
         return [f"{conv}.weight", *(f"{norm}.{name}" for name in BATCH_NORM)]
 
@@ -84,7 +84,7 @@ def test_resnet_has_the_state_of_earlier_versions() -> None:
 
 
 @pytest.mark.parametrize("pool", ["avg", "token"])
-def test_vit_as_before_is_that_of_timm(pool: Any) -> None:
+def test_the_default_vit_is_that_of_timm(pool: Any) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         reference = VisionTransformer(
@@ -115,7 +115,7 @@ def test_blocks_are_those_of_torch(pre_norm: bool) -> None:
 
 @pytest.mark.parametrize("norm", ["layer", "batch", "none"])
 @pytest.mark.parametrize("pre_norm", [True, False])
-def test_without_shortcut_a_branch_of_zeros_leaves_zeros(norm: str, pre_norm: bool) -> None:
+def test_without_residual_connection_a_zero_branch_returns_zeros(norm: str, pre_norm: bool) -> None:
     tokens = torch.randn(4, 5, 16)
     for residual in (True, False):
         block = vit(depth=1, norm=norm, residual=residual, pre_norm=pre_norm).network.blocks[0]  # type: ignore[index]
@@ -127,7 +127,7 @@ def test_without_shortcut_a_branch_of_zeros_leaves_zeros(norm: str, pre_norm: bo
 
 @pytest.mark.parametrize("pre_norm", [True, False])
 @pytest.mark.parametrize("norm", [nn.LayerNorm, TokenBatchNorm, nn.Identity])
-def test_only_a_norm_makes_a_block_blind_to_scale(norm: type[nn.Module], pre_norm: bool) -> None:
+def test_only_a_norm_makes_a_block_invariant_to_scale(norm: type[nn.Module], pre_norm: bool) -> None:
     linear = {"linear": nn.Linear(16, 16, bias=False)}
     block = TokenBlock(16, linear, norm, residual=False, pre_norm=pre_norm)
     tokens = torch.randn(4, 5, 16)
@@ -135,7 +135,7 @@ def test_only_a_norm_makes_a_block_blind_to_scale(norm: type[nn.Module], pre_nor
     assert gain.item() == pytest.approx(2 if norm is nn.Identity else 1, rel=1e-3)
 
 
-def test_batch_norm_of_tokens_is_that_of_torch_over_the_transposed() -> None:
+def test_batch_norm_of_tokens_is_that_of_torch_on_transposed_tokens() -> None:
     ours, reference = TokenBatchNorm(6), nn.BatchNorm1d(6)
     for step in range(3):
         tokens = 3 + (step + 1) * torch.randn(4, 5, 6)
@@ -179,7 +179,7 @@ def test_vit_has_as_many_layers_as_blocks(norm: str, residual: bool, depth: int)
 
 @pytest.mark.parametrize("size", ["micro", "base"])
 @pytest.mark.parametrize("norm", ["layer", "batch", "none"])
-def test_a_resnet_block_adds_its_shortcut_or_nothing(size: str, norm: str) -> None:
+def test_a_resnet_block_adds_its_input_only_with_a_residual_connection(size: str, norm: str) -> None:
     maps = torch.randn(2, 16 if size == "base" else 4, 8, 8).relu()
     for residual in (True, False):
         network = resnet(size=size, blocks=[2, 1, 1, 1], norm=norm, residual=residual).network
@@ -204,16 +204,16 @@ def test_only_a_resnet_without_norms_scales_with_its_input(residual: bool) -> No
 
 @pytest.mark.parametrize("build", [vit, resnet])
 @pytest.mark.parametrize(("norm", "residual"), SWITCHES)
-def test_norms_are_of_the_kind_asked_for(build: Any, norm: str, residual: bool) -> None:
+def test_all_norms_are_of_the_requested_kind(build: Any, norm: str, residual: bool) -> None:
     network = build(depth=4, norm=norm, residual=residual).network
-    found = norms(network)
+    modules = norms(network)
     kinds = {"layer": nn.LayerNorm, "batch": nn.modules.batchnorm._BatchNorm, "none": type(None)}
-    assert all(isinstance(module, kinds[norm]) for module in found)
+    assert all(isinstance(module, kinds[norm]) for module in modules)
     expected = 2 * 4 + 1 if build is vit else 2 * 4 + 1 + 3 * residual
-    assert len(found) == (0 if norm == "none" else expected)
+    assert len(modules) == (0 if norm == "none" else expected)
 
 
-def test_layer_norm_of_a_resnet_is_over_the_channels_of_a_position() -> None:
+def test_layer_norm_of_a_resnet_acts_on_the_channels_of_a_position() -> None:
     norm = norms(resnet(depth=4, norm="layer").network)[0]
     maps = norm(torch.randn(2, 4, 3, 3))
     assert torch.allclose(maps.mean(dim=1), torch.zeros(2, 3, 3), atol=1e-5)
@@ -235,7 +235,7 @@ def test_every_switch_trains_all_parameters(build: Any, norm: str, residual: boo
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch", "none"])
-def test_residual_blocks_of_a_resnet_start_as_the_identity_and_plain_ones_do_not_vanish(norm: str) -> None:
+def test_resnet_blocks_start_as_the_identity_and_signals_do_not_vanish_without_residual_connections(norm: str) -> None:
     maps = torch.rand(2, 4, 8, 8)
     block = resnet(depth=8, norm=norm).network.layer1[1]  # type: ignore[index]
     assert torch.equal(block(maps.clone()), maps)
@@ -244,13 +244,13 @@ def test_residual_blocks_of_a_resnet_start_as_the_identity_and_plain_ones_do_not
     assert 0.2 < size < 2
 
 
-def test_plain_kernels_have_two_over_their_inputs_as_variance() -> None:
+def test_kernels_without_residual_connections_have_variance_two_over_their_inputs() -> None:
     kernel = resnet(width=16, depth=4, residual=False).network.get_submodule("layer4.0.conv1").weight
     assert kernel.var().item() == pytest.approx(2 / (64 * 9), rel=0.03)
 
 
 @pytest.mark.parametrize("depth", [6, 24])
-def test_a_plain_transformer_does_not_vanish(depth: int) -> None:
+def test_signals_do_not_vanish_in_a_transformer_without_residual_connections(depth: int) -> None:
     model = vit(width=64, depth=depth, residual=False)
     tokens = model.network.blocks(torch.randn(4, 17, 64))  # type: ignore[operator]
     assert 0.5 < tokens.std() < 2
@@ -289,26 +289,30 @@ def test_the_callback_measures_every_block(build: Any, norm: str, residual: bool
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [
-        (ViTClassifier, {"norm": "group"}, "norm must be one of layer, batch, none; got 'group'. Choose"),
-        (ResNetClassifier, {"norm": "group"}, "norm must be one of layer, batch, none; got 'group'. Choose"),
-        (ViTClassifier, {"residual": False, "drop_path": 0.1}, "drop_path must be 0 where residual is False"),
-        (ResNetClassifier, {"residual": False, "drop_path": 0.1}, "drop_path must be 0 where residual is False"),
-        (ResNetClassifier, {"drop_path": -0.1}, "drop_path must be at least 0 and below 1; got -0.1. Give"),
-        (ResNetClassifier, {"depth": 3}, "depth must be at least 4, one block a stage; got 3. Give"),
+        (ViTClassifier, {"norm": "group"}, r"`norm` must be one of \('layer', 'batch', 'none'\), got 'group'"),
+        (ResNetClassifier, {"norm": "group"}, r"`norm` must be one of \('layer', 'batch', 'none'\), got 'group'"),
+        (ViTClassifier, {"residual": False, "drop_path": 0.1}, "`drop_path` must be 0 with `residual=False`"),
+        (
+            ResNetClassifier,
+            {"residual": False, "drop_path": 0.1},
+            "`drop_path` must be 0 with `residual=False`",
+        ),
+        (ResNetClassifier, {"drop_path": -0.1}, "`drop_path` must be at least 0 and below 1, got -0.1; try"),
+        (ResNetClassifier, {"depth": 3}, "`depth` must be at least 4, one block per stage, got 3; try"),
         (
             ResNetClassifier,
             {"depth": 8, "blocks": [2, 2, 2, 2]},
-            r"depth must be None where blocks is given; got depth=8 and blocks=\[2, 2, 2, 2\]. Give one",
+            r"`depth` must be None with `blocks=\[2, 2, 2, 2\]`, got 8; set only one",
         ),
     ],
 )
-def test_wrong_switches_say_what_to_do(kind: Any, options: dict[str, Any], text: str) -> None:
+def test_wrong_switches_are_refused_with_a_hint(kind: Any, options: dict[str, Any], text: str) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=text):
         kind(**options)
 
 
 @pytest.mark.parametrize("recipe", SHOWN, ids=lambda recipe: recipe.stem)
-def test_the_switches_that_a_recipe_shows_exist(recipe: Path) -> None:
+def test_the_switches_in_the_comments_of_a_recipe_exist(recipe: Path) -> None:
     model = yaml.safe_load(recipe.read_text())["model"]
     kind = getattr(models, model["class_path"].rpartition(".")[2])
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The classifiers: shapes, normalisation, decay groups, schedule, learning, checkpoints and clear errors."""
+"""The classifiers: shapes, normalisation, weight decay, schedule, learning, checkpoints and errors."""
 
 import inspect
 import itertools
@@ -34,7 +34,7 @@ def micro(kind: type[ViTClassifier] | type[ResNetClassifier], **options: Any) ->
 
 
 def pairs(count: int = 32) -> Pairs:
-    """Give images whose class, 0 or 1, is their brightness."""
+    """Return images whose class, 0 or 1, is their brightness."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(count) % 2
     images = 0.4 * torch.rand(count, 3, 16, 16, generator=generator) + 0.5 * labels.view(-1, 1, 1, 1)
@@ -56,7 +56,7 @@ def loader(batch_size: int = 8) -> DataLoader[Any]:
 
 
 @pytest.mark.parametrize("kind", MICRO)
-def test_sizes_grow_and_give_logits(kind: type[ViTClassifier]) -> None:
+def test_larger_sizes_have_more_parameters_and_return_logits(kind: type[ViTClassifier]) -> None:
     counts = []
     for size in ("micro", "tiny", "small"):
         model = kind(size=size, num_classes=7).eval()
@@ -146,17 +146,17 @@ def test_only_matrices_and_kernels_decay(kind: type[ViTClassifier]) -> None:
     names = {parameter: name for name, parameter in model.network.named_parameters()}
     decayed, exempt = model._parameter_groups()
     assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.3, 0.0)
-    found = [{names[p] for p in group["params"]} for group in (decayed, exempt)]
-    assert found[0] | found[1] == set(names.values())
-    assert not found[0] & found[1]
-    assert all(name.endswith("weight") for name in found[0])
-    assert not any("norm" in name or ".bn" in name for name in found[0])
+    decayed_names, exempt_names = ({names[p] for p in group["params"]} for group in (decayed, exempt))
+    assert decayed_names | exempt_names == set(names.values())
+    assert not decayed_names & exempt_names
+    assert all(name.endswith("weight") for name in decayed_names)
+    assert not any("norm" in name or ".bn" in name for name in decayed_names)
     if kind is ViTClassifier:
-        assert {"pos_embed", "cls_token", "head.bias", "blocks.0.norm1.weight"} <= found[1]
-        assert {"patch_embed.proj.weight", "blocks.1.attn.qkv.weight", "head.weight"} <= found[0]
+        assert {"pos_embed", "cls_token", "head.bias", "blocks.0.norm1.weight"} <= exempt_names
+        assert {"patch_embed.proj.weight", "blocks.1.attn.qkv.weight", "head.weight"} <= decayed_names
     else:
-        assert {"fc.bias", "bn1.weight", "layer2.0.downsample.1.weight"} <= found[1]
-        assert {"conv1.weight", "layer4.0.conv2.weight", "fc.weight"} <= found[0]
+        assert {"fc.bias", "bn1.weight", "layer2.0.downsample.1.weight"} <= exempt_names
+        assert {"conv1.weight", "layer4.0.conv2.weight", "fc.weight"} <= decayed_names
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -218,7 +218,7 @@ def test_labels_are_smoothed_in_training_only() -> None:
 
 
 @pytest.mark.parametrize("kind", MICRO)
-def test_a_checkpoint_gives_the_same_model_back(kind: type[ViTClassifier], tmp_path: Path) -> None:
+def test_a_checkpoint_restores_the_same_model(kind: type[ViTClassifier], tmp_path: Path) -> None:
     model = micro(kind, num_classes=2, mean=[0.4, 0.5, 0.6], optimizer="sgd", learning_rate=0.01)
     trainer = quiet(default_root_dir=tmp_path)
     trainer.fit(model, loader(), loader())
@@ -267,56 +267,56 @@ def test_inheritance_stays_flat() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [
-        (ViTClassifier, {"size": "huge"}, "size must be one of micro, tiny, small, base; got 'huge'. Choose"),
+        (ViTClassifier, {"size": "huge"}, r"`size` must be one of \('micro', 'tiny', 'small', 'base'\), got 'huge'"),
         (
             ViTClassifier,
             {"patch_size": 5},
-            "image_size must be a multiple of patch_size; got image_size=32 and",
+            "`image_size` must be a multiple of `patch_size`, got image_size=32 and patch_size=5; resize",
         ),
         (
             ViTClassifier,
             {"width": 100},
-            "width must be a multiple of heads, .*got width=100, depth=12, heads=6",
+            "`width` a multiple of `heads`, got width=100, depth=12 and heads=6; set",
         ),
-        (ViTClassifier, {"pool": "max"}, "pool must be 'avg' or 'token'; got 'max'. Choose"),
-        (ViTClassifier, {"depth": 0}, "got width=384, depth=0, heads=6. Set"),
+        (ViTClassifier, {"pool": "max"}, r"`pool` must be one of \('avg', 'token'\), got 'max'"),
+        (ViTClassifier, {"depth": 0}, "must be at least 1, .* got width=384, depth=0 and heads=6; set"),
         (
             ResNetClassifier,
             {"size": "huge"},
-            "size must be one of micro, tiny, small, base; got 'huge'. Choose",
+            r"`size` must be one of \('micro', 'tiny', 'small', 'base'\), got 'huge'",
         ),
-        (ResNetClassifier, {"image_size": 4}, "image_size must be at least 8 pixels.* got 4. Enlarge"),
-        (ResNetClassifier, {"blocks": [2, 2]}, r"blocks must be four numbers.* got \[2, 2\]. Give"),
-        (ResNetClassifier, {"width": 15}, "width must be even and at least 2; got 15. Give"),
+        (ResNetClassifier, {"image_size": 4}, "`image_size` must be at least 8, got 4; .* enlarge"),
+        (ResNetClassifier, {"blocks": [2, 2]}, r"`blocks` must be four numbers.* got \[2, 2\]; try"),
+        (ResNetClassifier, {"width": 15}, "`width` must be even and at least 2, got 15; try"),
         (
             ResNetClassifier,
             {"mean": [0.5]},
-            r"mean must have one number .*in_channels=3 .*got 1: \[0.5\]. Give 3",
+            r"`mean` must have one number for each of the 3 channels, got \[0.5\]; None",
         ),
-        (ResNetClassifier, {"std": [1.0, 0.0, 1.0]}, "std must be positive in every channel; got"),
-        (ResNetClassifier, {"optimizer": "adam"}, "optimizer must be 'adamw' or 'sgd'; got 'adam'. For"),
+        (ResNetClassifier, {"std": [1.0, 0.0, 1.0]}, "`std` must be positive in every channel, got"),
+        (ResNetClassifier, {"optimizer": "adam"}, "`optimizer` must be 'adamw' or 'sgd', got 'adam'; for"),
         (
             ResNetClassifier,
             {"label_smoothing": 1.0},
-            "label_smoothing must be at least 0 and below 1; got 1.0",
+            "`label_smoothing` must be at least 0 and below 1, got 1.0",
         ),
         (
             ResNetClassifier,
             {"warmup_fraction": -0.1},
-            "warmup_fraction must be at least 0 and below 1; got -0.1",
+            "`warmup_fraction` must be at least 0 and below 1, got -0.1",
         ),
-        (ResNetClassifier, {"learning_rate": 0.0}, "learning_rate must be above 0 .*got 0.0 and 0.05"),
-        (ResNetClassifier, {"num_classes": 1}, "num_classes must be at least 2; got 1. Count"),
+        (ResNetClassifier, {"learning_rate": 0.0}, "`learning_rate` must be above 0 .*got 0.0 and 0.05"),
+        (ResNetClassifier, {"num_classes": 1}, "`num_classes` must be at least 2, got 1"),
     ],
 )
-def test_wrong_arguments_say_what_to_do(kind: Any, options: dict[str, Any], text: str) -> None:
+def test_wrong_arguments_are_refused_with_a_hint(kind: Any, options: dict[str, Any], text: str) -> None:
     with torch.device("meta"), pytest.raises(ValueError, match=text):
         kind(**options)
 
 
-def test_wrong_images_and_an_endless_run_are_refused() -> None:
+def test_wrong_images_and_endless_trainings_are_refused() -> None:
     model = micro(ResNetClassifier)
-    with pytest.raises(ValueError, match=r"images must have shape \(batch, 3, .*got \(2, 1, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"`images` must have shape \(batch, 3, .*got \(2, 1, 16, 16\)"):
         model(torch.rand(2, 1, 16, 16))
-    with pytest.raises(ValueError, match="max_epochs of the Trainer must be finite"):
+    with pytest.raises(ValueError, match="`max_epochs` of the Trainer must be finite"):
         quiet(max_epochs=-1).fit(model, loader(), loader())

@@ -1,4 +1,4 @@
-"""Networks on the patches of an image, built by timm around blocks of one's own choice."""
+"""A timm vision transformer whose blocks apply any functions of tokens."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -6,8 +6,8 @@ from typing import Any, Literal
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from lightning_topolip.models.block import TokenBlock
 from lightning_topolip.models.switches import TOKEN_NORMS, Norm, check_switches
+from lightning_topolip.models.token_block import TokenBlock
 
 __all__ = ["token_network"]
 
@@ -30,26 +30,8 @@ def token_network(
 ) -> VisionTransformer:
     """Build patch embedding, learned positions, blocks, pooling and a linear head.
 
-    Args:
-        functions: Makes the functions of one block, see `TokenBlock`.
-        num_classes: Number of classes.
-        image_size: Height and width of an image in pixels, a multiple of `patch_size`.
-        patch_size: Height and width of a patch in pixels.
-        in_channels: Channels of an image.
-        width: Features of a token.
-        depth: Number of blocks.
-        class_token: Whether a class token stands before the patches.
-        pool: What the head reads: "avg" or "token".
-        norm: Normalisation of the blocks and, with `pre_norm`, in front of the head.
-        residual: Whether the functions of a block have residual connections.
-        pre_norm: Whether the norms come before the functions; after them, the head needs none of its own.
-        drop_path: Highest rate of stochastic depth, reached in the last block.
-
-    Returns:
-        The network; its blocks are `blocks.0` and so on.
-
-    Raises:
-        ValueError: If an argument is not allowed.
+    `functions` is called once per block and returns the functions of its `TokenBlock`. `norm` is also the norm
+    before the head, which exists with `pre_norm` only.
 
     Example:
         >>> from torch import nn
@@ -61,12 +43,11 @@ def token_network(
         >>> len(network.blocks)
         2
     """
-    check_switches(norm, residual, drop_path)
+    check_switches(norm, drop_path, residual=residual)
     if patch_size < 1 or image_size < 1 or image_size % patch_size:
         raise ValueError(
-            f"image_size must be a multiple of patch_size; got image_size={image_size} and "
-            f"patch_size={patch_size}. Resize the images or choose a patch_size that divides "
-            "them."
+            f"Argument `image_size` must be a multiple of `patch_size`, got image_size={image_size} and "
+            f"patch_size={patch_size}; resize the images or choose another patch size."
         )
 
     def block(dim: int, norm_layer: type[nn.Module], drop_path: float, **_: Any) -> TokenBlock:
@@ -82,9 +63,9 @@ def token_network(
         depth=depth,
         class_token=class_token,
         final_norm=pre_norm,
-        # Statistics over a batch are taken before pooling: after it, a batch of one image would have none.
+        # Batch norm must come before pooling: after it, a batch of one image would have no statistics.
         fc_norm=False if norm == "batch" else None,
         drop_path_rate=drop_path,
         norm_layer=TOKEN_NORMS[norm],
-        block_fn=block,  # type: ignore[arg-type]  # timm calls it, its annotation says a class
+        block_fn=block,  # type: ignore[arg-type]  # timm annotates a class, but only calls it
     )

@@ -1,4 +1,4 @@
-"""The block of a network on tokens, with its norm and its residual connections to be switched."""
+"""One block of a network on tokens, with a switchable norm and residual connection."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,26 +9,21 @@ from torch import Tensor, nn
 
 __all__ = ["TokenBlock", "preserve_variance"]
 
-_AFTER_GELU = 1.5335  # 1 / sqrt(E[GELU(z)^2]) of a standard normal z
+_GAIN_AFTER_GELU = 1.5335  # 1 / sqrt(E[GELU(z)^2]) of a standard normal z
 
 
 class TokenBlock(nn.Module):
-    """Functions of tokens in a row, such as attention and an MLP, each with a norm and a residual connection.
+    """A sequence of token functions, such as attention and an MLP, each with a norm and a residual connection.
 
     | residual | pre_norm | x becomes | as in |
     | --- | --- | --- | --- |
     | yes | yes | x + f(norm(x)) | ViT, arXiv 2010.11929 |
-    | yes | no | norm(x + f(x)) | the first transformer, arXiv 1706.03762 |
+    | yes | no | norm(x + f(x)) | the original transformer, arXiv 1706.03762 |
     | no | yes | f(norm(x)) | |
     | no | no | norm(f(x)) | |
 
-    Args:
-        width: Features of a token.
-        functions: Modules from (batch, tokens, width) to the same shape, by name, in the order of execution.
-        norm_layer: Makes the norm of a function from the number of features.
-        residual: Whether what a function gives is added to what it took.
-        pre_norm: Whether the norm comes before the function.
-        drop_path: Rate of stochastic depth (arXiv 1603.09382).
+    A function maps (batch, tokens, width) to the same shape; functions run in the order of the mapping.
+    `norm_layer` builds a norm from `width`; `drop_path` is the rate of stochastic depth (arXiv 1603.09382).
 
     Example:
         >>> import torch
@@ -59,7 +54,7 @@ class TokenBlock(nn.Module):
 
     @property
     def functions(self) -> list[nn.Module]:
-        """The functions, in the order of execution."""
+        """The functions, in the order in which they run."""
         return [self.get_submodule(name) for name in self.names]
 
     @property
@@ -70,23 +65,19 @@ class TokenBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, tokens, width) to the same shape."""
         for norm, function in zip(self.norms, self.functions, strict=True):
-            change = self.drop_path(function(norm(tokens) if self.pre_norm else tokens))
-            summed = tokens + change if self.residual else change
-            tokens = summed if self.pre_norm else norm(summed)
+            branch = self.drop_path(function(norm(tokens) if self.pre_norm else tokens))
+            total = tokens + branch if self.residual else branch
+            tokens = total if self.pre_norm else norm(total)
         return tokens
 
 
 def preserve_variance(blocks: nn.Sequential) -> None:
-    """Draw the weights of blocks so that signals keep their size whether or not there are norms.
+    """Draw the weights of `TokenBlock`s so that signals keep their size with or without norms.
 
-    A weight's variance is one over the number of its inputs, times 2.35 behind a GELU, and the biases are zero.
-    What a residual branch adds is divided by the square root of the number of branches of the network, so that the
-    sum of all of them is as large as one. Where attention averages over tokens, what differs between the tokens of
-    a sample still shrinks.
-
-    Args:
-        blocks: `TokenBlock`s whose functions have two weights each, an inner and an outer one, with a GELU or a
-            weighted mean between them.
+    Each function must have two weights, an inner and an outer one, with a GELU or a weighted mean in between.
+    A weight's variance is one over the number of its inputs, times 2.35 after a GELU; biases are zero. Residual
+    branches are divided by the square root of their number, so that their sum is as large as one branch.
+    Averaging in attention still shrinks the differences between the tokens of a sample.
 
     Example:
         >>> import torch
@@ -100,10 +91,10 @@ def preserve_variance(blocks: nn.Sequential) -> None:
         (function, block.residual) for block in blocks if isinstance(block, TokenBlock) for function in block.functions
     ]
     for function, residual in branches:
-        inner, outer = (part for part in function.modules() if isinstance(part, nn.Linear | nn.Conv2d))
-        behind = _AFTER_GELU if any(isinstance(part, nn.GELU) for part in function.modules()) else 1.0
+        inner, outer = (module for module in function.modules() if isinstance(module, nn.Linear | nn.Conv2d))
+        gain = _GAIN_AFTER_GELU if any(isinstance(module, nn.GELU) for module in function.modules()) else 1.0
         _draw(inner, gain=1.0)
-        _draw(outer, gain=behind / math.sqrt(len(branches)) if residual else behind)
+        _draw(outer, gain=gain / math.sqrt(len(branches)) if residual else gain)
 
 
 def _draw(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
