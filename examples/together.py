@@ -39,7 +39,7 @@ def cells(name: str, models: Sequence[tuple[float, ...]]) -> list[str]:
     """The correlation of one number with both drops."""
     columns = dict(zip(NAMES, zip(*models, strict=True), strict=True))
     correlations = [spearman(columns[name], columns[drop]) for drop in DROPS]
-    return [f"{each.rho:.2f} [{each.low:.2f}, {each.high:.2f}], {each.count} models" for each in correlations]
+    return [f"{each.rho:.2f} [{each.low:.2f}, {each.high:.2f}], {each.pairs} models" for each in correlations]
 
 
 NAMES = (*EXPLANATIONS, *DROPS)

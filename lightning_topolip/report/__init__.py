@@ -1,4 +1,4 @@
-"""The report of a study: one HTML file that needs nothing beside it."""
+"""The report of a study: one self-contained HTML file."""
 
 from lightning_topolip.report.page import write_report
 

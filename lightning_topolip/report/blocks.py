@@ -1,24 +1,17 @@
-"""What a page is made of."""
+"""The building blocks of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from matplotlib.figure import Figure
-
-from lightning_topolip.report.tracks import Track
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure.
-
-    Attributes:
-        figure: With its own title, axes and legend.
-        alt: What it shows, in words, for those who do not see it.
-    """
+    """A figure with its own title, axes and legend, and its alternative text for screen readers."""
 
     figure: Figure
     alt: str
@@ -26,13 +19,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Panels beside each other, as many as fit.
-
-    Attributes:
-        panels: In reading order.
-        heading: Above them; empty for none.
-        columns: As many beside each other as the screen allows at most.
-    """
+    """Panels side by side, at most `columns` in a row."""
 
     kind: ClassVar[str] = "gallery"
     panels: Sequence[Panel]
@@ -42,14 +29,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text.
-
-    Attributes:
-        caption: What the rows are, with the unit.
-        header: Names of the columns.
-        rows: One text a column.
-        folded: Whether it is shown on request only.
-    """
+    """Rows of text, one per column; a folded table is shown on request."""
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -60,11 +40,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Note:
-    """A paragraph.
-
-    Attributes:
-        text: Plain text.
-    """
+    """A paragraph of plain text."""
 
     kind: ClassVar[str] = "note"
     text: str
@@ -72,13 +48,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Listing:
-    """Text as a machine reads it.
-
-    Attributes:
-        caption: What it is.
-        text: With its line breaks.
-        folded: Whether it is shown on request only.
-    """
+    """Preformatted text, such as a command; a folded listing is shown on request."""
 
     kind: ClassVar[str] = "listing"
     caption: str
@@ -87,16 +57,39 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class EffectLine:
+    """An effect and its interval on a line whose middle means no effect; positions are percent from the left end.
+
+    Attributes:
+        effect: Position of the effect; None if it is outside the line.
+        low: Left end of the interval, cut at the left end of the line.
+        high: Right end of the interval, cut at the right end of the line.
+        open_low: Whether the interval extends beyond the left end of the line.
+        open_high: Whether it extends beyond the right end.
+        claimed: The side on which the claim puts the effect.
+        ticks: The values at the left end, in the middle and at the right end.
+    """
+
+    effect: float | None
+    low: float
+    high: float
+    open_low: bool
+    open_high: bool
+    claimed: Literal["left", "right"]
+    ticks: tuple[str, str, str]
+
+
+@dataclass(frozen=True)
 class Badge:
-    """How one claim fares on one data set.
+    """The verdict on a claim on one data set.
 
     Attributes:
         data: Label of the data.
         verdict: ``"holds"``, ``"does not hold"`` or ``"undecided"``.
-        effect: With its interval and unit.
-        sides: What it rests on.
-        remark: What stands in the way of a verdict; empty for nothing.
-        track: The effect and its interval on a line; None where there is none.
+        effect: The effect with its interval and unit.
+        sides: The numbers that are compared.
+        remark: Why the claim is undecided, and how many runs were skipped; may be empty.
+        line: The effect and its interval as a drawing; None without an interval.
     """
 
     data: str
@@ -104,18 +97,12 @@ class Badge:
     effect: str
     sides: str
     remark: str
-    track: Track | None
+    line: EffectLine | None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One claim with its verdicts.
-
-    Attributes:
-        says: The claim.
-        source: Who claims it; empty for none.
-        badges: One a data set.
-    """
+    """A claim, its source (may be empty), and one badge per data set."""
 
     kind: ClassVar[str] = "judgement"
     says: str
@@ -128,16 +115,15 @@ Block: TypeAlias = Gallery | Table | Note | Listing | Judgement
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page.
-
-    Attributes:
-        name: For links to it.
-        title: As a reader sees it.
-        intro: How to read what follows; empty for none.
-        blocks: In reading order.
-    """
+    """A part of the page: the name in its link, the title, an introduction (may be empty), and its blocks."""
 
     name: str
     title: str
     intro: str
     blocks: Sequence[Block]
+
+
+def galleries(panels: Mapping[str, Sequence[Panel | None]]) -> list[Block]:
+    """Make a gallery for every heading that has panels."""
+    drawn = {heading: [panel for panel in row if panel] for heading, row in panels.items()}
+    return [Gallery(row, heading) for heading, row in drawn.items() if row]

@@ -1,4 +1,4 @@
-"""Numbers of several models over an axis: a mean with its spread."""
+"""Curves: the numbers of a model along an axis, one value per seed and position."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One model's numbers over an axis.
+    """The numbers of one model along an axis.
 
     Attributes:
-        model: Its label.
-        x: Places on the axis, ascending, shape ``(places,)``.
+        model: Label of the model.
+        x: Positions on the axis, ascending, shape ``(positions,)``.
         seeds: The seeds.
-        values: A row a seed, NaN where it has no number, shape ``(seeds, places)``.
-        low: Lower end of the shaded band, shape ``(places,)``.
+        values: One row per seed, NaN where it has no number, shape ``(seeds, positions)``.
+        low: Lower end of the shaded band, shape ``(positions,)``.
         high: Upper end.
-        band: What the band is; empty where there is none.
+        band: Meaning of the band; empty for no band.
     """
 
     model: str
@@ -40,42 +40,27 @@ class Curve:
 
     @property
     def mean(self) -> Array:
-        """Mean over the seeds that have a number, shape ``(places,)``."""
+        """Mean over the seeds that have a number, shape ``(positions,)``."""
         return _over_seeds(self.values, np.mean)
 
 
-def curves(rows: Iterable[Row], place: Callable[[Row], float], models: Sequence[str]) -> list[Curve]:
-    """Arrange rows along an axis.
+def curves(rows: Iterable[Row], position: Callable[[Row], float], models: Sequence[str]) -> list[Curve]:
+    """Make one curve per model that has a finite number, in the order of the models.
 
-    Args:
-        rows: Of one quantity. Rows of one seed at one place, such as several layers, count with their mean; it is
-            missing where one of them is not finite.
-        place: Where on the axis a row belongs.
-        models: In the order in which they are drawn.
-
-    Returns:
-        A curve for every model that has a finite number.
+    Rows of one seed at one position, such as those of several layers, are averaged; the mean is missing if one of them
+    is not finite.
     """
     cells: dict[str, dict[tuple[int, float], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        cells[row.model][row.seed, place(row)].append(row.value)
+        cells[row.model][row.seed, position(row)].append(row.value)
     means = {model: {key: float(np.mean(values)) for key, values in of.items()} for model, of in cells.items()}
     finite = {model: {key: value for key, value in of.items() if math.isfinite(value)} for model, of in means.items()}
     return [_curve(model, finite[model]) for model in models if finite.get(model)]
 
 
-def describe(found: Sequence[Curve], x: str, y: str) -> str:
-    """Say in words what curves show.
-
-    Args:
-        found: The curves.
-        x: Name of the axis.
-        y: Name of the quantity.
-
-    Returns:
-        A sentence a curve, with its first, last and largest mean.
-    """
-    return f"{y} against {x}. " + " ".join(_in_words(curve) for curve in found)
+def describe(curves: Sequence[Curve], x: str, y: str) -> str:
+    """Describe curves of the quantity `y` along the axis `x` in words, one sentence per curve."""
+    return f"{y} against {x}. " + " ".join(_in_words(curve) for curve in curves)
 
 
 def _in_words(curve: Curve) -> str:
@@ -91,12 +76,12 @@ def _in_words(curve: Curve) -> str:
 
 def _curve(model: str, cells: dict[tuple[int, float], float]) -> Curve:
     seeds = tuple(sorted({seed for seed, _ in cells}))
-    places = sorted({place for _, place in cells})
-    values = np.array([[cells.get((seed, place), math.nan) for place in places] for seed in seeds])
+    positions = sorted({position for _, position in cells})
+    values = np.array([[cells.get((seed, position), math.nan) for position in positions] for seed in seeds])
     low, high = _over_seeds(values, np.min), _over_seeds(values, np.max)
-    return Curve(model, np.array(places), seeds, values, low, high, "range of the seeds" if len(seeds) > 1 else "")
+    return Curve(model, np.array(positions), seeds, values, low, high, "range of the seeds" if len(seeds) > 1 else "")
 
 
 def _over_seeds(values: Array, reduce: Callable[[Array], Any]) -> Array:
-    """Reduce over the seeds that have a number; every place has one, or it would not be there."""
+    """Reduce over the seeds that have a number; every position has at least one."""
     return np.array([reduce(column[np.isfinite(column)]) for column in values.T])

@@ -1,4 +1,4 @@
-"""The frame of every panel: size, title, legend."""
+"""The frame of a panel: size, title, axes and legend."""
 
 from __future__ import annotations
 
@@ -26,16 +26,7 @@ _LETTER = 0.62 * _TEXT
 
 
 def frame(title: str, subtitle: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
-    """Begin a panel.
-
-    Args:
-        title: What is seen.
-        subtitle: How to read it; empty for none.
-        size: Width and height in inches.
-
-    Returns:
-        The figure, and its axes to draw in.
-    """
+    """Make a figure of a size in inches, with a title and a subtitle that says how to read it."""
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=_PAD, h_pad=_PAD), facecolor="white")
     axes = figure.subplots()
     _write_heading(figure, textwrap.wrap(title, round(11.4 * size[0])), textwrap.wrap(subtitle, round(15 * size[0])))
@@ -54,7 +45,7 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Artist], columns: int = 3) -> None:
-    """Put a legend below the axes, in as many columns as fit; the figure grows by its further rows."""
+    """Put a legend below the axes, in as many columns as fit; the figure grows with its rows."""
     names = [str(handle.get_label()) for handle in handles]
     room = 72 * (figure.get_figwidth() - 2 * _PAD)
     columns = next(number for number in range(min(columns, len(names)), 0, -1) if _fits(names, number, room))
@@ -78,7 +69,7 @@ def _fits(names: list[str], columns: int, room: float) -> bool:
 
 
 def _write_heading(figure: Figure, title: list[str], subtitle: list[str]) -> None:
-    """Write both at the left edge; the title is followed by empty lines that keep the subtitle's place."""
+    """Write title and subtitle at the left edge; empty lines after the title reserve the space of the subtitle."""
     left = _PAD / figure.get_figwidth()
     heading = "\n".join([*title, *[" "] * len(subtitle)])
     figure.suptitle(heading, x=left, ha="left", fontsize=_TITLE, fontweight="bold", color=INK)
@@ -88,7 +79,7 @@ def _write_heading(figure: Figure, title: list[str], subtitle: list[str]) -> Non
 
 
 def tick_log(axis: Axis) -> None:
-    """Label an axis that is already logarithmic, and has its limits: 1, 2, 5 in each decade where there are few."""
+    """Label a logarithmic axis that has its final limits; with few decades, label more values in each."""
     low, high = axis.get_view_interval()
     if high < 300 * low:
         few = high < 30 * low

@@ -1,4 +1,4 @@
-"""Curves of several models in one panel."""
+"""A line chart of several models."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lightning_topolip.report.curves import Curve
+from lightning_topolip.report.blocks import Panel
+from lightning_topolip.report.curves import Curve, describe
 from lightning_topolip.report.frame import frame, legend, name_axes, tick_log
-from lightning_topolip.report.palette import FAINT, Look
+from lightning_topolip.report.palette import FAINT, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NEAR, _SHORT = 0.075, 16
+_CLOSE, _SHORT, _MARKERS = 0.075, 16, 16
 
 
 def lines(
     curves: Sequence[Curve],
-    looks: Mapping[str, Look],
+    styles: Mapping[str, Style],
     title: str,
     x: str,
     y: str,
+    *,
     log: bool = False,
     share: bool = False,
     reference: tuple[float, str] | None = None,
-    first_apart: bool = False,
-) -> Figure:
-    """Draw the mean of each model over its seeds, the seeds themselves and their spread.
+    hollow_first: bool = False,
+) -> Panel | None:
+    """Draw the mean of each model over its seeds, each seed and their spread; None without curves.
 
     Args:
-        curves: One a model.
-        looks: How each model is drawn.
-        title: What is seen.
+        curves: One per model.
+        styles: The style of each model.
+        title: Title of the panel.
         x: Label of the axis, with the unit.
         y: Label of the quantity, with the unit.
-        log: Whether the quantity's axis is logarithmic.
+        log: Whether the axis of the quantity is logarithmic.
         share: Whether the quantity is a share, shown in percent.
-        reference: A value that the quantity is to be compared with, and its name.
-        first_apart: Whether the first point of each curve is of another kind and drawn hollow.
-
-    Returns:
-        The figure.
+        reference: A value to compare with, and its name.
+        hollow_first: Whether the first point of each curve differs in kind and is drawn hollow.
     """
-    figure, axes = frame(title, spread_note(curves))
+    if not curves:
+        return None
+    figure, axes = frame(title, _spread_note(curves))
     if log:
         axes.set_yscale("log")
     for curve in curves:
-        draw(axes, curve, looks[curve.model], first_apart)
+        _draw(axes, curve, styles[curve.model], hollow_first)
     if reference is not None:
         axes.axhline(reference[0], color=FAINT, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
@@ -75,52 +76,38 @@ def lines(
     if all((curve.x == np.round(curve.x)).all() for curve in curves):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_axes(axes, x, y)
-    identify(figure, axes, curves, looks)
-    return figure
+    _name_curves(figure, axes, curves, styles)
+    return Panel(figure, describe(curves, x, title))
 
 
-def draw(axes: Axes, curve: Curve, look: Look, first_apart: bool = False) -> None:
-    """Draw one curve: thick the mean, thin the seeds, shaded the band.
-
-    Args:
-        axes: To draw in.
-        curve: The numbers.
-        look: Its colour, marker and line style.
-        first_apart: Whether the first point is drawn hollow.
-    """
+def _draw(axes: Axes, curve: Curve, style: Style, hollow_first: bool) -> None:
+    """Draw one curve: a thick line for the mean, thin lines for the seeds, a shade for the band."""
     if len(curve.seeds) > 1:
-        axes.plot(curve.x, curve.values.T, color=look.colour, linewidth=0.6, alpha=0.55)
+        axes.plot(curve.x, curve.values.T, color=style.colour, linewidth=0.6, alpha=0.55)
     if curve.band:
-        axes.fill_between(curve.x, curve.low, curve.high, color=look.colour, alpha=0.15, linewidth=0)
-    every = max(1, round(len(curve.x) / 16))
+        axes.fill_between(curve.x, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
+    every = max(1, round(len(curve.x) / _MARKERS))
     (line,) = axes.plot(
         curve.x,
         curve.mean,
-        color=look.colour,
-        linestyle=look.dashes,
+        color=style.colour,
+        linestyle=style.dashes,
         linewidth=1.9,
-        marker=look.marker,
+        marker=style.marker,
         markersize=4.5,
         markevery=every,
     )
-    if first_apart:
+    if hollow_first:
         line.set_markevery((1, every))
-        axes.plot(curve.x[:1], curve.mean[:1], color=look.colour, marker=look.marker, markersize=5, mfc="white")
+        axes.plot(curve.x[:1], curve.mean[:1], color=style.colour, marker=style.marker, markersize=5, mfc="white")
 
 
-def identify(figure: Figure, axes: Axes, curves: Sequence[Curve], looks: Mapping[str, Look]) -> None:
-    """Name the curves at their right ends where the names do not meet, and in a legend otherwise.
-
-    Args:
-        figure: Holds the axes.
-        axes: With the curves, and their final limits.
-        curves: What was drawn.
-        looks: How each model was drawn.
-    """
+def _name_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]) -> None:
+    """Name the curves at their right ends if the names do not overlap, and in a legend otherwise."""
     ends = [(curve.x[-1], curve.mean[-1]) for curve in curves]
     heights = np.sort(axes.transAxes.inverted().transform(axes.transData.transform(ends))[:, 1])
     short = max(len(curve.model) for curve in curves) <= _SHORT
-    if short and len({x for x, _ in ends}) == 1 and (np.diff(heights) > _NEAR).all():
+    if short and len({x for x, _ in ends}) == 1 and (np.diff(heights) > _CLOSE).all():
         for curve, (_, height) in zip(curves, ends, strict=True):
             axes.annotate(
                 curve.model,
@@ -130,21 +117,28 @@ def identify(figure: Figure, axes: Axes, curves: Sequence[Curve], looks: Mapping
                 textcoords="offset points",
                 va="center",
                 fontsize=8,
-                color=looks[curve.model].ink,
+                color=styles[curve.model].ink,
             )
         return
-    legend(figure, [handle(curve.model, looks[curve.model]) for curve in curves])
+    legend(figure, [legend_line(curve.model, styles[curve.model]) for curve in curves])
 
 
-def handle(name: str, look: Look) -> Line2D:
-    """Give the sample of a line that a legend shows."""
+def legend_line(name: str, style: Style) -> Line2D:
+    """Return the line that stands for a model in a legend."""
     return Line2D(
-        [], [], color=look.colour, linestyle=look.dashes, linewidth=1.9, marker=look.marker, markersize=4.5, label=name
+        [],
+        [],
+        color=style.colour,
+        linestyle=style.dashes,
+        linewidth=1.9,
+        marker=style.marker,
+        markersize=4.5,
+        label=name,
     )
 
 
-def spread_note(curves: Sequence[Curve]) -> str:
-    """Say what the thick line, the thin ones and the shade are."""
+def _spread_note(curves: Sequence[Curve]) -> str:
+    """Explain the thick line, the thin lines and the shade."""
     counts = sorted({len(curve.seeds) for curve in curves})
     seeds = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     bands = list(dict.fromkeys(curve.band for curve in curves if curve.band))

@@ -1,4 +1,4 @@
-"""The page: sections put into HTML."""
+"""The page: HTML from the sections."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
 
 _NAME = "report.html"
-_HEAVY = 150_000
+_LARGEST_SVG = 150_000
 _DOTS_PER_INCH = 200
 
 
 def write_report(folder: Path) -> Path:
-    """Write the report of a study beside its results, whole or not at all.
+    """Write the report of a study next to its results, completely or not at all.
 
-    It needs no other file and no network. What the results do not hold is said in the page or left out.
+    The report is one file that needs no network. A section without results says so.
 
     Args:
-        folder: With ``results.csv``, and, where written, ``about.json`` and ``diagrams.json``.
+        folder: Folder with ``results.csv`` and, if written, ``about.json`` and ``diagrams.json``.
 
     Returns:
-        The report's path. The same files give the same report, byte for byte.
+        The path of the report. The same files give the same report, byte for byte.
 
     Raises:
         FileNotFoundError: If there are no results.
-        ValueError: If the results have other columns.
+        ValueError: If the columns of the results differ.
 
     Example:
         >>> import tempfile
@@ -51,14 +51,7 @@ def write_report(folder: Path) -> Path:
 
 
 def render(source: Source) -> str:
-    """Put a study into HTML.
-
-    Args:
-        source: The study.
-
-    Returns:
-        The whole page.
-    """
+    """Return the page of a study as HTML."""
     environment = Environment(
         loader=PackageLoader("lightning_topolip.report", "layout"),
         autoescape=True,
@@ -76,19 +69,11 @@ def render(source: Source) -> str:
 
 
 def data_uri(figure: Figure) -> str:
-    """Encode a figure, as vectors where they are not too many.
-
-    Args:
-        figure: To be drawn.
-
-    Returns:
-        A ``data:`` address of an SVG, or of a PNG where the SVG would be heavier than 150 kB. The same figure gives
-        the same address.
-    """
+    """Encode a figure as the ``data:`` address of an SVG, or of a PNG if the SVG is larger than 150 kB."""
     with rc_context({"svg.hashsalt": "lightning_topolip", "svg.fonttype": "none"}):
-        drawn = _saved(figure, "svg", {"Date": None, "Creator": None})
-    if len(drawn) <= _HEAVY:
-        return f"data:image/svg+xml;base64,{b64encode(drawn).decode()}"
+        svg = _saved(figure, "svg", {"Date": None, "Creator": None})
+    if len(svg) <= _LARGEST_SVG:
+        return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
     return f"data:image/png;base64,{b64encode(_saved(figure, 'png', {'Software': None})).decode()}"
 
 

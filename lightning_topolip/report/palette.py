@@ -1,4 +1,4 @@
-"""How models are told apart: a colour, a marker and a line style each."""
+"""Colours, markers and line styles that distinguish models."""
 
 from __future__ import annotations
 
@@ -22,14 +22,8 @@ _DASHES: tuple[LineStyleType, ...] = (
 )
 
 
-class Look(NamedTuple):
-    """How one thing is drawn.
-
-    Attributes:
-        colour: Of Okabe and Ito's palette, which is told apart with any colour vision.
-        marker: As matplotlib names it.
-        dashes: The line style.
-    """
+class Style(NamedTuple):
+    """The colour, marker and dash pattern of one model."""
 
     colour: str
     marker: str
@@ -42,23 +36,19 @@ class Look(NamedTuple):
         return to_hex((0.7 * red, 0.7 * green, 0.7 * blue))
 
 
-def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Give every name its look.
+def styles(names: Sequence[str]) -> dict[str, Style]:
+    """Assign a style to every name; colours repeat after 7 names, pairs of colour and marker after 56.
 
-    Args:
-        names: In the order in which they are drawn.
-
-    Returns:
-        The look by name. Colours recur after seven, pairs of colour and marker after fifty-six.
+    The colours can be distinguished with any colour vision.
 
     Source:
         Okabe and Ito 2008, Color Universal Design, https://jfly.uni-koeln.de/color/.
 
     Example:
-        >>> looks(["vit", "resnet"])["resnet"].colour
+        >>> styles(["vit", "resnet"])["resnet"].colour
         '#D55E00'
     """
     return {
-        name: Look(_OKABE_ITO[index % len(_OKABE_ITO)], _MARKERS[index % len(_MARKERS)], _DASHES[index % len(_DASHES)])
+        name: Style(_OKABE_ITO[index % len(_OKABE_ITO)], _MARKERS[index % len(_MARKERS)], _DASHES[index % len(_DASHES)])
         for index, name in enumerate(names)
     }

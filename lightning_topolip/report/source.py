@@ -1,4 +1,4 @@
-"""What a report is written from: the three files of a study."""
+"""The source of a report: the three files of a study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lightning_topolip.report.palette import Look, looks
+from lightning_topolip.report.palette import Style, styles
 from lightning_topolip.study.judging.results import Results, Row
 from lightning_topolip.study.judging.summaries import RunKey, run_summaries
 from lightning_topolip.topology.names import INPUT
@@ -16,12 +16,12 @@ from lightning_topolip.topology.names import INPUT
 
 @dataclass(frozen=True)
 class Source:
-    """A study's results, what it says of itself, and some of its diagrams.
+    """The results of a study, its record, and some of its diagrams.
 
     Attributes:
-        results: The tidy table.
+        results: The table of results.
         about: Title, question, command, configuration, versions, machine, runs and claims; any may be missing.
-        diagrams: By ``"<data>/<model>"`` the births and deaths of a few layers.
+        diagrams: Births and deaths of a few layers, by ``"<data>/<model>"``.
     """
 
     results: Results
@@ -30,17 +30,7 @@ class Source:
 
     @classmethod
     def read(cls, folder: Path) -> Source:
-        """Read the files of a study.
-
-        Args:
-            folder: With ``results.csv``, and, where written, ``about.json`` and ``diagrams.json``.
-
-        Returns:
-            What is there.
-
-        Raises:
-            FileNotFoundError: If there are no results.
-        """
+        """Read ``results.csv``, and ``about.json`` and ``diagrams.json`` if they exist."""
         table = folder / "results.csv"
         if not table.is_file():
             raise FileNotFoundError(
@@ -59,60 +49,42 @@ class Source:
         return self._labels("data")
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
-        """How each model is drawn, the same in every figure."""
-        return looks(self.models)
+    def styles(self) -> dict[str, Style]:
+        """The style of each model, the same in all figures."""
+        return styles(self.models)
 
     @cached_property
     def summaries(self) -> dict[RunKey, dict[str, float]]:
-        """The numbers of every run."""
+        """The summary of every run."""
         return run_summaries(self.results)
 
     @cached_property
     def last(self) -> Source:
-        """The same at the last epoch of every run."""
+        """The same study with only the last epoch of every run."""
         return Source(self.results.last_epoch(), self.about, self.diagrams)
 
     def find(self, data: str, quantity: str, **columns: Any) -> Results:
-        """Give the rows of a quantity.
-
-        Args:
-            data: Label of the data.
-            quantity: Its name.
-            **columns: As for `Results.where`.
-
-        Returns:
-            Its rows, those without a number too.
-        """
+        """Return the rows of a quantity, filtered as by `Results.where`."""
         return Results(self._index.get((data, quantity), [])).where(**columns)
 
     def summary(self, data: str, model: str, name: str) -> list[float]:
-        """Give a summary of every seed of a model on one data set, in the order of the runs."""
+        """Return a summary of every seed of a model on one data set, in the order of the runs."""
         return [numbers[name] for key, numbers in self.summaries.items() if (key.data, key.model) == (data, model)]
 
     def layers(self, data: str, model: str, quantity: str) -> list[str]:
-        """Name the layers at which a quantity was measured, the input side first."""
-        return self.find(data, quantity, model=model).unique("layer")
+        """Return the names of the layers at which a quantity was measured, the input side first, without the input."""
+        return [name for name in self.find(data, quantity, model=model).unique("layer") if name != INPUT]
 
     def positions(self, data: str, quantity: str) -> dict[tuple[str, str], float]:
-        """Place every layer between 0, the input, and 1, the last layer.
-
-        Args:
-            data: Label of the data.
-            quantity: Which was measured there.
-
-        Returns:
-            The place by model and layer.
-        """
-        places = {}
+        """Return the position of every (model, layer) between 0, the input, and 1, the last layer."""
+        positions = {(model, INPUT): 0.0 for model in self.models}
         for model in self.models:
-            own = [name for name in self.layers(data, model, quantity) if name != INPUT]
-            places[model, INPUT] = 0.0
-            places.update({(model, name): (index + 1) / len(own) for index, name in enumerate(own)})
-        return places
+            layers = self.layers(data, model, quantity)
+            positions.update({(model, name): (index + 1) / len(layers) for index, name in enumerate(layers)})
+        return positions
 
-    def of_data(self, data: str) -> str:
-        """Say which data a figure is on, where there are several."""
+    def title_suffix(self, data: str) -> str:
+        """Return ``", <data>"`` if the study has several data sets."""
         return f", {data}" if len(self.data) > 1 else ""
 
     @cached_property

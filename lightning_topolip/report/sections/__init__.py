@@ -1,9 +1,9 @@
-"""The sections of a report, in the order in which they are read."""
+"""The sections of a report, in the order of the page."""
 
 from collections.abc import Callable
 
 from lightning_topolip.report.blocks import Section
-from lightning_topolip.report.sections.claims import found
+from lightning_topolip.report.sections.claims import claims
 from lightning_topolip.report.sections.depth import depth
 from lightning_topolip.report.sections.diagrams import diagrams
 from lightning_topolip.report.sections.geometry import geometry
@@ -13,12 +13,12 @@ from lightning_topolip.report.sections.maps import maps
 from lightning_topolip.report.sections.numbers import numbers
 from lightning_topolip.report.sections.robustness import robustness
 from lightning_topolip.report.sections.runs import runs
-from lightning_topolip.report.sections.smoothness_and_robustness import link
+from lightning_topolip.report.sections.smoothness_and_robustness import smoothness_and_robustness
 from lightning_topolip.report.sections.training import training
 from lightning_topolip.report.source import Source
 
 SECTIONS: tuple[Callable[[Source], Section], ...] = (
-    found,
+    claims,
     runs,
     depth,
     training,
@@ -27,7 +27,7 @@ SECTIONS: tuple[Callable[[Source], Section], ...] = (
     geometry,
     lipschitz,
     robustness,
-    link,
+    smoothness_and_robustness,
     limits,
     numbers,
 )

@@ -21,9 +21,9 @@ from lightning_topolip.topology.names import INPUT, short_names
 _QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift: how far an epoch moves a layer"}
 _UNIT = "W2, units of the layer's mean distance"
 _INTRO = (
-    "Where in the network and when in training the shape of the data changes. One run a model, the first seed. All "
-    "maps of a data set and quantity share one colour scale. That of the drift ends at the largest value past the "
-    "first layer; a larger step from the input has the colour of its top."
+    "Where in the network and when in training the shape of the data changes. One run per model, the first seed. All "
+    "maps of a data set and quantity share one colour scale. For the drift, the scale ends at the largest value after "
+    "the first layer; a larger step from the input gets the top colour."
 )
 
 
@@ -36,22 +36,16 @@ class _Map(NamedTuple):
 
 
 def maps(source: Source) -> Section:
-    """Show drift and epoch drift by layer and epoch.
-
-    Args:
-        source: The study.
-
-    Returns:
-        A gallery a data set and quantity.
-    """
+    """Show drift and epoch drift by layer and epoch."""
     blocks: list[Block] = []
     for data in source.data:
         for quantity, name in _QUANTITIES.items():
-            found = [map_ for model in source.models if (map_ := _map(source, data, model, quantity))]
-            top = max((_top(map_.values, quantity) for map_ in found), default=0.0)
+            of_models = [map_ for model in source.models if (map_ := _map(source, data, model, quantity))]
+            top = max((_top(map_.values, quantity) for map_ in of_models), default=0.0)
             if top > 0:
                 panels = [
-                    _panel(map_, top, f"{name.split(':')[0]}: {map_.model}{source.of_data(data)}") for map_ in found
+                    _panel(map_, top, f"{name.split(':')[0]}: {map_.model}{source.title_suffix(data)}")
+                    for map_ in of_models
                 ]
                 blocks.append(Gallery(panels, f"{data}. {name}"))
     missing = [Note("These results hold no layers over several epochs.")]
@@ -74,46 +68,26 @@ def _map(source: Source, data: str, model: str, quantity: str) -> _Map | None:
 
 
 def _top(values: Array, quantity: str) -> float:
-    past_the_input = values[1:] if quantity == "drift" else values
-    shown = past_the_input if np.isfinite(past_the_input).any() else values
-    return float(np.max(shown[np.isfinite(shown)]))
+    after_the_first = values[1:] if quantity == "drift" else values
+    scaled = after_the_first if np.isfinite(after_the_first).any() else values
+    return float(np.max(scaled[np.isfinite(scaled)]))
 
 
-def _panel(found: _Map, top: float, title: str) -> Panel:
-    figure = layer_map(
-        found.values,
-        short_names(found.layers),
-        found.epochs,
-        top,
-        title,
-        f"seed {found.seed}, input side on top, same colours in all maps",
-        _UNIT,
-    )
-    layer, epoch = np.unravel_index(int(np.nanargmax(found.values)), found.values.shape)
+def _panel(map_: _Map, top: float, title: str) -> Panel:
+    subtitle = f"seed {map_.seed}, input side on top, same colours in all maps"
+    figure = _map_figure(map_.values, short_names(map_.layers), map_.epochs, top, title, subtitle)
+    layer, epoch = np.unravel_index(int(np.nanargmax(map_.values)), map_.values.shape)
     alt = (
-        f"{title}, a map of {len(found.layers)} layers by {len(found.epochs)} epochs. "
-        f"Largest: {number(found.values[layer, epoch])} at {found.layers[layer]}, epoch {found.epochs[epoch]:g}."
+        f"{title}, a map of {len(map_.layers)} layers by {len(map_.epochs)} epochs. "
+        f"Largest: {number(map_.values[layer, epoch])} at {map_.layers[layer]}, epoch {map_.epochs[epoch]:g}."
     )
     return Panel(figure, alt)
 
 
-def layer_map(
-    values: Array, layers: Sequence[str], epochs: Sequence[float], top: float, title: str, subtitle: str, unit: str
+def _map_figure(
+    values: Array, layers: Sequence[str], epochs: Sequence[float], top: float, title: str, subtitle: str
 ) -> Figure:
-    """Draw a number by layer and epoch.
-
-    Args:
-        values: Shape ``(layers, epochs)``, NaN where missing, which stays white.
-        layers: Names, the input side first.
-        epochs: Those analysed; each gets a column of the same width.
-        top: Value at the top of the colour scale, which several maps share; larger ones get its colour.
-        title: What is seen.
-        subtitle: How to read it.
-        unit: Label of the colour bar.
-
-    Returns:
-        The figure.
-    """
+    """Draw values of shape ``(layers, epochs)``; NaN is white, and values above `top` get the top colour."""
     height = 1.35 + max(0.17 * len(layers), 1.6)
     figure, axes = frame(title, subtitle, (SIZE[0], height))
     axes.grid(visible=False)
@@ -129,12 +103,12 @@ def layer_map(
     )
     every = max(1, round(len(epochs) / 10))
     axes.set_xticks(np.arange(len(epochs))[::every] + 0.5, [f"{epoch:g}" for epoch in epochs][::every])
-    step = max(1, round(len(layers) / 30))
-    axes.set_yticks(np.arange(len(layers))[::step] + 0.5, list(layers)[::step], fontsize=7.5)
+    every = max(1, round(len(layers) / 30))
+    axes.set_yticks(np.arange(len(layers))[::every] + 0.5, list(layers)[::every], fontsize=7.5)
     axes.invert_yaxis()
     name_axes(axes, "epochs trained", "layer")
     beyond = bool(np.nanmax(values) > top * (1 + 1e-9))
     bar = figure.colorbar(mesh, ax=axes, extend="max" if beyond else "neither", aspect=30)
     bar.ax.tick_params(labelsize=7.5)
-    bar.set_label(unit, fontsize=8)
+    bar.set_label(_UNIT, fontsize=8)
     return figure

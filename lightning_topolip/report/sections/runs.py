@@ -1,4 +1,4 @@
-"""What was run."""
+"""The runs of the study: command, outcomes, warnings, versions and configuration."""
 
 from __future__ import annotations
 
@@ -13,57 +13,28 @@ from lightning_topolip.study.judging.summaries import RunKey
 
 
 def runs(source: Source) -> Section:
-    """Say what was run, with what and how it ended.
-
-    Args:
-        source: The study.
-
-    Returns:
-        Command, runs, versions and configuration.
-    """
+    """List the runs, how they were made, and how they ended."""
     about = source.about
     blocks: list[Block] = []
     if about.get("command"):
         blocks.append(Listing("Command", str(about["command"])))
     blocks.append(runs_table(source))
-    blocks += [table for table in (warnings_table(source), versions_table(source)) if table]
+    blocks += [table for table in (_warnings_table(source), _versions_table(source)) if table]
     if about.get("config"):
         text = json.dumps(about["config"], indent=2, ensure_ascii=False)
         blocks.append(Listing("Configuration", text, folded=True))
-    return Section("runs", "What was run", "", blocks)
+    return Section("runs", "Runs", "", blocks)
 
 
 def runs_table(source: Source) -> Table:
-    """List every run that was planned or has results.
-
-    Args:
-        source: The study.
-
-    Returns:
-        A row a run.
-    """
+    """List every run that was planned or has results, one per row."""
     planned = {RunKey(run["data"], run["model"], run["seed"]): run for run in source.about.get("runs", [])}
     keys = list(dict.fromkeys([*planned, *source.summaries]))
     return Table(
-        "Runs. Accuracy on the clean test images, where they were evaluated; times in seconds.",
+        "Runs. Accuracy on the clean test images, if evaluated; times in seconds.",
         ["data", "model", "seed", "epochs", "parameters", "accuracy", "training", "measuring", "outcome"],
         [_row(key, planned.get(key, {}), source.summaries.get(key, {})) for key in keys],
     )
-
-
-def versions_table(source: Source) -> Table | None:
-    """List the packages with their versions, and the machine.
-
-    Args:
-        source: The study.
-
-    Returns:
-        A row a package; None if nothing is known.
-    """
-    rows = [[package, str(version)] for package, version in source.about.get("versions", {}).items()]
-    if source.about.get("machine"):
-        rows.append(["machine", str(source.about["machine"])])
-    return Table("Versions and machine.", ["what", "which"], rows, folded=True) if rows else None
 
 
 def _row(key: RunKey, planned: dict[str, Any], summary: dict[str, float]) -> list[str]:
@@ -72,31 +43,33 @@ def _row(key: RunKey, planned: dict[str, Any], summary: dict[str, float]) -> lis
         key.data,
         key.model,
         str(key.seed),
-        count(_known(planned.get("epochs"))),
-        count(_known(planned.get("parameters"), summary.get("parameters"))),
+        count(_first(planned.get("epochs"))),
+        count(_first(planned.get("parameters"), summary.get("parameters"))),
         percent(summary.get("accuracy", math.nan)),
-        number(_known(planned.get("seconds training"))),
-        number(_known(planned.get("seconds measuring"))),
+        number(_first(planned.get("seconds training"))),
+        number(_first(planned.get("seconds measuring"))),
         f"failed: {failure}" if failure else "done" if summary else "no results" if planned else MISSING,
     ]
 
 
-def _known(*values: float | None) -> float:
+def _first(*values: float | None) -> float:
+    """Return the first value that is not None; NaN if there is none."""
     return next((float(value) for value in values if value is not None), math.nan)
 
 
-def warnings_table(source: Source) -> Table | None:
-    """List the warnings of all runs.
-
-    Args:
-        source: The study.
-
-    Returns:
-        A row a warning; None without any.
-    """
+def _warnings_table(source: Source) -> Table | None:
+    """List the warnings of all runs, one per row."""
     rows = [
         [f"{run['data']}, {run['model']}, seed {run['seed']}", warning]
         for run in source.about.get("runs", [])
         for warning in run.get("warnings") or []
     ]
     return Table(f"Warnings: {len(rows)}.", ["run", "warning"], rows, folded=True) if rows else None
+
+
+def _versions_table(source: Source) -> Table | None:
+    """List the versions of the packages, one per row, and the machine."""
+    rows = [[package, str(version)] for package, version in source.about.get("versions", {}).items()]
+    if source.about.get("machine"):
+        rows.append(["machine", str(source.about["machine"])])
+    return Table("Versions and machine.", ["package", "version"], rows, folded=True) if rows else None

@@ -38,13 +38,13 @@ class Correlation(NamedTuple):
         rho: From -1 to 1; NaN if one side is constant or there are fewer than two pairs.
         low: Lower limit; NaN for fewer than four pairs.
         high: Upper limit; NaN for fewer than four pairs.
-        count: Number of pairs.
+        pairs: Number of pairs.
     """
 
     rho: float
     low: float
     high: float
-    count: int
+    pairs: int
 
 
 def spread(values: npt.ArrayLike) -> Spread:
@@ -108,8 +108,8 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = 0.95) -> Co
         Bonett and Wright (2000), doi:10.1007/BF02294183.
 
     Example:
-        >>> rho, low, high, count = spearman([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 4.0, 3.0, 6.0, 5.0])
-        >>> round(rho, 3), round(low, 2), round(high, 2), count
+        >>> rho, low, high, pairs = spearman([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 4.0, 3.0, 6.0, 5.0])
+        >>> round(rho, 3), round(low, 2), round(high, 2), pairs
         (0.886, 0.07, 0.99, 6)
     """
     first, second = _vector(x, "x"), _vector(y, "y")

@@ -129,14 +129,14 @@ def _correlate(claim: Claim, pair: tuple[str, str], data: str, runs: Runs, confi
         claim=claim,
         data=data,
         verdict="undecided" if obstacle else _outcome(correlation.low, correlation.high, _NEUTRAL["rho"], claimed),
-        effect=correlation.rho if correlation.count >= _FEWEST_MODELS else math.nan,
+        effect=correlation.rho if correlation.pairs >= _FEWEST_MODELS else math.nan,
         low=correlation.low,
         high=correlation.high,
         unit="rho",
         first=_described(pair[0], first, "model"),
         second=_described(pair[1], second, "model"),
         runs=used,
-        models=correlation.count,
+        models=correlation.pairs,
         remark=_joined(obstacle, _skipped(len(runs) - used)),
     )
 

@@ -132,7 +132,7 @@ def test_rank_correlation_of_the_textbook() -> None:
     correlation = spearman(IQ, HOURS)
     assert correlation.rho == pytest.approx(-29 / 165)
     assert (correlation.low, correlation.high) == pytest.approx((-0.7279, 0.5146), abs=1e-4)
-    assert correlation.count == 10
+    assert correlation.pairs == 10
 
 
 def test_ties_take_their_mean_rank() -> None:

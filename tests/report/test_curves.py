@@ -1,0 +1,55 @@
+"""Curves and the line charts made of them."""
+
+import math
+
+import numpy as np
+
+from lightning_topolip.report.curves import curves
+from lightning_topolip.report.lines import lines
+from lightning_topolip.report.palette import styles
+from lightning_topolip.study.judging.results import Row
+
+
+def test_a_curve_is_the_mean_over_its_seeds_with_their_range() -> None:
+    values = {0: (1.0, 4.0), 1: (3.0, math.nan), 2: (5.0, 8.0)}
+    rows = [
+        Row("digits", "vit", seed, float(epoch), "topolip", "scaled W2", "", "", 0.0, value)
+        for seed, over_epochs in values.items()
+        for epoch, value in enumerate(over_epochs)
+    ]
+    [curve] = curves(rows, lambda row: row.epoch, ["resnet", "vit"])
+    assert curve.seeds == (0, 1, 2)
+    assert curve.mean.tolist() == [3.0, 6.0]
+    assert curve.low.tolist() == [1.0, 4.0]
+    assert curve.high.tolist() == [5.0, 8.0]
+
+
+def test_lines_show_the_numbers_and_name_the_models() -> None:
+    rows = [
+        Row("digits", model, seed, epoch, "topolip", "scaled W2", "", "", 0.0, place + 0.1 * seed + epoch)
+        for place, model in enumerate(("vit", "resnet"))
+        for seed in (0, 1)
+        for epoch in (0.0, 1.0)
+    ]
+    of_models = curves(rows, lambda row: row.epoch, ["vit", "resnet"])
+    panel = lines(of_models, styles(["vit", "resnet"]), "Title", "epochs", "TopoLip")
+    assert panel is not None
+    axes = panel.figure.axes[0]
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
+    for curve in of_models:
+        assert curve.mean.tolist() in drawn
+        assert all(seed.tolist() in drawn for seed in curve.values)
+    assert {note.get_text() for note in axes.texts} == {"vit", "resnet"}
+
+
+def test_models_with_the_same_end_are_named_in_a_legend() -> None:
+    rows = [Row("digits", m, 0, e, "topolip", "", "", "", 0.0, 1.0) for m in ("vit", "resnet") for e in (0.0, 1.0)]
+    panel = lines(curves(rows, lambda row: row.epoch, ["vit", "resnet"]), styles(["vit", "resnet"]), "", "", "")
+    assert panel is not None
+    assert not panel.figure.axes[0].texts
+    assert [entry.get_text() for entry in panel.figure.legends[0].get_texts()] == ["vit", "resnet"]
+
+
+def test_models_differ_in_colour_and_marker() -> None:
+    seven = styles([f"model {index}" for index in range(7)]).values()
+    assert len({style.colour for style in seven}) == len({style.marker for style in seven}) == 7

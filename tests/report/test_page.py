@@ -1,0 +1,258 @@
+"""The page: complete, self-contained and true to the results, also to partial ones."""
+
+import json
+import math
+import re
+import socket
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.made_up_study import (
+    EPOCHS,
+    LAYERS,
+    made_up_about,
+    made_up_diagrams,
+    made_up_rows,
+    only,
+    source_of,
+    whole_study,
+    write_study,
+)
+
+from lightning_topolip.report import write_report
+from lightning_topolip.report.formats import number
+from lightning_topolip.report.page import data_uri, render
+from lightning_topolip.report.sections.diagrams import diagram_figure
+from lightning_topolip.study.judging.claims import claims_of
+from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.verdicts import judge
+
+VOID = {"path", "meta", "img", "br", "link", "input", "hr"}
+SECTIONS = (
+    "claims",
+    "runs",
+    "depth",
+    "training",
+    "maps",
+    "diagrams",
+    "geometry",
+    "lipschitz",
+    "robustness",
+    "smoothness-and-robustness",
+    "limits",
+    "numbers",
+)
+
+
+class Page(HTMLParser):
+    """The elements and texts of a page; every element must be closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: dict[str, list[str]] = {}
+        self.cells: list[str] = []
+        self.section = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "section":
+            self.section = dict(attrs)["id"] or ""
+        if tag in {"td", "th"}:
+            self.cells.append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.setdefault(self.section, []).append(data.strip())
+        if self.open and self.open[-1] in {"td", "th"}:
+            self.cells[-1] += data
+
+    def text(self, section: str) -> str:
+        return " ".join(word for word in self.words.get(section, []) if word)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return whole_study(tmp_path_factory.mktemp("study"), ("digits",))
+
+
+@pytest.fixture(scope="module")
+def text(study: Path) -> str:
+    return write_report(study).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_the_page_has_every_section_and_its_contents(page: Page) -> None:
+    assert tuple(section["id"] for section in page.all("section")) == SECTIONS
+    assert [link_["href"] for link_ in page.all("a")] == [f"#{name}" for name in SECTIONS]
+    assert page.all("html") == [{"lang": "en"}]
+    assert not any("These results hold no" in page.text(name) for name in SECTIONS)
+
+
+def test_nothing_is_fetched_from_elsewhere(text: str, page: Page) -> None:
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[\w+/=]+", "", text))
+    assert not page.all("script")
+    assert not page.all("link")
+    images = [image["src"] or "" for image in page.all("img")]
+    assert all(image.startswith("data:image/") for image in images)
+    drawings = [b64decode(image.partition(",")[2]).decode() for image in images if image.startswith("data:image/svg")]
+    assert drawings
+    for drawing in drawings:
+        assert not re.search(r"(href|src)=\"(?!#|data:)|url\((?!#)", drawing)
+
+
+def test_the_page_stays_small(text: str) -> None:
+    assert len(text) < 3_000_000
+
+
+def test_every_figure_has_an_alternative_text_and_a_size(page: Page) -> None:
+    images = page.all("img")
+    assert len(images) > 30
+    texts = [image["alt"] or "" for image in images]
+    assert min(map(len, texts)) > 30
+    assert len(set(texts)) > 0.9 * len(texts)
+    assert all(int(image["width"] or 0) > 200 and int(image["height"] or 0) > 200 for image in images)
+
+
+def test_verdicts_are_those_of_the_study(study: Path, page: Page) -> None:
+    about = json.loads((study / "about.json").read_text())
+    verdicts = judge(claims_of(about["claims"]), Results.read(study / "results.csv"))
+    badges = [attributes for attributes in page.all("span") if "badge" in (attributes.get("class") or "")]
+    assert [badge["class"] for badge in badges] == [
+        f"badge {verdict.verdict.replace(' ', '-')}" for verdict in verdicts
+    ]
+    text = page.text("claims")
+    for verdict in verdicts:
+        assert verdict.claim.says in text
+        together = f"{verdict.models} models, each the mean of its seeds, {verdict.runs} runs"
+        assert (together if verdict.claim.correlation else f"{verdict.first} against {verdict.second}") in text
+        interval = f"{number(verdict.low)} to {number(verdict.high)}"
+        assert ("unknown" if math.isnan(verdict.effect) else interval) in text
+
+
+def test_summaries_of_every_run_are_in_the_page(study: Path, page: Page) -> None:
+    rows = Results.read(study / "results.csv")
+    for model in LAYERS:
+        for seed in (0, 1, 2):
+            run = rows.where(model=model, seed=seed, epoch=EPOCHS[-1])
+            score = run.where(quantity="topolip", variant="scaled W2").values()
+            clean = run.where(quantity="accuracy", condition="clean").values()
+            assert number(float(score[0])) in page.cells
+            assert f"{100 * clean[0]:.1f} %" in page.cells
+
+
+def test_texts_of_the_study_are_escaped(text: str, page: Page) -> None:
+    assert "<b> & more" not in text
+    assert "<b> & more" in page.text("runs")
+
+
+def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0, 1)), "topolip", "epoch_drift", "covering_number")
+    folder = write_study(tmp_path, rows, None, made_up_diagrams(("digits",), ("vit",)))
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_the_report_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    rows = only(made_up_rows(("digits",), ("vit",), (0,)), "topolip")
+    assert write_report(write_study(tmp_path, rows)).is_file()
+
+
+def test_a_study_without_results_has_a_report(tmp_path: Path) -> None:
+    about = made_up_about(("digits",), ("vit", "resnet"), (0, 1))
+    for run in about["runs"]:  # type: ignore[attr-defined]
+        run.update({"failure": "RuntimeError: out of memory", "parameters": None, "seconds measuring": None})
+    page = page_of(write_study(tmp_path, [], about))
+    assert page.all("img") == []
+    assert page.text("runs").count("failed: RuntimeError: out of memory") == 4
+    for section in (
+        "depth",
+        "training",
+        "maps",
+        "diagrams",
+        "geometry",
+        "lipschitz",
+        "robustness",
+        "smoothness-and-robustness",
+    ):
+        assert "These results hold no" in page.text(section)
+
+
+def test_a_folder_without_results_raises(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"`folder` must hold results\.csv"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "quantity",
+    sorted({row.quantity for row in made_up_rows(("digits",), ("vit",), (0,))}),
+)
+def test_any_single_quantity_makes_a_page(tmp_path: Path, quantity: str) -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0,)), quantity)
+    page_of(write_study(tmp_path, rows))
+
+
+def test_nan_is_not_drawn(tmp_path: Path) -> None:
+    rows = [
+        row._replace(value=math.nan) if row.model == "vit" else row
+        for row in only(made_up_rows(("digits",), ("vit", "resnet"), (0,)), "topolip", "scale", "total_variance")
+    ]
+    page = page_of(write_study(tmp_path, rows))
+    texts = " ".join(image["alt"] or "" for image in page.all("img"))
+    assert "resnet:" in texts
+    assert "vit:" not in texts
+
+
+def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_study(tmp_path, [])
+    (folder / "report.html").write_text("old")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write_report(folder)
+    assert (folder / "report.html").read_text() == "old"
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "results.csv"]
+
+
+def test_a_large_drawing_becomes_a_png() -> None:
+    points = np.random.default_rng(0).uniform(0, 1, (3000, 2))
+    assert data_uri(diagram_figure({"H1": points}, 1.1, "", "")).startswith("data:image/png")
+    assert data_uri(diagram_figure({"H1": points[:30]}, 1.1, "", "")).startswith("data:image/svg+xml")
+
+
+def test_the_matplotlib_settings_of_the_user_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib as mpl
+
+    source = source_of(only(made_up_rows(("digits",), ("vit",), (0,)), "topolip"))
+    expected = render(source)
+    with mpl.rc_context({"axes.facecolor": "black", "font.size": 30}):
+        assert render(source) == expected
