@@ -1,4 +1,4 @@
-"""The choice of the samples that are kept: one random key per place in the epoch, the smallest keys win."""
+"""The choice of the samples that are kept: one random key per place in the epoch, and the smallest keys win."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ROUNDS = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 
 @dataclass(frozen=True)
 class Draw:
-    """Which samples of a batch are kept.
+    """The samples of a batch that are kept.
 
     Attributes:
-        places: Places in the epoch of those that are kept.
+        places: Their places in the epoch.
         chosen: Their rows in the batch, of the same length.
-        count: How many samples came.
-        end: One more than the last place given away.
+        count: Number of samples of the batch.
+        end: The next free place.
     """
 
     places: Tensor
@@ -30,22 +30,15 @@ class Draw:
     end: int
 
     def rows(self, output: Tensor) -> Tensor:
-        """Copy the rows that are kept of a layer's output of shape ``(count, ...)``."""
+        """Copy the kept rows of a layer's output of shape ``(count, ...)``."""
         return output.detach()[self.chosen.to(output.device)]
 
 
 def next_places(end: int, count: int, rank: int = 0, world: int = 1) -> Tensor:
-    """Give samples their places in the epoch, which no other process gives away.
+    """Number the next ``count`` samples of process ``rank`` of ``world`` by their places in the epoch, from ``end`` on.
 
-    Args:
-        end: One more than the last place that this process has given away, 0 at first.
-        count: Number of samples that came.
-        rank: This process.
-        world: Number of processes.
-
-    Returns:
-        Places, shape ``(count,)``, int64. Rank r takes r, r + world, r + 2 world, ... as torch's `DistributedSampler`
-        deals samples out, so that a data set that is not shuffled has the same places in any number of processes.
+    Rank r takes the places r, r + world, r + 2 world, ... as torch's `DistributedSampler` distributes samples, so that
+    a data set that is not shuffled has the same places in any number of processes.
 
     Example:
         >>> next_places(0, 3, rank=1, world=2), next_places(6, 2, rank=1, world=2)
@@ -56,14 +49,14 @@ def next_places(end: int, count: int, rank: int = 0, world: int = 1) -> Tensor:
 
 
 def lowest(places: Tensor, size: int, seed: int) -> Tensor:
-    """Choose the samples with the smallest of seeded random keys, one key a place.
+    """Choose the samples with the smallest of seeded random keys, one key per place.
 
     Each sample has the same probability to be chosen, and the choice from a union is the choice from the choices
     of its parts, whatever the parts were.
 
     Args:
         places: Different places in the epoch, shape ``(n,)``, int64.
-        size: How many samples are to be kept at most.
+        size: Largest number of samples.
         seed: Seed of the keys.
 
     Returns:

@@ -44,7 +44,7 @@ class Reservoir:
 
     @classmethod
     def read(cls, states: Mapping[str, Any], size: int, seed: int) -> Reservoir:
-        """Read the states of a metric, or those of several metrics or processes concatenated, and thin them to ``size``.
+        """Read the states of a metric, or the concatenated ones of several processes, and thin them to ``size``.
 
         Raises:
             ValueError: If the states hold different layers, or were chosen with another size or seed.
@@ -82,7 +82,7 @@ class Reservoir:
         return {**lists, "seen": torch.tensor(self.seen), "end": torch.tensor(self.end)}
 
     def draw(self, count: int, rank: int = 0, world: int = 1) -> Draw:
-        """Choose among the next ``count`` samples of process ``rank`` of ``world``; samples kept so far may have to go."""
+        """Choose among the next ``count`` samples of process ``rank`` of ``world``; earlier samples may have to go."""
         new = next_places(self.end, count, rank, world)
         kept = lowest(torch.cat([self.places, new]), self.size, self.seed)
         chosen = kept[kept >= len(self.places)] - len(self.places)
@@ -136,8 +136,8 @@ class Reservoir:
     def merged(self, other: Reservoir) -> Reservoir:
         """Join the samples of another reservoir as if they had come after those of this one.
 
-        Two reservoirs with one seed have chosen by the same keys, and a choice must not depend on an earlier one. So all
-        samples get free places, and with them the keys that as many new samples would have got.
+        Two reservoirs with one seed have chosen by the same keys, and a choice must not depend on an earlier one. So
+        all samples get free places, and with them the keys that as many new samples would have got.
 
         Raises:
             ValueError: If the layers differ or the other one has kept too few of its samples for a fair choice.
