@@ -76,7 +76,7 @@ def _call(name: str, arguments: list[str]) -> None:
 
 
 class _TopoLipCLI(LightningCLI):
-    """Lightning's command line, told what the data know about the model."""
+    """Lightning's command line, with the number of classes linked from the data to the model."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Take the number of classes and the image's shape from the data."""
@@ -133,7 +133,7 @@ def study_command(
 ) -> None:
     """Train and measure models, and write a table of results and a report.
 
-    Called again with the same output it goes on where it stopped; what is finished is kept.
+    Called again with the same output, it continues where it stopped and keeps finished runs.
 
     Args:
         config: The recipe, such as examples/vit_vs_resnet.yaml.

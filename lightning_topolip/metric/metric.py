@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -22,6 +20,7 @@ from lightning_topolip.metric.options import (
     MetricOptions,
     Quantity,
     needs_noise,
+    read_layers,
     require_quantity,
     split_options,
     value_of,
@@ -30,12 +29,8 @@ from lightning_topolip.metric.reservoir import COUNTS, LISTS
 from lightning_topolip.metric.sample import EpochSample, KeptRows, kept_rows
 from lightning_topolip.network.batches import FEWEST_SAMPLES, samples_in
 from lightning_topolip.network.layers import candidate_layers, resolve_layers
-from lightning_topolip.network.measure import distances_of_rows
 from lightning_topolip.notices import Notices
-from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
-from lightning_topolip.topology.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,11 +109,8 @@ class TopoLipMetric(Metric):
         super().__init__(**metric_options)
         require_quantity(quantity, settings)
         require_whole_number("max_points", max_points, FEWEST_SAMPLES)
-        names = (layers,) if isinstance(layers, str) else tuple(layers)
-        if not names or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
         self.settings = settings
-        self.layers = layers if isinstance(layers, str) else names
+        self.layers = read_layers(layers)
         self.quantity = quantity
         self.max_points = max_points
         self._sample = EpochSample(self, max_points, settings.seed)
@@ -149,8 +141,8 @@ class TopoLipMetric(Metric):
         rows, value = self._sample.rows(), math.nan
         n = samples_in(rows)
         if n >= FEWEST_SAMPLES:
-            with_noise = needs_noise(self.quantity)
-            report = self._report(rows, self.settings if with_noise else replace(self.settings, noise_splits=0))
+            settings = self.settings if needs_noise(self.quantity) else replace(self.settings, noise_splits=0)
+            report = smoothness_report(self._sample.measurement(rows, settings.reduction), settings)
             value = value_of(self.quantity, report)
             for name, reason in report.failures.items():
                 self._notices.warn(f"TopoLipMetric, layer {name!r}: {reason}.")
@@ -174,7 +166,7 @@ class TopoLipMetric(Metric):
         n = samples_in(rows)
         if n < FEWEST_SAMPLES:
             raise ValueError(f"`report` needs at least {FEWEST_SAMPLES} samples, got {n}; call `update` first.")
-        return self._report(rows, self.settings)
+        return smoothness_report(self._sample.measurement(rows, self.settings.reduction), self.settings)
 
     def attach(self, model: nn.Module) -> AbstractContextManager[TopoLipMetric]:
         """Collect the layers' outputs of every forward pass of a model in evaluation mode from now on.
@@ -190,7 +182,7 @@ class TopoLipMetric(Metric):
         before it first runs; its graph then breaks at the layers.
 
         Args:
-            model: Any module; ``layers`` are found in it. Nothing of it changes but the hooks.
+            model: Any module with the ``layers``. Only its hooks change.
 
         Returns:
             A context manager that returns the metric and detaches at its end, also after an error. Without ``with``,
@@ -299,13 +291,3 @@ class TopoLipMetric(Metric):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the hooks behind: a copy is not attached."""
         return {**super().__getstate__(), "_attachment": None}
-
-    def _report(self, rows: Mapping[str, Tensor], settings: Settings) -> SmoothnessReport:
-        distances: dict[str, npt.NDArray[np.float32] | None] = dict.fromkeys(rows)
-        failures = dict(self._sample.failures)
-        for name, output in rows.items():
-            try:
-                distances[name] = distances_of_rows(output, "flatten" if name == INPUT else settings.reduction)
-            except ValueError as error:
-                failures[name] = str(error)
-        return smoothness_report(Measurement(distances, failures, samples_in(rows)), settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 from lightning_topolip.arguments import require_one_of
@@ -37,6 +37,14 @@ def require_quantity(quantity: str, settings: Settings) -> None:
     require_one_of("quantity", quantity, QUANTITIES)
     if needs_noise(quantity) and settings.noise_splits == 0:
         raise ValueError(f"Argument `noise_splits` must be at least 1 for quantity={quantity!r}, got 0.")
+
+
+def read_layers(layers: str | Sequence[str]) -> str | tuple[str, ...]:
+    """Check ``"auto"``, a pattern or a list of names."""
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
+    return layers if isinstance(layers, str) else names
 
 
 def needs_noise(quantity: str) -> bool:

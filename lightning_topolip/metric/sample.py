@@ -7,13 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_topolip.metric.draws import Draw
 from lightning_topolip.metric.reservoir import COUNTS, DTYPES, LISTS, Layers, Reservoir
+from lightning_topolip.network.batches import samples_in
+from lightning_topolip.network.measure import distances_of_rows
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.settings import Reduction
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,17 @@ class EpochSample:
     def rows(self) -> dict[str, Tensor]:
         """The kept rows by layer, each of shape ``(n, ...)``; empty before the first sample."""
         return self._read().rows()
+
+    def measurement(self, rows: Mapping[str, Tensor], reduction: Reduction) -> Measurement:
+        """Measure the distances of the kept rows; a layer without distances is None, with the reason."""
+        distances: dict[str, npt.NDArray[np.float32] | None] = dict.fromkeys(rows)
+        failures = dict(self.failures)
+        for name, output in rows.items():
+            try:
+                distances[name] = distances_of_rows(output, "flatten" if name == INPUT else reduction)
+            except ValueError as error:
+                failures[name] = str(error)
+        return Measurement(distances, failures, samples_in(rows))
 
     def draw(self, count: int) -> Draw:
         """Choose among the next ``count`` samples of this process those that are kept."""

@@ -34,11 +34,11 @@ class TopoLipCallback(Callback):
     On a fixed probe it analyses the network once before training and then at the end of every n-th epoch: after
     validation, or after the training epoch if no validation ran; for an `IterableDataset` of unknown length after every
     n-th validation; and once more if training ends in between. Training is bit-identical with and without it, as far as
-    loader, data set and model keep their random state where `take_probe` and `borrowed` restore it.
-    `trainer.validate` and `trainer.test` alone analyse once; a test's keys begin with ``topolip_test``.
+    `take_probe` and `borrowed` can restore loader, data set and model. `trainer.validate` and `trainer.test` alone
+    analyse once; a test's keys begin with ``topolip_test``.
 
-    **Logged keys**, written to every logger, and passed to ``log_dict`` at every validation so that
-    ``EarlyStopping(monitor="topolip/score", check_finite=False)`` works. Drifts are W_p distances between persistence
+    **Logged keys**, written to every logger, and to ``log_dict`` at every validation, so that callbacks can monitor
+    them: ``EarlyStopping(monitor="topolip/score", check_finite=False)``. Drifts are W_p distances between persistence
     diagrams: in units of a layer's mean distance under ``view="scaled"``, of its activations under ``"raw"``.
 
     - ``topolip/score``: TopoLip, mean absolute change of the drift from step to step; lower is smoother
@@ -83,7 +83,7 @@ class TopoLipCallback(Callback):
         every_n_epochs: Analyse whenever another n epochs are complete.
         every_n_steps: Analyse whenever another n optimizer steps are complete, instead; epoch drifts stay per epoch.
         budget: Share of training time that analyses may take, such as ``"5%"`` or 0.05. It chooses the size of the
-            probe, at least 64, from timed analyses of small ones, and skips later analyses that would exceed the share.
+            probe, at least 64, from timed small ones, and skips later analyses that would exceed the share.
         lipschitz: Number of samples, the first of the probe, for local Lipschitz constants of every step; 0 for none.
             They take many forward and backward passes of these samples while training waits.
         forward_fn: Called as ``forward_fn(pl_module, batch)`` instead of the module itself, for a module whose
@@ -98,8 +98,7 @@ class TopoLipCallback(Callback):
         diagram_layers: Layers whose diagrams are drawn; first, middle and last by default.
         on_error: ``"warn"``: an analysis that fails is NaN with a warning and training continues. ``"raise"``.
         prefix: Prefix of the logged keys, different for each of several callbacks in one trainer.
-        **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"``, ``seed=1``
-            or ``geometry=True``; all of them are described in `SettingsOptions`.
+        **settings: The settings of the analysis, such as ``order=1`` or ``geometry=True``, see `SettingsOptions`.
 
     Raises:
         TypeError: If there is no such setting.

@@ -71,7 +71,7 @@ def _settings_state(settings: Settings) -> dict[str, Any]:
 def _report_state(report: SmoothnessReport) -> dict[str, Any]:
     return {
         "layers": list(report.layers),
-        "topology": [found and _topology_state(found) for found in report.topology],
+        "topology": [layer and _topology_state(layer) for layer in report.topology],
         "drifts": {view: {part: w.tolist() for part, w in parts.items()} for view, parts in report.drifts.items()},
         "errors": torch.from_numpy(report.errors),
         "noise": torch.from_numpy(report.noise.noise),
@@ -87,7 +87,7 @@ def _report_state(report: SmoothnessReport) -> dict[str, Any]:
 def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessReport:
     return SmoothnessReport(
         layers=tuple(state["layers"]),
-        topology=tuple(found and _topology_from_state(found) for found in state["topology"]),
+        topology=tuple(layer and _topology_from_state(layer) for layer in state["topology"]),
         drifts={view: {part: np.array(w) for part, w in parts.items()} for view, parts in state["drifts"].items()},
         errors=state["errors"].numpy(),
         noise=NoiseBand(state["noise_points"], state["noise"].numpy(), state["noise_drifts"].numpy()),
@@ -98,12 +98,12 @@ def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessR
     )
 
 
-def _topology_state(found: LayerTopology) -> dict[str, Any]:
+def _topology_state(layer: LayerTopology) -> dict[str, Any]:
     return {
-        "scale": found.scale,
-        "raw": {k: torch.from_numpy(points) for k, points in found.raw.items()},
-        "subsets": [_topology_state(subset) for subset in found.subsets],
-        "geometry": found.geometry and found.geometry.to_dict(),
+        "scale": layer.scale,
+        "raw": {k: torch.from_numpy(points) for k, points in layer.raw.items()},
+        "subsets": [_topology_state(subset) for subset in layer.subsets],
+        "geometry": layer.geometry and layer.geometry.to_dict(),
     }
 
 
