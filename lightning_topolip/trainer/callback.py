@@ -37,9 +37,8 @@ class TopoLipCallback(Callback):
     `take_probe` and `borrowed` can restore loader, data set and model. `trainer.validate` and `trainer.test` alone
     analyse once; a test's keys begin with ``topolip_test``.
 
-    **Logged keys**, written to every logger, and to ``log_dict`` at every validation, so that callbacks can monitor
-    them: ``EarlyStopping(monitor="topolip/score", check_finite=False)``. Drifts are W_p distances between persistence
-    diagrams: in units of a layer's mean distance under ``view="scaled"``, of its activations under ``"raw"``.
+    **Logged keys**, written to every logger and to ``log_dict`` at every validation, for callbacks that monitor them
+    (``check_finite=False``). Drifts are W_p distances, in units of a layer's mean distance or of its activations (raw).
 
     - ``topolip/score``: TopoLip, mean absolute change of the drift from step to step; lower is smoother
     - ``topolip/speed_mean``, ``topolip/speed_max``: mean and largest drift from layer to layer; how far features travel
