@@ -24,6 +24,7 @@ from lightning_topolip.report import write_report
 from lightning_topolip.study.engine import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
+from lightning_topolip.study.runs import runs_of
 from lightning_topolip.topology.diagrams import Engine
 from lightning_topolip.topology.settings import Reduction, View
 
@@ -117,7 +118,7 @@ def analyze_command(
         subset_size: Probes of at least twice this size are cut into random subsets of it; None for never.
         output: The JSON file.
     """
-    network = load_model(model, weights, pretrained)
+    network = load_model(model, weights, pretrained=pretrained)
     data.prepare_data()
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loader = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
@@ -166,14 +167,14 @@ def study_command(
     study = read_config(config, size, images, seeds)
     folder = output or Path("runs") / f"{config.stem}_{size}"
     console = Console()
-    with progress_bars(console) as begin:
+    with progress_bars(console, runs_of(study, folder)) as on_progress:
         results = run_study(
             study,
             folder,
             workers=workers,
             devices=devices or ["cpu"],
             command=_study_call(config, size, images, output, workers, devices, seeds),
-            begin=begin,
+            on_progress=on_progress,
         )
     report = write_report(folder)
     failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]

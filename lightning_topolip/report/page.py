@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import style
 
-from lightning_topolip.files import whole_file
+from lightning_topolip.files import atomic_text
 from lightning_topolip.report.images import data_uri
 from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
@@ -41,7 +41,7 @@ def write_report(folder: Path) -> Path:
     """
     page = render(Source.read(Path(folder)))
     path = Path(folder) / _NAME
-    with whole_file(path) as file:
+    with atomic_text(path) as file:
         file.write(page)
     return path
 

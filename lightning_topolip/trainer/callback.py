@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_topolip.arguments import require_known, require_one_of, require_whole_number
+from lightning_topolip.arguments import require_each_of, require_one_of, require_whole_number
 from lightning_topolip.display.loggers import log_layout
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
 from lightning_topolip.network.measure import Forward
@@ -351,5 +351,5 @@ class TopoLipCallback(Callback):
             workers=0 if self.background else self.workers,
             lipschitz=self.lipschitz,
         )
-        require_known("diagram_layers", recorder.diagram_layers, analyst.names)
+        require_each_of("diagram_layers", recorder.diagram_layers or (), analyst.names, hint="these are analysed")
         return analyst

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_topolip.files import whole_file
+from lightning_topolip.files import atomic_text
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Results:
         Args:
             path: Where to; its folder is made.
         """
-        with whole_file(path) as file:
+        with atomic_text(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(astuple(row) for row in self)
