@@ -44,12 +44,5 @@ def require_each_of(name: str, values: Iterable[Any], allowed: Collection[Any], 
         _refuse(name, f"contain only values from {list(allowed)}", refused, hint)
 
 
-def require_known(name: str, layers: Iterable[str] | None, known: Collection[str]) -> None:
-    """Raise a `ValueError` unless every layer is one of those analysed."""
-    unknown = [layer for layer in layers or () if layer not in known]
-    if unknown:
-        _refuse(name, f"name analysed layers of {list(known)}", unknown, "")
-
-
 def _refuse(name: str, requirement: str, value: Any, hint: str) -> None:
     raise ValueError(f"Argument `{name}` must {requirement}, got {value!r}{'; ' * bool(hint)}{hint}.")

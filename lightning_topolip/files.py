@@ -40,7 +40,7 @@ def atomic_path(path: str | Path) -> Iterator[str]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
+def atomic_text(path: Path) -> Iterator[TextIO]:
     """Open a local UTF-8 file that replaces ``path`` once the block ends without an error; line ends are kept."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         yield file
@@ -48,7 +48,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
 def write_json(path: Path, values: Any) -> None:
     """Write values as standard JSON; numbers that are not finite become null."""
-    with whole_file(path) as file:
+    with atomic_text(path) as file:
         file.write(json.dumps(_finite_or_null(values), indent=2, allow_nan=False) + "\n")
 
 

@@ -15,7 +15,7 @@ from helpers.paths import ROOT
 from torchvision.utils import save_image
 
 from lightning_topolip.cli import main
-from lightning_topolip.study.config import Choice
+from lightning_topolip.study.config import ClassSpec
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import make_data, make_model
 
@@ -97,7 +97,7 @@ def test_every_size_of_a_study_is_a_study(recipe: Path, size: str, tmp_path: Pat
     for choice in study.data.values():
         if "CIFAR10" not in choice.class_path and "MNIST" not in choice.class_path:
             arguments = {**choice.init_args, "subset": None}
-            data = make_data(Choice(choice.class_path, arguments), 0)
+            data = make_data(ClassSpec(choice.class_path, arguments), 0)
             for model in study.models.values():
                 assert make_model(model, data, 0).num_classes == 10
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from lightning_topolip.files import atomic_path, whole_file, write_json
+from lightning_topolip.files import atomic_path, atomic_text, write_json
 
 
 def test_json_is_standard_and_survives_a_failed_write(tmp_path: Path) -> None:
@@ -22,14 +22,14 @@ def test_json_is_standard_and_survives_a_failed_write(tmp_path: Path) -> None:
 
 
 def test_a_failed_block_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(TypeError), whole_file(tmp_path / "deep" / "page.html") as file:
+    with pytest.raises(TypeError), atomic_text(tmp_path / "deep" / "page.html") as file:
         file.writelines(["half a page", None])  # type: ignore[list-item]
     assert list((tmp_path / "deep").iterdir()) == []
 
 
 def test_a_file_name_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with whole_file(Path("page.html")) as file:
+    with atomic_text(Path("page.html")) as file:
         file.write("1\r\n")
     assert (tmp_path / "page.html").read_bytes() == b"1\r\n"
 

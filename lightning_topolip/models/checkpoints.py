@@ -24,7 +24,7 @@ _CLASSES: dict[str, type[ImageClassifier]] = {
 }
 
 
-def load_model(source: str, weights: str | None = None, pretrained: bool = False) -> nn.Module:
+def load_model(source: str, weights: str | None = None, *, pretrained: bool = False) -> nn.Module:
     """Load a network that takes pixels in [0, 1]: a checkpoint file or a timm model.
 
     Args:

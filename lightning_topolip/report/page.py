@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context, style
 from matplotlib.figure import Figure
 
-from lightning_topolip.files import whole_file
+from lightning_topolip.files import atomic_text
 from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
 
@@ -45,7 +45,7 @@ def write_report(folder: Path) -> Path:
     """
     page = render(Source.read(Path(folder)))
     path = Path(folder) / _NAME
-    with whole_file(path) as file:
+    with atomic_text(path) as file:
         file.write(page)
     return path
 

@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_topolip.arguments import require_known
+from lightning_topolip.arguments import require_each_of
 from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.network.batches import samples_in
 from lightning_topolip.network.layers import resolve_layers
@@ -91,7 +91,7 @@ class Analyst:
         self._background: Background[_Queued] | None = Background(placement.queue_size) if in_background else None
         self._skips = in_background and placement.when_full == "skip"
         self._skipped = 0
-        require_known("diagram_layers", recorder.diagram_layers, self.names)
+        require_each_of("diagram_layers", recorder.diagram_layers or (), self.names, hint="these are analysed")
 
     def prepare(self, share: float | None, epochs: float) -> None:
         """Take the probe, smaller if the budget demands it, and log the cost of an analysis.

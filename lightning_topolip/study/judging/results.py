@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightning_topolip.files import whole_file
+from lightning_topolip.files import atomic_text
 
 
 class Row(NamedTuple):
@@ -91,7 +91,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write a CSV file, completely or not at all; `read` returns exactly the same numbers."""
-        with whole_file(path) as file:
+        with atomic_text(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(self)
