@@ -3,7 +3,7 @@
 python examples/together.py docs/results/normalisation docs/results/residual docs/results/depth
 
 Every model counts once, as the mean of its seeds; a training that occurs in several studies counts once too. The
-studies must share data, probe and test images. Beside TopoLip stands what else could explain a drop.
+studies must share data, probe and test images. Other numbers that could explain a drop are listed besides TopoLip.
 """
 
 from __future__ import annotations
@@ -19,30 +19,28 @@ from lightning_topolip.study.judging.summaries import run_summaries
 
 EXPLANATIONS = ("topolip", "speed_mean", "local_lipschitz", "accuracy")
 DROPS = ("corruption_drop", "attack_drop")
+NAMES = (*EXPLANATIONS, *DROPS)
 
 
 def together_table(folders: Sequence[Path]) -> str:
-    """Rank correlations over the models of all studies."""
-    found = {numbers: None for folder in folders for numbers in models_of(folder)}
+    """Return the rank correlations over the models of all studies."""
+    models = list(dict.fromkeys(numbers for folder in folders for numbers in models_of(folder)))
     header = ["| over the models | accuracy lost to corruptions | accuracy lost to attacks |", "| --- | --- | --- |"]
-    return "\n".join([*header, *(f"| {name} | {' | '.join(cells(name, list(found)))} |" for name in EXPLANATIONS)])
+    return "\n".join([*header, *(f"| {name} | {' | '.join(cells(name, models))} |" for name in EXPLANATIONS)])
 
 
 def models_of(folder: Path) -> list[tuple[float, ...]]:
-    """The numbers of every model of a study, in the order of the names."""
-    return [
-        tuple(values) for values in model_means(run_summaries(Results.read(folder / "results.csv")), NAMES).values()
-    ]
+    """Return the numbers of every model of a study, in the order of `NAMES`."""
+    runs = run_summaries(Results.read(folder / "results.csv"))
+    return [tuple(values) for values in model_means(runs, NAMES).values()]
 
 
 def cells(name: str, models: Sequence[tuple[float, ...]]) -> list[str]:
-    """The correlation of one number with both drops."""
+    """Return the correlation of one number with both drops."""
     columns = dict(zip(NAMES, zip(*models, strict=True), strict=True))
     correlations = [spearman(columns[name], columns[drop]) for drop in DROPS]
     return [f"{each.rho:.2f} [{each.low:.2f}, {each.high:.2f}], {each.pairs} models" for each in correlations]
 
-
-NAMES = (*EXPLANATIONS, *DROPS)
 
 if __name__ == "__main__":
     print(together_table([Path(folder) for folder in sys.argv[1:]]))

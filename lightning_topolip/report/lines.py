@@ -87,16 +87,7 @@ def _draw(axes: Axes, curve: Curve, style: Style, hollow_first: bool) -> None:
     if curve.band:
         axes.fill_between(curve.x, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
     every = max(1, round(len(curve.x) / _MARKERS))
-    (line,) = axes.plot(
-        curve.x,
-        curve.mean,
-        color=style.colour,
-        linestyle=style.dashes,
-        linewidth=1.9,
-        marker=style.marker,
-        markersize=4.5,
-        markevery=every,
-    )
+    (line,) = axes.plot(curve.x, curve.mean, linewidth=1.9, markersize=4.5, markevery=every, **style.line)
     if hollow_first:
         line.set_markevery((1, every))
         axes.plot(curve.x[:1], curve.mean[:1], color=style.colour, marker=style.marker, markersize=5, mfc="white")
@@ -125,16 +116,7 @@ def _name_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], styles: Ma
 
 def legend_line(name: str, style: Style) -> Line2D:
     """Return the line that stands for a model in a legend."""
-    return Line2D(
-        [],
-        [],
-        color=style.colour,
-        linestyle=style.dashes,
-        linewidth=1.9,
-        marker=style.marker,
-        markersize=4.5,
-        label=name,
-    )
+    return Line2D([], [], linewidth=1.9, markersize=4.5, label=name, **style.line)
 
 
 def _spread_note(curves: Sequence[Curve]) -> str:

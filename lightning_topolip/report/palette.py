@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.typing import LineStyleType
@@ -28,6 +28,11 @@ class Style(NamedTuple):
     colour: str
     marker: str
     dashes: LineStyleType
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The arguments of matplotlib for a line with markers."""
+        return {"color": self.colour, "linestyle": self.dashes, "marker": self.marker}
 
     @property
     def ink(self) -> str:

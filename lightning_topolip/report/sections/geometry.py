@@ -79,15 +79,7 @@ def _covering_figure(upper: Sequence[Curve], lower: Sequence[Curve], styles: Map
     packings = {curve.model: curve for curve in lower}
     for curve in upper:
         style = styles[curve.model]
-        axes.plot(
-            curve.x,
-            curve.mean,
-            color=style.colour,
-            linestyle=style.dashes,
-            linewidth=1.9,
-            marker=style.marker,
-            markersize=4,
-        )
+        axes.plot(curve.x, curve.mean, linewidth=1.9, markersize=4, **style.line)
         if curve.model in packings:
             packing = packings[curve.model]
             axes.plot(packing.x, packing.mean, color=style.colour, linewidth=0.9)

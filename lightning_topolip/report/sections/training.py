@@ -94,7 +94,7 @@ def _path_figure(
                 alpha=0.45,
             )
         means = accuracy.mean[across], score.mean[along]
-        axes.plot(*means, color=style.colour, linestyle=style.dashes, linewidth=1.6, marker=style.marker, markersize=4)
+        axes.plot(*means, linewidth=1.6, markersize=4, **style.line)
         axes.plot(means[0][-1:], means[1][-1:], marker="o", markersize=10, mfc="none", color=style.ink)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
