@@ -43,7 +43,7 @@ def noise_band(topology: Path, points: int, settings: Settings) -> NoiseBand:
     noise, drifts = np.empty((splits, len(topology))), np.empty((splits, max(len(topology) - 1, 0)))
     for split in range(splits):
         first, second = ([layer and layer.halves[split][half] for layer in topology] for half in (0, 1))
-        noise[split] = [step_drift(*halves, *options) for halves in zip(first, second, strict=True)]
+        noise[split] = [step_drift(here, there, *options) for here, there in zip(first, second, strict=True)]
         drifts[split] = path_drifts(first, *options)[:, 0]
     subsets = disjoint_subsets(points, settings)
     return NoiseBand(len(subsets[0]) if subsets else points // 2, noise, drifts)
