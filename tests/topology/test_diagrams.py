@@ -30,11 +30,11 @@ def polygon(corners: int) -> np.ndarray:
 @pytest.mark.parametrize("corners", [4, 5, 6, 9, 12, 30])
 def test_regular_polygon_in_closed_form(engine: str, corners: int) -> None:
     """H1 of n points on a circle is born with the side and dies with the first chord that spans a third of it."""
-    found = persistence_diagrams(distances_of(polygon(corners)), engine=engine)
+    diagrams = persistence_diagrams(distances_of(polygon(corners)), engine=engine)
     side = 2 * math.sin(math.pi / corners)
     death = 2 * math.sin(math.pi * math.ceil(corners / 3) / corners)
-    assert found[1] == pytest.approx(np.array([[side, death]]), rel=1e-6)
-    assert found[0] == pytest.approx(np.array([[0.0, side]] * (corners - 1)), rel=1e-6)
+    assert diagrams[1] == pytest.approx(np.array([[side, death]]), rel=1e-6)
+    assert diagrams[0] == pytest.approx(np.array([[0.0, side]] * (corners - 1)), rel=1e-6)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -45,13 +45,13 @@ def test_regular_polygon_in_closed_form(engine: str, corners: int) -> None:
 )
 def test_engines_agree_to_the_bit_with_giotto_tda(engine: str, points: np.ndarray) -> None:
     matrix = distances_of(points)
-    found = persistence_diagrams(matrix, engine=engine)
+    diagrams = persistence_diagrams(matrix, engine=engine)
     for dimension, diagram in giotto_tda(matrix).items():
-        assert np.array_equal(found[dimension], diagram)
+        assert np.array_equal(diagrams[dimension], diagram)
 
 
 def giotto_tda(matrix: np.ndarray) -> dict[int, np.ndarray]:
-    """The same through giotto-tda's own estimator, whose padding is taken away here."""
+    """The diagrams of giotto-tda's estimator, without its padding."""
     homology = pytest.importorskip("gtda.homology")
     rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
     triples = rips.fit_transform([matrix])[0]
@@ -95,13 +95,13 @@ def test_contract_of_the_result() -> None:
     points[5] = points[6]
     matrix = distances_of(points)
     before = matrix.copy()
-    found = persistence_diagrams(matrix, (1, 0))
-    assert list(found) == [1, 0]
-    for diagram in found.values():
+    diagrams = persistence_diagrams(matrix, (1, 0))
+    assert list(diagrams) == [1, 0]
+    for diagram in diagrams.values():
         assert diagram.dtype == np.float64
         assert np.isfinite(diagram).all()
         assert (diagram[:, 0] < diagram[:, 1]).all()
-    assert len(found[0]) == 28
+    assert len(diagrams[0]) == 28
     assert np.array_equal(matrix, before)
 
 
@@ -116,7 +116,7 @@ def test_contract_of_the_result() -> None:
         (np.array([[0.0, 1.0], [2.0, 0.0]]), "symmetric"),
     ],
 )
-def test_what_is_no_distance_matrix_raises(matrix: np.ndarray, message: str) -> None:
+def test_a_wrong_distance_matrix_raises(matrix: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         persistence_diagrams(matrix)
 
@@ -132,7 +132,7 @@ def test_unknown_engine_raises() -> None:
         require_engine("dionysus")
 
 
-def test_missing_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_engine_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ripser", None)
     with pytest.raises(ModuleNotFoundError, match="pip install ripser"):
         persistence_diagrams(np.zeros((3, 3)), engine="ripser")

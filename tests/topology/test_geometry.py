@@ -72,12 +72,12 @@ def test_participation_ratio_of_a_simplex_counts_all_directions() -> None:
 
 @pytest.mark.parametrize("dimension", [1, 2, 3, 5])
 @pytest.mark.parametrize("shape", [sphere, cube, flat])
-def test_two_nn_finds_the_dimension_of_known_shapes_to_fifteen_percent(shape, dimension: int) -> None:
+def test_two_nn_estimates_the_dimension_of_shapes_to_fifteen_percent(shape, dimension: int) -> None:
     points = shape(dimension, 1500, seed=dimension)
     assert two_nn_dimension(distances(points)) == pytest.approx(dimension, rel=0.15)
 
 
-def test_two_nn_sees_past_noise_that_is_small_against_the_distances_of_neighbours() -> None:
+def test_two_nn_ignores_noise_that_is_small_compared_with_the_distances_of_neighbours() -> None:
     quiet = two_nn_dimension(distances(flat(2, 600, seed=5, noise=1e-5)))
     loud = two_nn_dimension(distances(flat(2, 600, seed=5, noise=0.3)))
     assert quiet == pytest.approx(2, rel=0.15)
@@ -85,7 +85,7 @@ def test_two_nn_sees_past_noise_that_is_small_against_the_distances_of_neighbour
 
 
 def test_two_nn_is_the_slope_of_a_hand_computed_fit() -> None:
-    """Nearest distances 1, 1, 2, 3 and second ones 3, 2, 3, 5 give the ratios 3/2, 5/3, 2, 3; the last is left out."""
+    """Nearest distances 1, 1, 2, 3 and second ones 3, 2, 3, 5 give the ratios 3/2, 5/3, 2, 3; the last is dropped."""
     line = distances(np.array([[0.0], [1.0], [3.0], [6.0]]))
     logarithms = np.log([3 / 2, 5 / 3, 2.0])
     heights = -np.log([3 / 4, 2 / 4, 1 / 4])
@@ -154,20 +154,20 @@ def smallest_cover(matrix: Array, radius: float) -> int:
 def test_the_smallest_cover_lies_between_the_bounds(seed: int) -> None:
     matrix = distances(cube(2, 9, seed))
     radii = np.linspace(0.02, 1.0, 12)
-    found = covering_numbers(matrix, radii, scaled=False)
+    covering = covering_numbers(matrix, radii, scaled=False)
     exact = [smallest_cover(matrix, radius) for radius in radii]
-    assert all(low <= best <= high for low, best, high in zip(found.lower, exact, found.upper, strict=True))
+    assert all(low <= best <= high for low, best, high in zip(covering.lower, exact, covering.upper, strict=True))
     assert len(set(exact)) > 3
 
 
-def test_covering_numbers_of_a_line_are_known() -> None:
+def test_covering_numbers_of_a_line_by_hand() -> None:
     line = distances(np.arange(9.0)[:, None])
-    found = covering_numbers(line, [0.0, 0.5, 1.0, 2.0, 4.0, 9.0], scaled=False)
-    assert found.upper == (9, 9, 5, 3, 1, 1)
-    assert found.lower == (9, 5, 3, 1, 1, 1)
+    covering = covering_numbers(line, [0.0, 0.5, 1.0, 2.0, 4.0, 9.0], scaled=False)
+    assert covering.upper == (9, 9, 5, 3, 1, 1)
+    assert covering.lower == (9, 5, 3, 1, 1, 1)
 
 
-def test_two_nn_counts_points_closer_than_the_matrix_resolves_once() -> None:
+def test_two_nn_counts_points_closer_than_the_resolution_once() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform(size=(400, 2))
     twins = np.concatenate([points, points[:60] + 1e-7 * rng.normal(size=(60, 2))])
@@ -250,7 +250,7 @@ BAD = {
 
 @pytest.mark.parametrize("function", [total_variance, participation_ratio, two_nn_dimension, covering_numbers])
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_not_a_distance_matrix_raises(function, name: str) -> None:
+def test_a_wrong_distance_matrix_raises(function, name: str) -> None:
     matrix, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         function(matrix)

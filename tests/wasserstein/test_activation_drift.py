@@ -105,24 +105,24 @@ def test_stability_of_rips_diagrams(noise: float) -> None:
     first = generator.normal(size=(40, 4))
     second = generator.permutation(first + noise * generator.normal(size=first.shape))
     drift = activation_drift(first, second, math.inf)
-    found = []
+    diagrams = []
     for cloud in (first, second):
         tree = rips(points=cloud).create_simplex_tree(max_dimension=2)
         tree.compute_persistence()
-        found.append([tree.persistence_intervals_in_dimension(dimension) for dimension in (0, 1)])
+        diagrams.append([tree.persistence_intervals_in_dimension(dimension) for dimension in (0, 1)])
     for dimension in (0, 1):
-        pair = [points[dimension][np.isfinite(points[dimension][:, 1])] for points in found]
+        pair = [points[dimension][np.isfinite(points[dimension][:, 1])] for points in diagrams]
         assert 0 < wasserstein_distance(*pair, math.inf) <= 2 * drift * (1 + 1e-12)
 
 
-def test_rises_with_the_order() -> None:
+def test_increases_with_the_order() -> None:
     first, second = clouds(2, 30, 3)
     values = [activation_drift(first, second, order) for order in (1, 1.5, 2, 5, 40, 1e6, 1e13, math.inf)]
     assert all(low <= high * (1 + 1e-9) for low, high in itertools.pairwise(values))
     assert values[0] < 0.9 * values[-1]
 
 
-def test_leaves_its_inputs_alone_and_takes_lists() -> None:
+def test_takes_lists_and_does_not_change_its_inputs() -> None:
     first, second = (cloud.astype(np.float32) for cloud in clouds(0, 8, 3))
     before = first.tobytes(), second.tobytes()
     value = activation_drift(first, second)
@@ -130,7 +130,7 @@ def test_leaves_its_inputs_alone_and_takes_lists() -> None:
     assert activation_drift(first.tolist(), second.tolist()) == value > 0
 
 
-def test_wrong_arguments_are_named() -> None:
+def test_error_messages_name_the_argument() -> None:
     cloud = np.zeros((3, 2))
     broken = cloud.copy()
     broken[1, 0] = math.nan

@@ -1,6 +1,6 @@
 """The distance between diagrams: values by hand, an exact brute force, other solvers, invariances.
 
-Hera is the outside judge of the bottleneck: GUDHI 3.13's own one is wrong on some small diagrams, also with
+Hera is the reference for the bottleneck: that of GUDHI 3.13 is wrong on some small diagrams, even with
 e=0 (1.74 for 1.0); compare https://github.com/GUDHI/gudhi-devel/pull/1367.
 """
 
@@ -185,13 +185,13 @@ def test_equals_hera_on_rips_diagrams() -> None:
     hera = pytest.importorskip("gudhi.hera")
     rips = pytest.importorskip("gudhi").RipsComplex
     generator = np.random.default_rng(0)
-    found = []
+    diagrams = []
     for _ in range(2):
         tree = rips(points=generator.normal(size=(60, 5))).create_simplex_tree(max_dimension=2)
         tree.compute_persistence()
-        found.append([tree.persistence_intervals_in_dimension(dimension) for dimension in (0, 1)])
+        diagrams.append([tree.persistence_intervals_in_dimension(dimension) for dimension in (0, 1)])
     for dimension in (0, 1):
-        first, second = (points[dimension][np.isfinite(points[dimension][:, 1])] for points in found)
+        first, second = (points[dimension][np.isfinite(points[dimension][:, 1])] for points in diagrams)
         assert min(len(first), len(second)) > 15
         for order in (1.0, 2.0):
             expected = hera.wasserstein_distance(first, second, order=order, internal_p=np.inf, delta=1e-4)
@@ -280,21 +280,21 @@ def test_scales_do_not_overflow_or_vanish(factor: float, order: float) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(diagrams(10), diagrams(10), st.lists(st.floats(1, 60), min_size=2, max_size=4))
-def test_falls_as_the_order_rises(first: np.ndarray, second: np.ndarray, orders: list[float]) -> None:
+def test_decreases_with_the_order(first: np.ndarray, second: np.ndarray, orders: list[float]) -> None:
     values = [wasserstein_distance(first, second, order) for order in [*sorted(orders), 1e9, 1e13, math.inf]]
     for larger, smaller in itertools.pairwise(values):
         assert smaller <= larger * (1 + EXACT)
     assert values[-2] == pytest.approx(values[-1], rel=EXACT)
 
 
-def test_points_on_the_diagonal_count_nothing() -> None:
+def test_points_on_the_diagonal_do_not_count() -> None:
     first, second = random_diagram(1, 20), random_diagram(2, 20)
     padded = np.concatenate(([[0.0, 0.0]] * 30, first, [[9.0, 9.0]]))
     for order in ORDERS:
         assert wasserstein_distance(padded, second, order) == wasserstein_distance(first, second, order) > 0
 
 
-def test_takes_any_array_like_and_leaves_it_alone() -> None:
+def test_takes_any_array_like_and_does_not_change_it() -> None:
     first, second = random_diagram(1, 20), random_diagram(2, 20)
     for array in (first, second):
         array.setflags(write=False)
@@ -325,7 +325,7 @@ BAD_DIAGRAMS: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("bad", "text"), BAD_DIAGRAMS)
-def test_wrong_diagrams_are_named(bad: object, text: str) -> None:
+def test_the_error_for_a_wrong_diagram_names_the_argument(bad: object, text: str) -> None:
     with pytest.raises(ValueError, match=f"^Argument `first` must .*{text}"):
         wasserstein_distance(bad, [[0, 1]])
     with pytest.raises(ValueError, match=f"^Argument `second` must .*{text}"):
@@ -335,7 +335,7 @@ def test_wrong_diagrams_are_named(bad: object, text: str) -> None:
 
 
 @pytest.mark.parametrize("order", [0.5, 0, -1, math.nan, "2", None, True])
-def test_wrong_orders_are_named(order: float) -> None:
+def test_the_error_for_a_wrong_order_names_the_argument(order: float) -> None:
     calls: list[Callable[[], object]] = [
         lambda: wasserstein_distance([], [], order),
         lambda: wasserstein_distances([], order),
@@ -347,14 +347,14 @@ def test_wrong_orders_are_named(order: float) -> None:
             call()
 
 
-def test_wrong_engines_are_named() -> None:
+def test_the_error_for_a_wrong_engine_names_the_argument() -> None:
     with pytest.raises(ValueError, match='Argument `engine` must be "exact" or "pot", got \'hera\''):
         wasserstein_distance([], [], engine="hera")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='Argument `order` must be finite with engine="pot"'):
         wasserstein_distance([[0, 1]], [], math.inf, engine="pot")
 
 
-def test_batch_equals_single_calls() -> None:
+def test_many_pairs_equal_single_calls() -> None:
     pairs = [
         (random_diagram(i, 5 * i, birth), random_diagram(i + 9, 20, birth)) for i in range(5) for birth in (None, 0.0)
     ]
@@ -371,9 +371,9 @@ def test_batch_equals_single_calls() -> None:
     assert wasserstein_distances(pairs, []).shape == (len(pairs), 0)
 
 
-def test_batch_reads_what_it_is_handed() -> None:
+def test_many_pairs_may_be_views_or_share_arrays() -> None:
     first, second = random_diagram(1, 30), random_diagram(2, 30)
-    views = np.stack([np.stack([first, second]), np.stack([second, 2 * first])])  # new views whenever it is walked
+    views = np.stack([np.stack([first, second]), np.stack([second, 2 * first])])  # new views in every iteration
     expected = [wasserstein_distance(first, second), wasserstein_distance(second, 2 * first)]
     assert wasserstein_distances(views).tolist() == expected
     assert wasserstein_distances([(first, second), (second, 2 * first), (first, first)]).tolist() == [*expected, 0.0]
@@ -391,7 +391,7 @@ def test_dimensions_combine_as_one_labelled_diagram() -> None:
     assert combine_dimensions([math.inf, 1.0], 2) == math.inf
     with pytest.raises(ValueError, match=r"Argument `distances` must be >= 0 or NaN, got -1\.0"):
         combine_dimensions([-1.0, 2.0], 2)
-    far = 1e6  # two labels are two diagrams too far apart for a match
+    far = 1e6  # so far apart that no points of the two dimensions match
     first, second = (random_diagram(1, 9), random_diagram(2, 8)), (random_diagram(3, 7), random_diagram(4, 9))
     for order in ORDERS:
         parts = [wasserstein_distance(a, b, order) for a, b in zip(first, second, strict=True)]

@@ -1,4 +1,4 @@
-"""What compiling means to a user: nothing at import, once a process, any directory, any thread."""
+"""Compilation for users: not at import, once per process, in any directory and any thread."""
 
 import importlib.util
 import math
@@ -67,21 +67,25 @@ def test_compiling_ahead_leaves_nothing_to_compile() -> None:
 
 def test_a_read_only_installation_is_cached_for_the_user(tmp_path: Path) -> None:
     (tmp_path / "doubling.py").write_text(KERNEL)
-    (tmp_path / "__pycache__").touch()  # no directory can be made there, not even by root
-    said = run_alone("import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert said == "4.0\n"
+    (tmp_path / "__pycache__").touch()  # not even root can make a directory there
+    output = run_alone(
+        "import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")
+    )
+    assert output == "4.0\n"
     assert list((tmp_path / "cache").rglob("doubling.doubled*.nbi"))
 
 
-def test_no_place_for_a_cache_is_no_error(tmp_path: Path) -> None:
+def test_no_folder_for_a_cache_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "doubling.py").write_text(KERNEL)
     (tmp_path / "__pycache__").touch()
     (tmp_path / "cache").touch()
-    said = run_alone("import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert said == "4.0\n"
+    output = run_alone(
+        "import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")
+    )
+    assert output == "4.0\n"
 
 
-def test_a_full_disk_is_no_error(tmp_path: Path) -> None:
+def test_a_full_disk_is_not_an_error(tmp_path: Path) -> None:
     pytest.importorskip("resource")
     (tmp_path / "doubling.py").write_text(KERNEL)
     code = """

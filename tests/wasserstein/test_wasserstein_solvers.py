@@ -1,4 +1,4 @@
-"""The two solvers, on a line and in the plane, each beside a dense assignment, each other and closed forms."""
+"""The solvers on a line and in the plane against a dense assignment, each other and closed forms."""
 
 import math
 
@@ -23,7 +23,7 @@ def norm_of(lengths: Floats, order: float) -> float:
 
 
 def full_assignment(first: Floats, second: Floats, order: float) -> float:
-    """W_p by the definition: every point has a place on the diagonal, (k + m)^2 costs, scipy's assignment."""
+    """W_p by the definition: (k + m)^2 costs with a diagonal place per point, and scipy's assignment."""
     k, m = len(first), len(second)
     lengths = np.zeros((k + m, k + m))
     lengths[:k, :m] = np.abs(first[:, None] - second[None]).max(axis=2)
@@ -33,7 +33,7 @@ def full_assignment(first: Floats, second: Floats, order: float) -> float:
 
 
 def reduced_assignment(first: Floats, second: Floats, order: float) -> float:
-    """The same with the diagonal taken off the costs: k times m of them, for large diagrams."""
+    """The same with the diagonal subtracted from the costs: only k times m of them, for large diagrams."""
     lengths = np.abs(first[:, None] - second[None]).max(axis=2)
     halves = half_persistence(first), half_persistence(second)
     unit = max(half.max() for half in halves)
@@ -89,8 +89,8 @@ def pair(family: object, seed: int, k: int, m: int) -> tuple[Floats, Floats]:
 @given(st.sampled_from(PLANES + LINES), st.integers(0, 2**32 - 1), st.integers(1, 70), st.integers(1, 70))
 def test_equals_the_full_assignment(family: object, seed: int, k: int, m: int) -> None:
     first, second = pair(family, seed, k, m)
-    found = wasserstein_distances([(first, second)], ORDERS)[0]
-    for order, value in zip(ORDERS, found, strict=True):
+    distances = wasserstein_distances([(first, second)], ORDERS)[0]
+    for order, value in zip(ORDERS, distances, strict=True):
         assert value == pytest.approx(full_assignment(first, second, order), rel=EXACT)
 
 
@@ -114,7 +114,7 @@ def test_the_line_equals_the_plane(family: object, seed: int, k: int, m: int) ->
     )
 
 
-def test_the_line_is_taken_only_when_it_applies() -> None:
+def test_the_line_is_used_only_if_it_applies() -> None:
     points = np.array([[1.0, 2.0], [1.0, 3.0]])
     assert on_one_line(points, points[:1])
     assert not on_one_line(points, points + 1)
@@ -145,15 +145,15 @@ def test_blocks_and_groups_have_no_seams(family: object, k: int, m: int) -> None
 
 
 @pytest.mark.parametrize("count", [300, 2048])
-def test_heavy_ties_end(count: int) -> None:
+def test_many_ties_terminate(count: int) -> None:
     generator = np.random.default_rng(0)
     births = generator.integers(0, 4, (2, count))
     first, second = (np.stack((b, b + generator.integers(1, 4, count)), axis=1).astype(float) for b in births)
     assert wasserstein_distance(first, second, 1.0) == pytest.approx(reduced_assignment(first, second, 1.0), rel=EXACT)
     assert wasserstein_distance(first, second, math.inf) == 0.5 * round(2 * wasserstein_distance(first, second, 1e13))
     many, fewer = np.tile([[0.0, 4.0]], (count, 1)), np.tile([[0.5, 4.0]], (count - 1, 1))
-    found = wasserstein_distances([(many, fewer)], (1, 2, math.inf))[0]
-    assert found == pytest.approx([(count - 1) / 2 + 2, math.sqrt((count - 1) / 4 + 4), 2.0], rel=EXACT)
+    distances = wasserstein_distances([(many, fewer)], (1, 2, math.inf))[0]
+    assert distances == pytest.approx([(count - 1) / 2 + 2, math.sqrt((count - 1) / 4 + 4), 2.0], rel=EXACT)
 
 
 @pytest.mark.parametrize("family", [blob, grid, line])
@@ -163,11 +163,11 @@ def test_large_diagrams_that_are_equal_or_nearly_so(family: object) -> None:
     assert wasserstein_distances([(first, generator.permutation(first))], (1, 2, math.inf)).tolist() == [[0.0] * 3]
     moved = first + np.stack((np.zeros(2048), 2.0**-50 * generator.integers(0, 9, 2048)), axis=1)
     one_less = generator.permutation(np.delete(moved, 1000, axis=0))
-    found = wasserstein_distances([(first, moved), (moved, one_less)], (1, 2, math.inf))
+    distances = wasserstein_distances([(first, moved), (moved, one_less)], (1, 2, math.inf))
     apart = moved[:, 1] - first[:, 1]
-    assert (found[0] <= [apart.sum() * (1 + EXACT), norm_of(apart, 2.0) * (1 + EXACT), apart.max()]).all()
-    assert (found[1] <= (moved[1000, 1] - moved[1000, 0]) / 2 * (1 + EXACT)).all()
-    assert (found > 0).all()
+    assert (distances[0] <= [apart.sum() * (1 + EXACT), norm_of(apart, 2.0) * (1 + EXACT), apart.max()]).all()
+    assert (distances[1] <= (moved[1000, 1] - moved[1000, 0]) / 2 * (1 + EXACT)).all()
+    assert (distances > 0).all()
 
 
 def test_a_few_far_points_among_many_near_the_diagonal() -> None:
@@ -177,13 +177,13 @@ def test_a_few_far_points_among_many_near_the_diagonal() -> None:
     signals = np.array([[1.0, 500.0], [2.0, 700.0]]), np.array([[1.5, 501.0], [2.0, 690.0]])
     first, second = (np.concatenate(parts) for parts in zip(noise, signals, strict=True))
     small = np.concatenate([half_persistence(points) for points in noise])
-    found = wasserstein_distances([(first, second)], (1, 2, math.inf))[0]
-    assert found == pytest.approx([11.0 + small.sum(), math.hypot(1.0, 10.0), 10.0], rel=EXACT)
+    distances = wasserstein_distances([(first, second)], (1, 2, math.inf))[0]
+    assert distances == pytest.approx([11.0 + small.sum(), math.hypot(1.0, 10.0), 10.0], rel=EXACT)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(PLANES + LINES), st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 60), st.data())
-def test_orders_asked_together_do_not_touch_each_other(
+def test_orders_in_one_call_do_not_affect_each_other(
     family: object, seed: int, k: int, m: int, data: st.DataObject
 ) -> None:
     first, second = pair(family, seed, k, m)
