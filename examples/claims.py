@@ -1,4 +1,4 @@
-"""Print what became of every claim of finished studies, as Markdown.
+"""Print the verdict on every claim of finished studies, as Markdown.
 
 python examples/claims.py runs/vit_vs_resnet_short ...
 """
@@ -17,7 +17,7 @@ from lightning_topolip.study.judging.verdicts import Verdict, judge
 
 
 def claims_table(folder: Path) -> str:
-    """The verdicts on the claims of one study."""
+    """Return the verdicts on the claims of one study, one row per claim and data set."""
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     verdicts = judge(claims_of(about["claims"]), Results.read(folder / "results.csv"))
     rows = ["| claim | data | verdict | effect, 95 % interval | the numbers |", "| --- | --- | --- | --- | --- |"]
@@ -25,15 +25,15 @@ def claims_table(folder: Path) -> str:
 
 
 def cells(verdict: Verdict) -> tuple[str, ...]:
-    """A verdict, cell by cell."""
+    """Return the cells of one verdict."""
     claim = verdict.claim
     effect = (
         f"{'/'.join(claim.correlation)}, rho"
         if claim.correlation
         else f"{claim.lower} {_SIGN[verdict.unit]} {claim.higher}"
     )
-    known = math.isfinite(verdict.low) and math.isfinite(verdict.high)
-    interval = f"{effect} = {verdict.effect:.3g} [{verdict.low:.3g}, {verdict.high:.3g}]" if known else effect
+    has_interval = math.isfinite(verdict.low) and math.isfinite(verdict.high)
+    interval = f"{effect} = {verdict.effect:.3g} [{verdict.low:.3g}, {verdict.high:.3g}]" if has_interval else effect
     numbers = (
         f"{verdict.models} models, {verdict.runs} runs" if claim.correlation else f"{verdict.first}; {verdict.second}"
     )
@@ -45,7 +45,7 @@ _SIGN = {"ratio": "/", "difference": "-", "rho": ""}
 
 
 def main(folders: Sequence[str]) -> None:
-    """Print one table a study."""
+    """Print one table per study."""
     for folder in map(Path, folders):
         title = json.loads((folder / "about.json").read_text(encoding="utf-8"))["title"]
         print(f"### {title}\n\n{claims_table(folder)}\n")

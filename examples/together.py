@@ -2,8 +2,8 @@
 
 python examples/together.py docs/results/normalisation docs/results/residual docs/results/depth
 
-Every model counts once, as the mean of its seeds; a training that occurs in several studies counts once too. The
-studies must share data, probe and test images. Beside TopoLip stands what else could explain a drop.
+Every model counts once, as the mean of its seeds, and a training that occurs in several studies counts once. The
+studies must share data, probe and test images. The table also has other numbers that could explain a drop.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ DROPS = ("corruption_drop", "attack_drop")
 
 
 def together_table(folders: Sequence[Path]) -> str:
-    """Rank correlations over the models of all studies."""
-    found = {numbers: None for folder in folders for numbers in models_of(folder)}
+    """Return the rank correlations over the models of all studies."""
+    models = list(dict.fromkeys(numbers for folder in folders for numbers in models_of(folder)))
     header = ["| over the models | accuracy lost to corruptions | accuracy lost to attacks |", "| --- | --- | --- |"]
-    return "\n".join([*header, *(f"| {name} | {' | '.join(cells(name, list(found)))} |" for name in EXPLANATIONS)])
+    return "\n".join([*header, *(f"| {name} | {' | '.join(cells(name, models))} |" for name in EXPLANATIONS)])
 
 
 def models_of(folder: Path) -> list[tuple[float, ...]]:
-    """The numbers of every model of a study, in the order of the names."""
+    """Return the numbers of every model of a study, in the order of `NAMES`."""
     return [
         tuple(values) for values in model_means(run_summaries(Results.read(folder / "results.csv")), NAMES).values()
     ]
 
 
 def cells(name: str, models: Sequence[tuple[float, ...]]) -> list[str]:
-    """The correlation of one number with both drops."""
+    """Return the correlations of one number with both drops."""
     columns = dict(zip(NAMES, zip(*models, strict=True), strict=True))
     correlations = [spearman(columns[name], columns[drop]) for drop in DROPS]
     return [f"{each.rho:.2f} [{each.low:.2f}, {each.high:.2f}], {each.count} models" for each in correlations]
