@@ -26,7 +26,7 @@ NUMBERS = ("score", "speed_mean", "speed_max", "epoch_drift", "noise")
 
 
 def train(name: str, model: ImageClassifier, epochs: int, folder: Path) -> dict[str, float | str]:
-    """Train one model, draw its curve, and give its numbers after the last epoch."""
+    """Train one model, draw its curve, and return its numbers after the last epoch."""
     smoothness = TopoLipCallback()
     trainer = Trainer(
         max_epochs=epochs,
@@ -47,9 +47,9 @@ def train(name: str, model: ImageClassifier, epochs: int, folder: Path) -> dict[
 
 
 def main() -> None:
-    """Train both, print the table, write its numbers to a file."""
+    """Train both, print the table, and write its numbers to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, help="of both, instead of 30 for the ViT and 6 for the ResNet")
+    parser.add_argument("--epochs", type=int, help="epochs of both, instead of 30 for the ViT and 6 for the ResNet")
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

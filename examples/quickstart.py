@@ -1,4 +1,4 @@
-"""Add one callback to a Trainer, and watch smoothness while a network trains."""
+"""Add one callback to a Trainer to watch smoothness while a network trains."""
 
 from lightning import Trainer, seed_everything
 

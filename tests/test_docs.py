@@ -1,4 +1,4 @@
-"""What the documentation shows works: code blocks run, examples and recipes run in a short form."""
+"""The documentation works: its code blocks run, and examples and recipes run in a short form."""
 
 import html
 import json
@@ -54,7 +54,7 @@ def test_quickstart_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_runs_and_ends_with_the_command_to_type(tmp_path: Path) -> None:
+def test_demo_runs_and_ends_with_the_tensorboard_command(tmp_path: Path) -> None:
     printed = run([sys.executable, str(ROOT / "examples" / "demo.py"), "--epochs", "1", "--folder", "demo"], tmp_path)
     assert "tensorboard --logdir demo" in printed
     names = {path.name for path in (tmp_path / "demo").iterdir()}
@@ -91,13 +91,13 @@ def test_every_study_runs(recipe: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", STUDIES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("size", ["cpu", "paper"])
-def test_every_size_of_a_study_is_a_study(recipe: Path, size: str, tmp_path: Path) -> None:
+def test_every_size_of_a_study_can_be_read(recipe: Path, size: str, tmp_path: Path) -> None:
     images = image_folder(tmp_path)
     study = read_config(recipe, size, str(images))
-    for choice in study.data.values():
-        if "CIFAR10" not in choice.class_path and "MNIST" not in choice.class_path:
-            arguments = {**choice.init_args, "subset": None}
-            data = make_data(ClassSpec(choice.class_path, arguments), 0)
+    for spec in study.data.values():
+        if "CIFAR10" not in spec.class_path and "MNIST" not in spec.class_path:
+            arguments = {**spec.init_args, "subset": None}
+            data = make_data(ClassSpec(spec.class_path, arguments), 0)
             for model in study.models.values():
                 assert make_model(model, data, 0).num_classes == 10
 
@@ -107,12 +107,12 @@ def test_every_size_of_a_study_is_a_study(recipe: Path, size: str, tmp_path: Pat
     sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/results.csv")),
     ids=lambda folder: folder.name,
 )
-def test_the_page_of_results_says_what_the_results_say(folder: Path) -> None:
+def test_the_results_page_matches_the_results(folder: Path) -> None:
     claims_table = runpy.run_path(str(ROOT / "examples" / "claims.py"))["claims_table"]
     assert claims_table(folder) in (ROOT / "docs" / "results" / "README.md").read_text()
 
 
-def test_the_page_of_results_says_what_the_studies_say_together() -> None:
+def test_the_results_page_matches_all_studies_together() -> None:
     page = (ROOT / "docs" / "results" / "README.md").read_text()
     (command,) = re.findall(r"`python examples/together.py (.+?)`", page)
     together_table = runpy.run_path(str(ROOT / "examples" / "together.py"))["together_table"]
@@ -120,7 +120,7 @@ def test_the_page_of_results_says_what_the_studies_say_together() -> None:
 
 
 class FakeCIFAR10:
-    """Images of the official shape, for a machine that has not got them."""
+    """Images of the official shape, for a machine without the data set."""
 
     def __init__(self, root: str, train: bool, **kwargs: object) -> None:
         del root, kwargs
