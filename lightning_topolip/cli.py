@@ -21,7 +21,7 @@ from lightning_topolip.display.terminal import report_table
 from lightning_topolip.files import write_json
 from lightning_topolip.models.checkpoints import load_model
 from lightning_topolip.network.probe import take_probe
-from lightning_topolip.report import write_report
+from lightning_topolip.report import report_environment, write_report
 from lightning_topolip.study.engine import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
@@ -144,6 +144,7 @@ def study_command(
         devices: Handed out to the processes in turn, such as [cuda:0, cuda:1]; cpu by default.
         seeds: Instead of the recipe's.
     """
+    report_environment()  # a study of hours must not end without its report
     study = read_config(config, size, images, seeds)
     folder = output or Path("runs") / f"{config.stem}_{size}"
     console = Console()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import fsspec
 from fsspec.core import url_to_fs
 
 
@@ -44,6 +45,12 @@ def atomic_text(path: Path) -> Iterator[TextIO]:
     """Open a local UTF-8 file that replaces ``path`` once the block ends without an error; line ends are kept."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         yield file
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file on any file system that fsspec understands, completely or not at all."""
+    with atomic_path(path) as temporary, fsspec.open(temporary, "wb") as file:
+        file.write(content)
 
 
 def write_json(path: Path, values: Any) -> None:

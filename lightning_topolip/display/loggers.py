@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +12,10 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning.fabric.utilities.cloud_io import get_filesystem
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_topolip.files import write_bytes
 from lightning_topolip.notices import Notices
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _show_in_mlflow(logger: MLFlowLogger, tag: str, picture: Image, step: int) -
 def _save_beside_csv(logger: CSVLogger, tag: str, picture: Image, step: int) -> None:
     content = BytesIO()
     picture.save(content, format="png")
-    _write_atomically(f"{logger.experiment.log_dir}/figures/{tag}/step={step:06d}.png", content.getvalue())
+    write_bytes(f"{logger.experiment.log_dir}/figures/{tag}/step={step:06d}.png", content.getvalue())
 
 
 @singledispatch
@@ -140,19 +139,6 @@ def _render(figure: Figure) -> Image:
     content = BytesIO()
     figure.savefig(content, format="png")
     return PIL.Image.open(content).convert("RGB")
-
-
-def _write_atomically(path: str, content: bytes) -> None:
-    """Write a file of any file system completely or not at all."""
-    files = get_filesystem(path)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    files.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-        files.pipe_file(temporary, content)
-        files.mv(temporary, path)
-    finally:
-        if files.exists(temporary):
-            files.rm_file(temporary)
 
 
 @contextmanager

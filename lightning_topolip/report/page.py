@@ -5,14 +5,17 @@ from __future__ import annotations
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context, style
 from matplotlib.figure import Figure
 
 from lightning_topolip.files import atomic_text
 from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _NAME = "report.html"
 _LARGEST_SVG = 150_000
@@ -52,6 +55,27 @@ def write_report(folder: Path) -> Path:
 
 def render(source: Source) -> str:
     """Return the page of a study as HTML."""
+    environment = report_environment()
+    with style.context("default"):
+        sections = [section(source) for section in SECTIONS]
+        title = source.about.get("title") or "Smoothness study"
+        return environment.get_template("report.html").render(
+            title=title, question=source.about.get("question", ""), sections=sections
+        )
+
+
+def report_environment() -> Environment:
+    """Open the templates of the report.
+
+    Raises:
+        ModuleNotFoundError: If jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "The report of a study needs the package 'jinja2'; pip install 'lightning_topolip[report]'."
+        ) from error
     environment = Environment(
         loader=PackageLoader("lightning_topolip.report", "layout"),
         autoescape=True,
@@ -60,12 +84,7 @@ def render(source: Source) -> str:
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = data_uri
-    with style.context("default"):
-        sections = [section(source) for section in SECTIONS]
-        title = source.about.get("title") or "Smoothness study"
-        return environment.get_template("report.html").render(
-            title=title, question=source.about.get("question", ""), sections=sections
-        )
+    return environment
 
 
 def data_uri(figure: Figure) -> str:

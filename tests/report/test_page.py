@@ -4,12 +4,14 @@ import json
 import math
 import re
 import socket
+import sys
 from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from helpers.made_up_study import (
     EPOCHS,
     LAYERS,
@@ -24,7 +26,7 @@ from helpers.made_up_study import (
 
 from lightning_topolip.report import write_report
 from lightning_topolip.report.formats import number
-from lightning_topolip.report.page import data_uri, render
+from lightning_topolip.report.page import data_uri, render, report_environment
 from lightning_topolip.report.sections.diagrams import diagram_figure
 from lightning_topolip.study.judging.claims import claims_of
 from lightning_topolip.study.judging.results import Results
@@ -233,10 +235,10 @@ def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytes
     folder = write_study(tmp_path, [])
     (folder / "report.html").write_text("old")
 
-    def full(self: Path, target: Path) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(LocalFileSystem, "mv", full)
     with pytest.raises(OSError, match="No space"):
         write_report(folder)
     assert (folder / "report.html").read_text() == "old"
@@ -256,3 +258,11 @@ def test_the_matplotlib_settings_of_the_user_do_not_matter(monkeypatch: pytest.M
     expected = render(source)
     with mpl.rc_context({"axes.facecolor": "black", "font.size": 30}):
         assert render(source) == expected
+
+
+def test_without_jinja_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"needs the package 'jinja2'; pip install 'lightning_topolip\[report\]'"
+    ):
+        report_environment()
