@@ -80,11 +80,11 @@ class MadeUpRun:
 
     def end(self, epoch: float) -> None:
         for layer in [*self.layers, "<output>", "<network>"]:
-            whole = 20.0 if layer == "<network>" else 1.0
-            local = whole * 3 * self.rng.uniform(0.5, 1.5)
+            factor = 20.0 if layer == "<network>" else 1.0
+            local = factor * 3 * self.rng.uniform(0.5, 1.5)
             self.add(epoch, "local_lipschitz", local, "max", layer)
             self.add(epoch, "local_lipschitz", 0.6 * local, "mean", layer)
-            loose = math.inf if self.key[1] == "vit" and layer in (self.layers[2], "<network>") else whole**3 * 40
+            loose = math.inf if self.key[1] == "vit" and layer in (self.layers[2], "<network>") else factor**3 * 40
             self.add(epoch, "lipschitz_bound", loose, "upper", layer)
         for layer in ["<input>", *self.layers]:
             for radius in np.linspace(0.1, 1.5, 8).tolist():

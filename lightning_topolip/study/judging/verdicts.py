@@ -82,7 +82,7 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
     for key, numbers in run_summaries(results).items():
         groups.setdefault(key.data, {})[key] = numbers
     return [
-        _compare(claim, data, runs, results.where(data=data), confidence)
+        _compare(claim, data, runs, results, confidence)
         if claim.correlation is None
         else _correlate(claim, claim.correlation, data, runs, confidence)
         for claim in claims
@@ -99,7 +99,7 @@ def _compare(claim: Claim, data: str, runs: Runs, results: Results, confidence: 
         _obstacle(claim.lower, claim.summary, first)
         or _obstacle(claim.higher, claim.summary, second)
         or ("" if summary.exact or low < high else "all seeds of each model agree, so their spread is unknown")
-        or (_obstacle_of_training(claim, results) if summary.over_training else "")
+        or (_obstacle_of_training(claim, results.where(data=data)) if summary.over_training else "")
     )
     used = _count(first) + _count(second)
     return Verdict(
@@ -110,11 +110,11 @@ def _compare(claim: Claim, data: str, runs: Runs, results: Results, confidence: 
         low=low,
         high=high,
         unit=summary.comparison,
-        first=_described(claim.lower, first, "seed"),
-        second=_described(claim.higher, second, "seed"),
+        first=_describe(claim.lower, first, "seed"),
+        second=_describe(claim.higher, second, "seed"),
         runs=used,
         models=sum(_count(values) > 0 for values in (first, second)),
-        remark=_joined(obstacle, _skipped(len(first) + len(second) - used)),
+        remark=_join(obstacle, _skipped_runs(len(first) + len(second) - used)),
     )
 
 
@@ -133,11 +133,11 @@ def _correlate(claim: Claim, pair: tuple[str, str], data: str, runs: Runs, confi
         low=correlation.low,
         high=correlation.high,
         unit="rho",
-        first=_described(pair[0], first, "model"),
-        second=_described(pair[1], second, "model"),
+        first=_describe(pair[0], first, "model"),
+        second=_describe(pair[1], second, "model"),
         runs=used,
         models=correlation.pairs,
-        remark=_joined(obstacle, _skipped(len(runs) - used)),
+        remark=_join(obstacle, _skipped_runs(len(runs) - used)),
     )
 
 
@@ -180,7 +180,7 @@ def _obstacle_of_correlation(pair: tuple[str, str], first: Sequence[float], seco
     return f"every model has the same {' and '.join(constant)}" if constant else ""
 
 
-def _described(name: str, values: Sequence[float], noun: str) -> str:
+def _describe(name: str, values: Sequence[float], noun: str) -> str:
     mean, deviation, size = spread(values)
     if size == 0:
         return f"{name} not measured"
@@ -201,9 +201,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _skipped(count: int) -> str:
+def _skipped_runs(count: int) -> str:
     return f"skipped {counted(count, 'run')} without a value" if count else ""
 
 
-def _joined(*remarks: str) -> str:
+def _join(*remarks: str) -> str:
     return "; ".join(remark for remark in remarks if remark)

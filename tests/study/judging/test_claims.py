@@ -53,7 +53,7 @@ def test_a_ratio_with_its_interval_below_one_holds() -> None:
     assert verdict.remark == ""
 
 
-def test_swapping_the_models_turns_the_verdict_around() -> None:
+def test_swapping_the_models_reverses_the_verdict() -> None:
     first, second = [0.10, 0.11, 0.12], [0.30, 0.31, 0.35]
     there, back = verdict_of(SMOOTHER, "topolip", first, second), verdict_of(SMOOTHER, "topolip", second, first)
     assert (there.verdict, back.verdict) == ("holds", "does not hold")
@@ -159,7 +159,7 @@ def test_a_correlation_with_an_interval_that_includes_zero_is_undecided() -> Non
     assert verdict.low < 0 < verdict.effect < verdict.high
 
 
-def test_turning_one_side_around_turns_the_correlation_around() -> None:
+def test_reversing_one_side_reverses_the_correlation() -> None:
     x, y = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0, 3.0, 2.0, 4.0, 5.0, 7.0, 6.0]
     claim = Claim("They oppose.", correlation=("topolip", "speed_mean"), sign="negative")
     there, back = correlated(x, y), correlated(x, [1 / value for value in y], claim)

@@ -40,7 +40,7 @@ def test_ratio_is_the_exponential_of_the_difference_of_the_logarithms() -> None:
     assert (ratio.low, ratio.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-9)
 
 
-def test_swapping_the_sides_turns_difference_and_ratio_around() -> None:
+def test_swapping_the_sides_inverts_difference_and_ratio() -> None:
     first, second = [1.0, 2.0, 4.0], [3.0, 3.5]
     there, back = mean_difference(first, second), mean_difference(second, first)
     assert there == pytest.approx((-back.value, -back.high, -back.low))
@@ -48,7 +48,7 @@ def test_swapping_the_sides_turns_difference_and_ratio_around() -> None:
     assert there == pytest.approx((1 / back.value, 1 / back.high, 1 / back.low))
 
 
-def test_units_change_a_difference_with_them_and_a_ratio_not_at_all() -> None:
+def test_units_scale_a_difference_and_leave_a_ratio_unchanged() -> None:
     first, second = np.array([1.0, 2.0, 4.0]), np.array([3.0, 3.5])
     assert mean_difference(1000 * first + 7, 1000 * second + 7) == pytest.approx(
         1000 * np.array(mean_difference(first, second))
@@ -97,7 +97,7 @@ def test_two_constant_sides_leave_nothing_to_estimate() -> None:
     assert mean_ratio([0.5] * 3, [0.25] * 2) == pytest.approx((2.0, 2.0, 2.0))
 
 
-def test_equal_constants_differ_by_nothing_however_many_they_are() -> None:
+def test_equal_constants_have_difference_zero_for_any_sizes() -> None:
     assert mean_difference([0.1] * 3, [0.1] * 7) == (0.0, 0.0, 0.0)
     assert mean_ratio([0.1] * 3, [0.1] * 7) == (1.0, 1.0, 1.0)
 
@@ -122,7 +122,7 @@ def test_a_ratio_needs_positive_finite_values(odd: float) -> None:
     assert nan_limits(mean_ratio([1.0, 2.0, odd], [1.0, 2.0, 3.0]))
 
 
-def test_infinite_values_give_no_interval_of_their_difference() -> None:
+def test_infinite_values_have_no_interval() -> None:
     difference = mean_difference([1.0, math.inf], [math.inf, 1.0])
     assert math.isnan(difference.value)
     assert nan_limits(difference)
@@ -141,14 +141,14 @@ def test_ties_take_their_mean_rank() -> None:
     assert spearman(x, y).rho == pytest.approx(expected)
 
 
-def test_limits_turn_back_into_the_published_variance() -> None:
+def test_limits_have_the_published_variance() -> None:
     correlation = spearman(IQ, HOURS, 0.9)
     width = np.arctanh(correlation.high) - np.arctanh(correlation.low)
     variance = (width / (2 * norm.ppf(0.95))) ** 2
     assert variance == pytest.approx((1 + correlation.rho**2 / 2) / (10 - 3))
 
 
-def test_rank_correlation_knows_ranks_only_and_mirrors() -> None:
+def test_rank_correlation_depends_on_ranks_only_and_mirrors() -> None:
     correlation = spearman(IQ, HOURS)
     assert spearman(np.exp(np.array(IQ) / 10), np.cbrt(HOURS)) == correlation
     assert spearman(HOURS, IQ) == pytest.approx(correlation)
@@ -216,7 +216,7 @@ def test_spread_of_few_values() -> None:
 
 @pytest.mark.parametrize("estimate", [mean_difference, mean_ratio, spearman])
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95, math.nan])
-def test_confidence_must_be_a_share(estimate: Callable[..., Interval], confidence: float) -> None:
+def test_confidence_must_be_between_zero_and_one(estimate: Callable[..., Interval], confidence: float) -> None:
     with pytest.raises(ValueError, match="`confidence` must be between 0 and 1"):
         estimate([1.0, 2.0], [3.0, 4.0], confidence)
 

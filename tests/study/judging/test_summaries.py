@@ -49,7 +49,7 @@ def cover(layer: str, radius: float, value: float) -> Cell:
         ("parameters", "parameters", ""),
     ],
 )
-def test_a_number_of_the_whole_network_is_taken_at_the_last_epoch_in_its_own_variant(
+def test_a_number_of_the_whole_network_is_taken_at_the_last_epoch_in_its_variant(
     name: str, quantity: str, variant: str
 ) -> None:
     variants = ["scaled W2", "raw W2", "scaled W1", "scaled bottleneck", ""]
@@ -125,7 +125,7 @@ def test_covering_numbers_are_read_at_the_radius_nearest_to_half_the_scale(
     assert summarise([*cells, cover("<input>", nearest, 1e6)])["covering_number"] == 100 * nearest + 2
 
 
-def test_pairwise_constants_end_at_the_last_layer_and_average_over_steps() -> None:
+def test_pairwise_constants_are_those_of_the_last_layer_and_a_mean_over_steps() -> None:
     cells = [at(2.0, "pairwise_lipschitz", v, "from input", layer) for layer, v in (("a", 5.0), ("b", 7.0))]
     cells += [at(2.0, "pairwise_lipschitz", v, "step", layer) for layer, v in (("a", 2.0), ("b", 8.0))]
     numbers = summarise(cells)
