@@ -211,7 +211,7 @@ def test_rows_of_transformers_are_true() -> None:
         model_class = getattr(transformers, name)
         with torch.device("meta"):
             found = resolve_layers(model_class(model_class.config_class()))
-        if number == "one an execution":
+        if number == "one per execution":
             assert any(layer.startswith("encoder.albert_layer_groups.0.") for layer in found)
         else:
             assert (patterns(found), number.split()[0]) == (layers, "one"), name
