@@ -161,3 +161,38 @@ def test_lipschitz_constants_know_the_layers_of_analyze(family: tuple[nn.Module,
     places = {place for step in (*constants.steps, *constants.failures) for place in step}
     assert places - {INPUT, OUTPUT} == set(names)
     assert not [step for step in constants.failures if step[0] == step[1]]
+
+
+def time_first_encoder() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(D, 2, 16, batch_first=False)
+    return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+
+
+def test_a_batch_with_its_samples_second_is_skipped_with_the_reason() -> None:
+    model, batch = time_first_encoder(), SEQUENCES.transpose(0, 1)
+    metric = TopoLipMetric()
+    with torch.no_grad():
+        expected = model(batch)
+        with pytest.warns(UserWarning, match="skips a pass: .* must have its samples first"), metric.attach(model):
+            output = model(batch)
+    assert torch.equal(output, expected)
+    assert metric.update_count == 0
+
+
+@pytest.mark.parametrize("method", ["draw", "fitting", "add"])
+def test_an_error_of_an_attached_metric_does_not_reach_the_forward(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    model = nn.Sequential(nn.Linear(D, D), nn.ReLU(), nn.Linear(D, 4)).eval()
+    metric = TopoLipMetric()
+    monkeypatch.setattr(metric._sample, method, broken)
+    with pytest.warns(UserWarning, match="skips a pass: no room"), metric.attach(model):
+        output = model(SEQUENCES[:, 0])
+    assert torch.equal(output, model(SEQUENCES[:, 0]))
+    monkeypatch.undo()
+    with torch.no_grad(), metric.attach(model):
+        model(SEQUENCES[:, 0])
+    assert np.isfinite(float(metric.compute()))
