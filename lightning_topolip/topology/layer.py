@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +12,7 @@ from lightning_topolip.topology.diagrams import Diagrams, persistence_diagrams, 
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
 from lightning_topolip.topology.matrices import scale
 from lightning_topolip.topology.measurement import Distances
-from lightning_topolip.topology.scores import drift
+from lightning_topolip.topology.scores import drifts_along
 from lightning_topolip.topology.settings import Settings
 
 Array = npt.NDArray[np.float64]
@@ -150,10 +148,7 @@ def path_drifts(topology: Path, view: str, dimensions: Sequence[int], order: flo
     subsets = [(layer.subsets or (layer,)) if layer else None for layer in topology]
     count = max((len(parts) for parts in subsets if parts), default=1)
     columns = [[parts[index] if parts else None for parts in subsets] for index in range(count)]
-    drifts = [
-        [step_drift(first, second, view, dimensions, order) for first, second in itertools.pairwise(column)]
-        for column in columns
-    ]
+    drifts = [drifts_along([_seen(layer, view, dimensions) for layer in column], order) for column in columns]
     return np.array(drifts, dtype=np.float64).T
 
 
@@ -165,13 +160,15 @@ def step_drift(
     order: float,
 ) -> float:
     """Measure the drift of one step of length 1; NaN if one of the two could not be measured or has no scale."""
-    if first is None or second is None or (view == "scaled" and (first.degenerate or second.degenerate)):
-        return math.nan
-    if first.subsets:
-        pairs = zip(first.subsets, second.subsets, strict=True)
-        return float(np.mean([step_drift(here, there, view, dimensions, order) for here, there in pairs]))
-    before, after = first.view(view), second.view(view)
-    return drift({k: before[k] for k in dimensions}, {k: after[k] for k in dimensions}, order)
+    return float(path_drifts((first, second), view, dimensions, order).mean())
+
+
+def _seen(layer: LayerTopology | None, view: str, dimensions: Sequence[int]) -> Diagrams | None:
+    """The diagrams of some dimensions in a view; None for a layer that could not be measured or has no scale."""
+    if layer is None or (view == "scaled" and layer.degenerate):
+        return None
+    diagrams = layer.view(view)
+    return {dimension: diagrams[dimension] for dimension in dimensions}
 
 
 def _topology(matrix: npt.NDArray[np.float32], settings: Settings) -> LayerTopology:

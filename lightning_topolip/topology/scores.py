@@ -35,17 +35,6 @@ def drifts_along(path: Sequence[Diagrams | None], order: float = 2.0) -> list[fl
     ]
 
 
-def drift(first: Diagrams, second: Diagrams, order: float = 2.0) -> float:
-    """Measure how far the diagrams travel in one step, as `drifts_along` does.
-
-    Example:
-        >>> import numpy as np
-        >>> drift({0: np.array([[0.0, 1.0]])}, {0: np.array([[0.0, 1.5]])})
-        0.5
-    """
-    return drifts_along((first, second), order)[0]
-
-
 def speed_mean(drifts: npt.ArrayLike) -> float:
     """Average the drifts of a path: how far features travel per step. NaN for no step.
 

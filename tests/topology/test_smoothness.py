@@ -11,11 +11,16 @@ from torch import nn
 
 from lightning_topolip import activation_drift, analyze, wasserstein_distance
 from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.topology.diagrams import Diagrams
 from lightning_topolip.topology.layer import layer_topology
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.report import epoch_drifts, smoothness_report
-from lightning_topolip.topology.scores import drift, speed_max, speed_mean, topolip
+from lightning_topolip.topology.scores import drifts_along, speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import Settings
+
+
+def drift(first: Diagrams, second: Diagrams, order: float = 2.0) -> float:
+    return drifts_along((first, second), order)[0]
 
 
 def matrix(cloud: np.ndarray) -> np.ndarray:
