@@ -42,15 +42,11 @@ _TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command.
-
-    Args:
-        arguments: What stands behind ``topolip``; those of the process by default.
-    """
-    chosen = list(sys.argv[1:] if arguments is None else arguments)
-    if chosen and chosen[0] in _COMMANDS:
-        _call(chosen[0], chosen[1:])
-    elif chosen and chosen[0] in _TRAINER_COMMANDS:
+    """Run the command with the arguments after ``topolip``, by default those of the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in _COMMANDS:
+        _call(words[0], words[1:])
+    elif words and words[0] in _TRAINER_COMMANDS:
         _TopoLipCLI(
             LightningModule,
             LightningDataModule,
@@ -58,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "topolip"},
-            args=None if arguments is None else chosen,
+            args=None if arguments is None else words,
         )
     else:
         Console(soft_wrap=True).print(_USAGE, markup=False, highlight=False)
-        sys.exit(0 if chosen in ([], ["-h"], ["--help"]) else 2)
+        sys.exit(0 if words in ([], ["-h"], ["--help"]) else 2)
 
 
 def _call(name: str, arguments: list[str]) -> None:
@@ -79,7 +75,7 @@ class _TopoLipCLI(LightningCLI):
     """Lightning's command line, with the number of classes linked from the data to the model."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Take the number of classes and the image's shape from the data."""
+        """Link the number of classes."""
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 
 
@@ -98,11 +94,11 @@ def analyze_command(
 
     Args:
         model: A checkpoint that `topolip fit` wrote, or the name of a timm model.
-        data: Where the probe comes from, such as DigitsDataModule or ImageFolderDataModule.
+        data: The data for the probe, such as DigitsDataModule or ImageFolderDataModule.
         weights: For a timm model, a file with its weights.
         pretrained: For a timm model, take its published weights (needs a network or a cache). Without either the
             weights are random, and the report says so.
-        split: Which part of the data the probe comes from.
+        split: The part of the data for the probe.
         layers: "auto", a pattern such as "blocks.*", or a list of names.
         probe_size: Number of samples.
         output: The JSON file.
@@ -137,14 +133,14 @@ def study_command(
 
     Args:
         config: The recipe, such as examples/vit_vs_resnet.yaml.
-        size: One of the recipe's sizes: short takes minutes on two CPU cores, paper wants a GPU.
+        size: One of the recipe's sizes: short takes minutes on two CPU cores, paper needs a GPU.
         images: Folder with train/<class>/* and test/<class>/* for sizes that ask for it.
         output: Folder of the results; runs/<recipe>_<size> by default.
-        workers: Processes, each doing one run at a time; 0 for none besides this one.
-        devices: Handed out to the processes in turn, such as [cuda:0, cuda:1]; cpu by default.
-        seeds: Instead of the recipe's.
+        workers: Worker processes, each with one run at a time; 0 uses this process.
+        devices: Devices assigned to the processes in turn, such as [cuda:0, cuda:1]; cpu by default.
+        seeds: Seeds that replace those of the recipe.
     """
-    report_environment()  # a study of hours must not end without its report
+    report_environment()  # a missing package must not surface after hours of training
     study = read_config(config, size, images, seeds)
     folder = output or Path("runs") / f"{config.stem}_{size}"
     console = Console()
@@ -166,7 +162,7 @@ def study_command(
 
 
 def _study_call(config: Path, size: str, images: str | None, output: Path | None, workers: int, *lists: Any) -> str:
-    """Write the call of a study as it can be repeated."""
+    """Return the command line that repeats a study."""
     given = {"size": size, "images": images, "output": output, "workers": workers}
     words = ["topolip", "study", "--config", str(config)]
     for name, value in given.items():
