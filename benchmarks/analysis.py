@@ -29,8 +29,9 @@ from rich.table import Table
 from lightning_topolip import analyze, distance_matrix, persistence_diagrams
 from lightning_topolip.data import DigitsDataModule
 from lightning_topolip.models import ResNetClassifier
-from lightning_topolip.network.borrowing import observe
+from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.clouds import point_cloud
+from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
@@ -65,11 +66,13 @@ def measure(n: int, repeats: int) -> dict[str, float]:
     """Seconds of each stage and of the complete analysis, for one probe size."""
     model, images = network_and_images(n)
     clouds: list[torch.Tensor] = []
-    with observe(model, resolve_layers(model), lambda _, output: clouds.append(point_cloud(output).clone())):
+    layers = HookedLayers(model, resolve_layers(model))
+    forward_pass = ForwardPass(layers, n, lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
+    with borrowed(model), layers.hook(forward_pass.output):
         model(images)
 
     def forward() -> None:
-        with observe(model, [], lambda *_: None):
+        with borrowed(model):
             model(images)
 
     _, seconds_forward = timed(forward, repeats)

@@ -46,8 +46,9 @@ from sklearn.metrics import pairwise_distances
 from lightning_topolip import distance_matrix, persistence_diagrams
 from lightning_topolip.data import DigitsDataModule, ImageFolderDataModule
 from lightning_topolip.models import ResNetClassifier
-from lightning_topolip.network.borrowing import observe
+from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.clouds import point_cloud
+from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.trainer.workers import Workers
@@ -216,13 +217,18 @@ def network_epochs(n: int, data: DigitsDataModule | ImageFolderDataModule) -> li
             torch.nn.functional.cross_entropy(model(batch), labels).backward()
             optimizer.step()
         if epoch > 0:
-            clouds: list[torch.Tensor] = []
-            with observe(
-                model, resolve_layers(model), lambda _, output, clouds=clouds: clouds.append(point_cloud(output))
-            ):
-                model(images)
-            epochs.append([cloud.detach().clone() for cloud in clouds])
+            epochs.append(clouds_of(model, images))
     return epochs
+
+
+def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """The point clouds of a network's layers."""
+    clouds: list[torch.Tensor] = []
+    layers = HookedLayers(model, resolve_layers(model))
+    forward_pass = ForwardPass(layers, len(images), lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
+    with borrowed(model), layers.hook(forward_pass.output):
+        model(images)
+    return clouds
 
 
 def steps(earlier: list[Diagrams], later: list[Diagrams]) -> list[Pair]:
