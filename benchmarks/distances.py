@@ -47,10 +47,10 @@ from lightning_topolip import distance_matrix, persistence_diagrams
 from lightning_topolip.data import DigitsDataModule, ImageFolderDataModule
 from lightning_topolip.models import ResNetClassifier
 from lightning_topolip.network.borrowing import borrowed
-from lightning_topolip.network.clouds import point_cloud
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.trainer.workers import Workers
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
 

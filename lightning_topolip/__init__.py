@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lightning_topolip.network.distances import distance_matrix
     from lightning_topolip.network.layers import resolve_layers
     from lightning_topolip.topology.diagrams import persistence_diagrams
-    from lightning_topolip.topology.report import SmoothnessReport
+    from lightning_topolip.topology.smoothness_report import SmoothnessReport
     from lightning_topolip.trainer.callback import TopoLipCallback
     from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
 
@@ -30,7 +30,7 @@ __all__ = [
 
 # Each name is imported when it is first used: a worker process needs neither torch nor Lightning.
 _HOMES = {
-    "SmoothnessReport": "topology.report",
+    "SmoothnessReport": "topology.smoothness_report",
     "TopoLipCallback": "trainer.callback",
     "TopoLipMetric": "metric.metric",
     "activation_drift": "wasserstein",

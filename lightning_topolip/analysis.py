@@ -11,8 +11,8 @@ from typing_extensions import Unpack
 
 from lightning_topolip.network.batches import move_batch, require_padded, run_model
 from lightning_topolip.network.measure import Forward, Subject, measure
-from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings, SettingsOptions
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
 
 def analyze(

@@ -22,7 +22,7 @@ from lightning_topolip.files import write_json
 from lightning_topolip.models.checkpoints import load_model
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.report import report_environment, write_report
-from lightning_topolip.study.engine import run_study
+from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import runs_of

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_topolip.display.loggers import log_figure, shows_figures
 from lightning_topolip.topology.history import History
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

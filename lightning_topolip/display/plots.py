@@ -15,8 +15,8 @@ from matplotlib.transforms import Transform, blended_transform_factory
 
 from lightning_topolip.topology.history import History, step_names, table
 from lightning_topolip.topology.names import INPUT, short_names
-from lightning_topolip.topology.report import SmoothnessReport
 from lightning_topolip.topology.settings import describe_order
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

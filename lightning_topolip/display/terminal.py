@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 
 from lightning_topolip.topology.names import short_names
-from lightning_topolip.topology.report import SmoothnessReport
 from lightning_topolip.topology.settings import describe_order
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 def report_table(report: SmoothnessReport, title: str = "") -> Table:

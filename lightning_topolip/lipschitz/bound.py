@@ -14,7 +14,7 @@ from lightning_topolip.lipschitz.bound_arithmetic import product
 from lightning_topolip.lipschitz.propagation import Propagation, refusal
 from lightning_topolip.lipschitz.validity_region import Region
 from lightning_topolip.network.borrowing import borrowed
-from lightning_topolip.network.representations import first_floating_tensor
+from lightning_topolip.network.sample_axis import first_floating_tensor
 from lightning_topolip.randomness import kept_random_numbers
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

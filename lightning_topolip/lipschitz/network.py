@@ -17,7 +17,7 @@ from lightning_topolip.network.batches import model_inputs, move_batch, run_mode
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
-from lightning_topolip.network.representations import (
+from lightning_topolip.network.sample_axis import (
     find_representation,
     first_floating_tensor,
     with_tensor_replaced,

@@ -30,7 +30,7 @@ from lightning_topolip.metric.sample import EpochSample, KeptRows, kept_rows
 from lightning_topolip.network.batches import FEWEST_SAMPLES, samples_in
 from lightning_topolip.network.layers import candidate_layers, resolve_layers
 from lightning_topolip.notices import Notices
-from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 from lightning_topolip.arguments import require_one_of
-from lightning_topolip.topology.report import SmoothnessReport
 from lightning_topolip.topology.settings import Settings, SettingsOptions
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 Quantity = Literal["score", "speed_mean", "speed_max", "input_drift", "noise", "signal"]
 QUANTITIES: tuple[str, ...] = get_args(Quantity)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_topolip.metric.draws import Draw, lowest, next_places
+from lightning_topolip.metric.sampling import Draw, lowest, next_places
 
 Layers = tuple[tuple[str, str, tuple[int, ...]], ...]
 DTYPES = {str(dtype): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)}

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_topolip.metric.draws import Draw
 from lightning_topolip.metric.reservoir import COUNTS, DTYPES, LISTS, Layers, Reservoir
+from lightning_topolip.metric.sampling import Draw
 from lightning_topolip.network.batches import samples_in
 from lightning_topolip.network.measure import distances_of_rows
 from lightning_topolip.topology.measurement import Measurement

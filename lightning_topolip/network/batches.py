@@ -11,7 +11,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lightning_topolip.network.representations import tensors_in
+from lightning_topolip.network.sample_axis import tensors_in
 
 FEWEST_SAMPLES = 3
 _ANY_POSITIONAL, _ANY_KEYWORD = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_topolip.network.blocks import content
 from lightning_topolip.network.layers import named_layers
-from lightning_topolip.network.representations import (
+from lightning_topolip.network.sample_axis import (
     Representation,
     SequenceFirstBatchError,
     find_representation,

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs, run_model, samples_in
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.borrowing import borrowed
-from lightning_topolip.network.clouds import point_cloud
 from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
-from lightning_topolip.network.representations import tensors_in, with_channels_in_place
+from lightning_topolip.network.reductions import point_cloud
+from lightning_topolip.network.sample_axis import tensors_in, with_channels_in_place
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.settings import Reduction, Settings

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, require_padded, samples_in
-from lightning_topolip.network.joining import cut, joined, shapes, with_columns
+from lightning_topolip.network.joined_batches import cut, joined, shapes, with_columns
 from lightning_topolip.randomness import kept_generators, kept_random_numbers
 
 

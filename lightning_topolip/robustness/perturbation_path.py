@@ -11,9 +11,9 @@ import numpy as np
 
 from lightning_topolip.topology.layer import Array, step_drift
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import VIEWS, View
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 @dataclass(frozen=True)

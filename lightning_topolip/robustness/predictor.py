@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip.network.borrowing import borrowed
-from lightning_topolip.network.representations import first_floating_tensor
+from lightning_topolip.network.sample_axis import first_floating_tensor
 from lightning_topolip.randomness import kept_random_numbers
 
 Predict = Callable[[Tensor], Tensor]

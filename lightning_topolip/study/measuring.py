@@ -26,8 +26,8 @@ from lightning_topolip.study.measures.quantity import Matrices, Quantity
 from lightning_topolip.study.measures.smoothness import smoothness
 from lightning_topolip.study.snapshots import Snapshot
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
 
 def measure_snapshots(

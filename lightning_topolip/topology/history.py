@@ -9,7 +9,7 @@ import numpy as np
 
 from lightning_topolip.topology.layer import Array
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport, epoch_drifts
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, epoch_drifts
 
 
 @dataclass

@@ -15,7 +15,7 @@ from lightning_topolip.network.measure import Forward, Subject, measure
 from lightning_topolip.topology.layer import LayerTopology, topology_of, with_stretches
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport, report_of_topology
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, report_of_topology
 from lightning_topolip.trainer.ranks import agreed, gathered
 from lightning_topolip.trainer.workers import Workers, topology_by
 

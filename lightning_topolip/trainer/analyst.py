@@ -16,8 +16,8 @@ from lightning_topolip.network.batches import samples_in
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.measure import Subject
 from lightning_topolip.network.probe import take_probe
-from lightning_topolip.topology.report import SmoothnessReport
-from lightning_topolip.topology.step_constants import LocalConstants
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
+from lightning_topolip.topology.step_lipschitz import LocalConstants
 from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_trainer
 from lightning_topolip.trainer.background import Background
 from lightning_topolip.trainer.budget import Overhead, fitting_size

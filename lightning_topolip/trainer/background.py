@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 from lightning_topolip.trainer.workers import Workers
 
 Key = TypeVar("Key")

@@ -11,8 +11,8 @@ import numpy as np
 
 from lightning_topolip.topology.layer import disjoint_subsets
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import smoothness_report
 
 _SMALL_SIZES = (64, 128)
 _TIMED_LAYERS = 3

@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch import Callback, Trainer
 
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 _GEOMETRY = {
     "variance": "total_variance",

@@ -16,7 +16,7 @@ from lightning_topolip.network.batches import move_batch
 from lightning_topolip.network.measure import Subject
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.topology.names import INPUT, NETWORK
-from lightning_topolip.topology.step_constants import LocalConstants, no_constants
+from lightning_topolip.topology.step_lipschitz import LocalConstants, no_constants
 
 _SHARDED = (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)
 _NOT_FINITE = "its Jacobian holds NaN"

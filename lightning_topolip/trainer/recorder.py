@@ -14,7 +14,7 @@ from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.notices import Notices
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.trainer.keys import scalars
 from lightning_topolip.trainer.schedule import Moment
 

@@ -12,9 +12,9 @@ from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer import LayerTopology
 from lightning_topolip.topology.layer_geometry import LayerGeometry
 from lightning_topolip.topology.noise import NoiseBand
-from lightning_topolip.topology.report import SmoothnessReport
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.topology.step_constants import LocalConstants
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
+from lightning_topolip.topology.step_lipschitz import LocalConstants
 
 Record = TypeVar("Record", LayerGeometry, LocalConstants)
 

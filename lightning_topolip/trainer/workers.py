@@ -15,8 +15,8 @@ from loky import ProcessPoolExecutor
 
 from lightning_topolip.topology.layer import LayerTopology, named_topology
 from lightning_topolip.topology.measurement import Distances, Measurement
-from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import smoothness_report
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -10,8 +10,8 @@ from lightning_topolip.display.plots import diagrams_figure, epoch_map_figure, s
 from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
 NAMES = ("<input>", "network.blocks.0", "network.blocks.1", "network.blocks.2")
 

@@ -20,16 +20,16 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MeanMetric, MetricCollection, MetricTracker
 
 from lightning_topolip import analyze
-from lightning_topolip.metric.draws import lowest, next_places, sampling_keys
 from lightning_topolip.metric.metric import TopoLipMetric
 from lightning_topolip.metric.options import QUANTITIES
 from lightning_topolip.metric.reservoir import Reservoir
-from lightning_topolip.network.clouds import point_cloud
+from lightning_topolip.metric.sampling import lowest, next_places, sampling_keys
 from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport, smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
 NAMES = (INPUT, "a", "b", "c", "d")
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers, Visit
-from lightning_topolip.network.representations import first_floating_tensor
+from lightning_topolip.network.sample_axis import first_floating_tensor
 
 
 def visit_layers(model: nn.Module, names: list[str], inputs: Tensor, visit: Visit) -> None:

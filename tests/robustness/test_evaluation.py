@@ -35,8 +35,8 @@ from lightning_topolip.robustness import (
     wilson_interval,
 )
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import smoothness_report
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from lightning_topolip import TopoLipCallback, analyze
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.robustness import evaluate_robustness
 from lightning_topolip.study.config import ClassSpec, Lipschitz, Robustness, Smoothness, Training
-from lightning_topolip.study.engine import run_study
+from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import Run, make_data, make_model, runs_of

@@ -14,7 +14,7 @@ from helpers.studies import CONVOLUTION, tiny_study
 from lightning.pytorch import LightningDataModule
 
 from lightning_topolip.study.config import ClassSpec, StudyConfig, Training
-from lightning_topolip.study.engine import run_study
+from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.job import Job
 from lightning_topolip.study.processes import run_jobs
 from lightning_topolip.study.runs import make_data, make_model, runs_of

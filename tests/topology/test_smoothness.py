@@ -14,9 +14,9 @@ from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.topology.diagrams import Diagrams
 from lightning_topolip.topology.layer import layer_topology
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import epoch_drifts, smoothness_report
 from lightning_topolip.topology.scores import drifts_along, speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import epoch_drifts, smoothness_report
 
 
 def drift(first: Diagrams, second: Diagrams, order: float = 2.0) -> float:

@@ -14,8 +14,8 @@ from helpers.trainings import INPUTS, fit
 from lightning_topolip import TopoLipCallback, analyze, distance_matrix
 from lightning_topolip.topology.layer import disjoint_subsets
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import epoch_drifts, smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import epoch_drifts, smoothness_report
 from lightning_topolip.trainer.state import history_from_state, history_state
 
 SETTINGS = Settings(subset_size=20, noise_splits=2, seed=5)

@@ -20,8 +20,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_topolip import SmoothnessReport, TopoLipCallback
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import smoothness_report
 from lightning_topolip.trainer.background import Background
 
 SETTINGS = Settings(noise_splits=1)

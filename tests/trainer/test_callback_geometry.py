@@ -36,8 +36,8 @@ from lightning_topolip.topology.geometry import (
     two_nn_dimension,
 )
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.report import smoothness_report
 from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import smoothness_report
 from lightning_topolip.trainer import analyst, budget, cost
 from lightning_topolip.trainer.background import Background
 

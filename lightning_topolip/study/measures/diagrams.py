@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 def diagrams_of(report: SmoothnessReport) -> dict[str, dict[str, Any]]:

@@ -8,8 +8,8 @@ from typing import get_args
 
 from lightning_topolip.study.measures.quantity import Quantity
 from lightning_topolip.study.measures.smoothness import variant_of
-from lightning_topolip.topology.report import SmoothnessReport, epoch_drifts
 from lightning_topolip.topology.settings import View
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, epoch_drifts
 
 
 def epoch_drift(previous: SmoothnessReport, current: SmoothnessReport, interval: float) -> Iterator[Quantity]:

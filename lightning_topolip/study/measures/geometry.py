@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lightning_topolip.study.measures.quantity import Quantity
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 def geometry(report: SmoothnessReport) -> Iterator[Quantity]:

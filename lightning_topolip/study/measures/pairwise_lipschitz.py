@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lightning_topolip.study.measures.quantity import Matrices, Quantity
 from lightning_topolip.topology import pairwise
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 def pairwise_lipschitz(report: SmoothnessReport, distances: Matrices) -> Iterator[Quantity]:

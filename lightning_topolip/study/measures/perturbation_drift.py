@@ -21,7 +21,7 @@ from lightning_topolip.robustness.perturbations import Perturbation, attack_fami
 from lightning_topolip.study.config import Robustness
 from lightning_topolip.study.measures.quantity import Quantity
 from lightning_topolip.study.measures.smoothness import variant_of
-from lightning_topolip.topology.report import SmoothnessReport
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 def perturbation_drift(

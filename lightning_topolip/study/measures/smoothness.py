@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lightning_topolip.study.measures.quantity import Quantity
-from lightning_topolip.topology.report import SmoothnessReport, report_of_topology
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import VIEWS, Settings, describe_order
+from lightning_topolip.topology.smoothness_report import SmoothnessReport, report_of_topology
 
 _ORDERS = (2.0, 1.0, math.inf)
 

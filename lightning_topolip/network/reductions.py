@@ -1,4 +1,4 @@
-"""From the output of a layer to a point cloud with one point per sample."""
+"""The reductions of a layer's output to a point cloud with one point per sample."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_topolip.network.clouds import point_cloud
+from lightning_topolip.network.reductions import point_cloud
 
 
 def test_reductions_of_an_image_like_output(generator: torch.Generator) -> None:

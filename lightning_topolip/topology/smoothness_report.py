@@ -26,7 +26,7 @@ from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.noise import NoiseBand, noise_band
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import VIEWS, Settings
-from lightning_topolip.topology.step_constants import LocalConstants
+from lightning_topolip.topology.step_lipschitz import LocalConstants
 from lightning_topolip.wasserstein import combine_dimensions
 
 
