@@ -79,7 +79,7 @@ def show_picture(logger: Logger, tag: str, picture: Image, step: int) -> None:
 
     Example:
         >>> from tempfile import TemporaryDirectory
-        >>> import PIL.Image
+        >>> import os, PIL.Image
         >>> with TemporaryDirectory() as folder:
         ...     logger = CSVLogger(folder)
         ...     show_picture(logger, "topolip/smoothness", PIL.Image.new("RGB", (8, 8)), step=12)

@@ -750,7 +750,7 @@ def test_a_layer_with_another_batch_size_is_skipped(data: Tensor) -> None:
 
 def test_a_pass_with_nothing_to_measure_is_skipped() -> None:
     model, metric = nn.Sequential(nn.Flatten(0), nn.Flatten(0), nn.Flatten(0)).eval(), TopoLipMetric(layers="*")
-    with metric.attach(model), pytest.warns(UserWarning, match="skips a pass: no layer gave one row"):
+    with metric.attach(model), pytest.warns(UserWarning, match="skips a pass: no layer has one row"):
         model(torch.ones(4, 6))
     assert not metric.update_called
 

@@ -148,7 +148,7 @@ def test_auto_without_weights_takes_every_layer() -> None:
 
 
 def test_auto_without_layers_raises() -> None:
-    with pytest.raises(ValueError, match="at least two layers in a row, found none in Linear"):
+    with pytest.raises(ValueError, match="without two layers in a row, got 'auto' for Linear"):
         resolve_layers(nn.Linear(2, 2))
 
 
@@ -166,7 +166,7 @@ def test_names_come_once_and_in_the_models_order() -> None:
 
 
 def test_unknown_name_lists_close_matches() -> None:
-    with pytest.raises(ValueError, match=r"got 'layer5\.0', which matches none; close matches: layer[1-4]\.0"):
+    with pytest.raises(ValueError, match=r"got 'layer5\.0', which matches none; close matches are layer[1-4]\.0"):
         resolve_layers(timm.create_model("resnet18"), ["layer1.0", "layer5.0"])
 
 

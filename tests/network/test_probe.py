@@ -106,7 +106,7 @@ def test_what_has_not_one_row_a_sample_is_that_of_the_first_batch() -> None:
 
 def test_packed_sequences_are_refused() -> None:
     packed = nn.utils.rnn.pack_sequence([torch.zeros(3, 2), torch.zeros(2, 2), torch.zeros(1, 2)])
-    with pytest.raises(ValueError, match=r"must hold padded sequences, shape \(n, T, ...\), got packed ones; pack"):
+    with pytest.raises(ValueError, match=r"must hold padded sequences of shape \(n, T, ...\), got packed ones; pack"):
         take_probe([packed, packed], 4)
 
 

@@ -405,11 +405,11 @@ def cannot_be_differentiated(module: nn.Module, batch: Any) -> Any:
 @pytest.mark.parametrize(
     ("model", "forward_fn", "reason", "lost"),
     [
-        (Together, None, "must act on each sample alone", {"layers.0", "<network>"}),
+        (Together, None, "must act on each sample separately", {"layers.0", "<network>"}),
         (Tiny, cannot_be_differentiated, "only without gradients", {*LAYERS, "<output>", "<network>"}),
     ],
 )
-def test_constants_that_do_not_exist_are_nan_and_said_once(
+def test_constants_that_do_not_exist_are_nan_with_one_warning(
     tmp_path: Path, model: type[Tiny], forward_fn: Any, reason: str, lost: set[str]
 ) -> None:
     callback = TopoLipCallback(probe_size=30, figures=False, lipschitz=4, forward_fn=forward_fn)
