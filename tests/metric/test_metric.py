@@ -178,7 +178,7 @@ def is_uniform(counts: np.ndarray, seeds: int, size: int) -> bool:
     return bool(chi2.ppf(1e-4, n - 1) < statistic < chi2.ppf(1 - 1e-4, n - 1))
 
 
-def test_the_measure_of_fairness_sees_what_is_unfair() -> None:
+def test_the_measure_of_fairness_detects_an_unfair_sample() -> None:
     generator = np.random.default_rng(0)
     fair, late, rigid = np.zeros(40), np.zeros(40), np.full(40, 250.0)
     for _ in range(1000):
@@ -387,7 +387,7 @@ def test_merging_is_updating_with_the_samples_of_the_other() -> None:
     assert text(empty.report()) == text(first.report())
 
 
-def test_merging_refuses_what_does_not_fit() -> None:
+def test_merging_refuses_other_samples() -> None:
     metric = updated(activations(15))
     with pytest.raises(ValueError, match=r"same layers.*got \['<input>', 'a', 'b', 'c', 'd'\] and then \['x'\]"):
         metric.merge_state(updated({"x": torch.zeros(4, 2)}))
@@ -546,9 +546,7 @@ def test_wrong_activations_are_named(given: Any, message: str) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_the_updates_before_is_refused_and_changes_nothing(
-    then: dict[str, Tensor], message: str
-) -> None:
+def test_an_update_unlike_those_before_raises_and_changes_nothing(then: dict[str, Tensor], message: str) -> None:
     metric = updated({"a": torch.ones(3, 2), "b": torch.ones(3, 4)})
     with pytest.raises(ValueError, match=message):
         metric.update(then)
@@ -595,7 +593,7 @@ def hooks_of(model: nn.Module) -> list[Any]:
 
 
 @pytest.mark.parametrize("flags", [{}, {"inplace": True}, {"again": True}])
-def test_attached_it_collects_what_analyze_measures(data: Tensor, flags: dict[str, Any]) -> None:
+def test_an_attached_metric_measures_the_layers_of_analyze(data: Tensor, flags: dict[str, Any]) -> None:
     model = Blocks(**flags).eval()
     metric = TopoLipMetric(seed=2)
     with metric.attach(model) as same:

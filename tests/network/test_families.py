@@ -402,7 +402,7 @@ class Windows(nn.Module):
         return self.blocks(tokens.reshape(-1, 2, D)).reshape(tokens.shape)
 
 
-def test_what_takes_the_samples_apart_is_replaced_by_what_is_around_it() -> None:
+def test_the_module_around_windows_stands_in_for_them() -> None:
     model = nn.Sequential(*[Windows() for _ in range(3)])
     report = quick(model, SEQUENCES)
     assert report.layers == ("<input>", "0", "1", "2")

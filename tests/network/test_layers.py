@@ -63,7 +63,7 @@ def test_auto_in_siblings_that_no_list_holds() -> None:
     assert resolve_layers(model) == ["down", "middle", "up"]
 
 
-def test_auto_in_a_plain_sequence_takes_what_has_weights() -> None:
+def test_auto_in_a_plain_sequence_takes_layers_with_weights() -> None:
     convolutions = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()]
     assert resolve_layers(nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(4, 2))) == ["0", "3", "6"]
 
@@ -171,7 +171,7 @@ def test_unknown_name_lists_close_matches() -> None:
 
 
 @pytest.mark.parametrize("layers", [[], [3]])
-def test_what_is_no_name_raises(layers: list[object]) -> None:
+def test_a_layer_that_is_not_a_name_raises(layers: list[object]) -> None:
     with pytest.raises(ValueError, match="Argument `layers` must"):
         resolve_layers(nn.Sequential(nn.Linear(2, 2)), layers)
 

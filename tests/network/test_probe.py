@@ -35,7 +35,7 @@ def test_first_samples_of_a_loader() -> None:
     assert torch.equal(labels, LABELS[:20])
 
 
-def test_a_small_source_gives_what_it_has() -> None:
+def test_a_small_source_gives_all_its_samples() -> None:
     assert samples_in(take_probe(DataLoader(TensorDataset(IMAGES), batch_size=16), 1000)) == 40
 
 
@@ -95,7 +95,7 @@ def test_texts_and_names_stay_with_their_samples() -> None:
     assert probe["size"][1] == ["px"] * 9
 
 
-def test_what_has_not_one_row_a_sample_is_that_of_the_first_batch() -> None:
+def test_values_without_one_row_per_sample_are_those_of_the_first_batch() -> None:
     weights = torch.rand(7)
     batches = [{"image": part, "weights": weights, "epoch": torch.tensor(3)} for part in IMAGES[:10].split(4)]
     probe = take_probe(iter(batches), 9)
@@ -117,7 +117,7 @@ def test_too_few_samples_raise(source: Any) -> None:
 
 
 @pytest.mark.parametrize("source", [3, "data", None])
-def test_what_is_no_source_raises(source: Any) -> None:
+def test_a_source_that_is_neither_loader_nor_batch_raises(source: Any) -> None:
     with pytest.raises(TypeError, match="must be a DataLoader, a batch of tensors or an iterable of batches"):
         take_probe(source, 10)
 
@@ -137,7 +137,7 @@ class WholeBatch(nn.Module):
         return batch["pixels"]
 
 
-def test_run_model_gives_forward_what_it_asks_for() -> None:
+def test_run_model_selects_the_arguments_of_forward() -> None:
     one, two, labels = torch.ones(3, 2), torch.zeros(3, 2), torch.arange(3)
     assert run_model(nn.Identity(), one) is one
     assert run_model(nn.Identity(), (one, labels)) is one
@@ -146,7 +146,7 @@ def test_run_model_gives_forward_what_it_asks_for() -> None:
     assert run_model(WholeBatch(), {"pixels": one, "labels": labels}) is one
 
 
-def test_a_wrapper_takes_what_the_wrapped_model_takes() -> None:
+def test_a_wrapper_has_the_arguments_of_the_wrapped_model() -> None:
     class Wrapper(nn.Module):
         def __init__(self, model: nn.Module) -> None:
             super().__init__()

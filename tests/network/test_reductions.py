@@ -32,9 +32,7 @@ def test_a_number_a_sample_is_a_point_on_a_line() -> None:
 
 
 def test_class_token_of_an_image_raises() -> None:
-    with pytest.raises(
-        ValueError, match=r"must hold tokens of shape \(n, T, D\) for reduction='cls', got \(2, 3, 4, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"must hold tokens of shape \(n, T, D\) .*got \(2, 3, 4, 4\)"):
         point_cloud(torch.zeros(2, 3, 4, 4), "cls")
 
 

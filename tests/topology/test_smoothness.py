@@ -57,7 +57,7 @@ def test_drift_joins_dimensions_by_the_order() -> None:
     assert drift(first, second, math.inf) == pytest.approx(2.5)
 
 
-def test_drift_refuses_what_cannot_be_compared() -> None:
+def test_drift_refuses_other_dimensions() -> None:
     with pytest.raises(ValueError, match="same homology dimensions"):
         drift({0: np.empty((0, 2))}, {1: np.empty((0, 2))})
 
@@ -112,7 +112,7 @@ def test_the_input_is_in_the_curve_and_not_in_the_score() -> None:
     assert joined.noise.noise.shape == (4, 3)
 
 
-def test_noise_is_what_two_samples_of_one_distribution_show() -> None:
+def test_noise_is_the_drift_between_two_samples_of_one_distribution() -> None:
     """Every layer the same cloud: no drift at all, and noise within what fresh independent samples show."""
     generator = np.random.default_rng(0)
     cloud = generator.normal(size=(120, 2))
@@ -240,7 +240,7 @@ class Faulty(nn.Module):
         return self.last(states * 2)
 
 
-def test_what_is_said_of_every_faulty_layer(generator: torch.Generator) -> None:
+def test_every_faulty_layer_has_its_reason(generator: torch.Generator) -> None:
     names = ["first", "nan", "pooled", "never", "indices", "last"]
     report = analyze(Faulty(), torch.randn(10, 4, generator=generator), names)
     assert report.layers == ("<input>", "first", "nan", "last")

@@ -79,7 +79,7 @@ def test_a_layer_that_could_not_be_measured_is_nan() -> None:
 
 
 @pytest.mark.parametrize("wrong", [2, 0, True, 8.0])
-def test_a_wrong_size_is_said(wrong: Any) -> None:
+def test_a_wrong_size_raises(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"`subset_size` must be a whole number >= 3 or None, got"):
         Settings(subset_size=wrong)
 

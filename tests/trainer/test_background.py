@@ -161,7 +161,7 @@ def logged(logger: CSVLogger, key: str) -> int:
         return int(max(float(row[key] or 0) for row in csv.DictReader(file)))
 
 
-def test_checkpoints_wait_for_what_is_under_way(tmp_path: Path) -> None:
+def test_checkpoints_wait_for_analyses_under_way(tmp_path: Path) -> None:
     keep = ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}")
     callback = TopoLipCallback(probe_size=48, background=True, figures=False)
     trainer(tmp_path, callback, keep, max_epochs=2).fit(Tiny(), loader(), loader())

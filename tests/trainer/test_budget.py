@@ -100,7 +100,7 @@ def test_the_overhead_stays_below_the_share(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["5 percent", 0, 1, "100%", "-5%", True, [], math.nan])
-def test_a_wrong_budget_is_said(wrong: Any) -> None:
+def test_a_wrong_budget_raises(wrong: Any) -> None:
     with pytest.raises(ValueError, match="Argument `budget` must be a share of training time such as '5%'"):
         TopoLipCallback(budget=wrong)
 

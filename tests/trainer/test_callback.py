@@ -150,7 +150,7 @@ def test_a_failing_analysis_warns_or_raises(tmp_path: Path) -> None:
         fit(tmp_path, TopoLipCallback(forward_fn=explode, on_error="raise"))
 
 
-def test_too_small_or_empty_loaders_are_said(tmp_path: Path) -> None:
+def test_too_small_or_empty_loaders_warn(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`probe` must hold at least 3 samples, got 2"):
         fit(tmp_path, TopoLipCallback(probe=loader(2), on_error="raise"))
     with pytest.raises(ValueError, match="`probe` must hold at least 3 samples, got 0"):

@@ -75,7 +75,7 @@ def scalars_of(logger: TensorBoardLogger) -> dict[str, list[tuple[int, float]]]:
 TIMED = ("seconds", "overhead")
 
 
-def test_the_geometry_is_what_the_functions_give_on_the_same_matrices() -> None:
+def test_the_geometry_equals_that_of_the_functions_on_the_same_matrices() -> None:
     model = Tiny()
     report = analyze(model, INPUTS, LAYERS, geometry=True)
     clouds = outputs(model, INPUTS)
@@ -334,7 +334,7 @@ def said(caught: Any, text: str) -> list[str]:
     return [str(warning.message) for warning in caught if text in str(warning.message)]
 
 
-def test_what_is_not_defined_is_nan_and_said_once(tmp_path: Path) -> None:
+def test_undefined_numbers_are_nan_with_one_warning(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=30, figures=False, geometry=True)
     run = trainer(tmp_path, callback, max_epochs=2)
     with pytest.warns(UserWarning, match="TopoLip") as caught:

@@ -55,7 +55,7 @@ def test_monitors_see_the_background_on_every_process(found: dict[str, Any]) -> 
     assert first["curves"] == found["2-0"]["watched"]["curves"]
 
 
-def test_what_fails_on_one_process_is_nan_on_all(found: dict[str, Any]) -> None:
+def test_a_failure_on_one_process_is_nan_on_all(found: dict[str, Any]) -> None:
     for process in ("2-0", "2-1"):
         values = found[process]["failing"]["values"]
         assert values["topolip/score"] == "nan"
