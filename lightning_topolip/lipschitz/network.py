@@ -201,7 +201,7 @@ class _Network:
 
     def _rows_of_output(self, output: Any, samples: int) -> Tensor | None:
         try:
-            return find_representation(self.model, output, samples, self.layers.mixed).rows
+            return find_representation(self.model, output, samples, mixed=self.layers.mixed).rows
         except ValueError:
             return first_floating_tensor(output)
 

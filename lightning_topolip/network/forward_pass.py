@@ -62,7 +62,7 @@ class HookedLayers:
 
     def representation(self, name: str, output: Any, samples: int) -> Representation:
         """Find the layer's one row per sample in its output, see `find_representation`."""
-        return find_representation(content(self._modules[name]), output, samples, self.mixed)
+        return find_representation(content(self._modules[name]), output, samples, mixed=self.mixed)
 
 
 class ForwardPass:

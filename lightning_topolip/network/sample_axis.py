@@ -36,7 +36,7 @@ class Representation(NamedTuple):
         return with_tensor_replaced(output, self.tensor, rows.movedim(0, self.axis) if self.axis else rows)
 
 
-def find_representation(module: nn.Module, output: Any, samples: int, mixed: bool = False) -> Representation:
+def find_representation(module: nn.Module, output: Any, samples: int, *, mixed: bool = False) -> Representation:
     """Find the representation in a module's output: the first floating-point tensor with one row per sample.
 
     Recurrent and attention modules of `torch.nn` with ``batch_first=False`` have their samples on the second axis.
@@ -63,7 +63,9 @@ def find_representation(module: nn.Module, output: Any, samples: int, mixed: boo
         torch.Size([8, 5, 4])
     """
     first = batch_first(module)
-    floating = [tensor for tensor in tensors_in(output, first is not False) if tensor.is_floating_point()]
+    floating = [
+        tensor for tensor in tensors_in(output, padded_batch_first=first is not False) if tensor.is_floating_point()
+    ]
     if not floating:
         raise ValueError("its output holds no floating-point tensor; it is skipped")
     for tensor in floating:
@@ -94,7 +96,7 @@ def with_tensor_replaced(values: Any, old: Tensor | None, new: Tensor | None) ->
     return apply_to_collection(values, Tensor, copy)
 
 
-def tensors_in(value: Any, padded_batch_first: bool = True) -> Iterator[Tensor]:
+def tensors_in(value: Any, *, padded_batch_first: bool = True) -> Iterator[Tensor]:
     """Iterate over the tensors in tuples, lists, mappings and data classes at any depth, in their order.
 
     Quantised tensors are dequantised; packed sequences are padded with zeros, to ``(n, T, ...)`` or ``(T, n, ...)``.
@@ -105,7 +107,7 @@ def tensors_in(value: Any, padded_batch_first: bool = True) -> Iterator[Tensor]:
         yield value.dequantize() if value.is_quantized else value
     else:
         for part in _parts(value):
-            yield from tensors_in(part, padded_batch_first)
+            yield from tensors_in(part, padded_batch_first=padded_batch_first)
 
 
 def batch_first(module: nn.Module) -> bool | None:

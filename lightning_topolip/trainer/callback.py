@@ -235,7 +235,7 @@ class TopoLipCallback(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse once more if training ended between two analyses, and wait for analyses under way."""
-        self._analyze_if(trainer, self._schedule.newer(self._schedule.now(trainer)))
+        self._analyze_if(trainer, due=self._schedule.newer(self._schedule.now(trainer)))
         if self._analyst:
             self._analyst.collect_together(drain=True)
 
@@ -265,9 +265,9 @@ class TopoLipCallback(Callback):
             pl_module.log_dict(self._analyst.latest(), logger=False, sync_dist=trainer.world_size > 1)
 
     def _analyze_if_due(self, trainer: Trainer) -> None:
-        self._analyze_if(trainer, self._schedule.due(self._schedule.now(trainer)))
+        self._analyze_if(trainer, due=self._schedule.due(self._schedule.now(trainer)))
 
-    def _analyze_if(self, trainer: Trainer, due: bool) -> None:
+    def _analyze_if(self, trainer: Trainer, *, due: bool) -> None:
         """The first process decides for all: their loaders and clocks may differ."""
         affordable = self._share is None or self._overhead.allows(self._share)
         moment, due, affordable = trainer.strategy.broadcast((self._schedule.now(trainer), due, affordable))
