@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_topolip.lipschitz.bound import LipschitzBound, chained, lipschitz_bound
 from lightning_topolip.lipschitz.local_constant import Function, LocalLipschitz, joined, local_lipschitz
-from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
+from lightning_topolip.network.batches import model_inputs, move_batch, run_model
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
@@ -22,6 +22,7 @@ from lightning_topolip.network.sample_axis import (
     first_floating_tensor,
     with_tensor_replaced,
 )
+from lightning_topolip.network.samples import samples_in
 from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.topology.names import INPUT, OUTPUT
 

@@ -14,10 +14,10 @@ from torchmetrics import Metric
 from lightning_topolip.metric.reservoir import DTYPES
 from lightning_topolip.metric.sample import EpochSample, KeptRows
 from lightning_topolip.metric.sampling import Draw
-from lightning_topolip.network.batches import samples_in
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.sample_axis import first_floating_tensor
+from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.names import INPUT
 
 Hook = TypeVar("Hook", bound=Callable[..., None])

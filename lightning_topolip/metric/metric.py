@@ -27,8 +27,9 @@ from lightning_topolip.metric.options import (
 )
 from lightning_topolip.metric.reservoir import COUNTS, LISTS
 from lightning_topolip.metric.sample import EpochSample, KeptRows, kept_rows
-from lightning_topolip.network.batches import FEWEST_SAMPLES, samples_in
+from lightning_topolip.network.batches import FEWEST_SAMPLES
 from lightning_topolip.network.layers import candidate_layers, resolve_layers
+from lightning_topolip.network.samples import samples_in
 from lightning_topolip.notices import Notices
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 

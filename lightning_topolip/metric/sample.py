@@ -15,8 +15,8 @@ from torchmetrics import Metric
 
 from lightning_topolip.metric.reservoir import COUNTS, DTYPES, LISTS, Layers, Reservoir
 from lightning_topolip.metric.sampling import Draw
-from lightning_topolip.network.batches import samples_in
 from lightning_topolip.network.measure import distances_of_rows
+from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.settings import Reduction

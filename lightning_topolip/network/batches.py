@@ -1,4 +1,4 @@
-"""Batches: counting their samples, copying them, and calling a model with one."""
+"""Batches: copying them, and calling a model with one."""
 
 from __future__ import annotations
 
@@ -7,31 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lightning_topolip.network.sample_axis import tensors_in
+from lightning_topolip.network.nesting import mapped
 
 FEWEST_SAMPLES = 3
 _ANY_POSITIONAL, _ANY_KEYWORD = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 
 
-def samples_in(batch: Any) -> int:
-    """Count the samples of a batch: the length of its first tensor that has rows, 0 without one.
-
-    Example:
-        >>> import torch
-        >>> samples_in({"pixels": torch.zeros(5, 3), "labels": torch.zeros(5)})
-        5
-    """
-    return next((len(tensor) for tensor in tensors_in(batch) if tensor.ndim), 0)
-
-
 def require_padded(batch: Any) -> None:
     """Refuse a batch with packed sequences, whose rows are not samples."""
     packed: list[PackedSequence] = []
-    apply_to_collection(batch, PackedSequence, packed.append)
+    mapped(batch, PackedSequence, packed.append)
     if packed:
         raise ValueError(
             "Argument `probe` must hold padded sequences of shape (n, T, ...), got packed ones; pack them in "
@@ -41,12 +29,12 @@ def require_padded(batch: Any) -> None:
 
 def move_batch(batch: Any, device: torch.device) -> Any:
     """Copy every tensor of a batch to a device, so that a forward that works in place does not change the batch."""
-    return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().to(device, copy=True))
+    return mapped(batch, Tensor, lambda tensor: tensor.detach().to(device, copy=True))
 
 
 def copied(batch: Any) -> Any:
     """Copy every tensor of a batch, each on its device."""
-    return apply_to_collection(batch, Tensor, lambda tensor: tensor.detach().clone())
+    return mapped(batch, Tensor, lambda tensor: tensor.detach().clone())
 
 
 def run_model(model: nn.Module, batch: Any) -> Any:

@@ -3,38 +3,77 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from lightning_topolip.network.batches import samples_in
+from lightning_topolip.network.nesting import mapped
+from lightning_topolip.network.samples import is_column
+
+SamplesFn = Callable[[Any], int]
 
 
 class _Column(tuple[Any, ...]):
-    """Values that are not tensors, one per sample."""
+    """Values that are not one tensor, one per sample."""
 
     __slots__ = ()
 
 
-def with_columns(batch: Any) -> Any:
-    """Mark the lists that hold one value per sample and no tensors, such as texts or file names."""
-    n = samples_in(batch)
+def with_columns(batch: Any, samples: int) -> Any:
+    """Mark the lists and tuples that hold one value per sample, such as texts, file names or images of many sizes."""
 
     def column(values: Any) -> Any:
-        if isinstance(values, _Column) or (len(values) == n and not samples_in(values)):
+        if isinstance(values, _Column):
+            return values
+        if len(values) == samples and (is_column(values) or not _holds_tensors(values)):
             return _Column(values)
-        parts = [apply_to_collection(value, (list, tuple), column) for value in values]
+        parts = [mapped(value, (list, tuple), column) for value in values]
         return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)
 
-    return apply_to_collection(batch, (list, tuple), column)
+    return mapped(batch, (list, tuple), column)
+
+
+def shapes(batch: Any) -> tuple[Any, ...]:
+    """The shapes of one sample in every tensor of a batch; None for a column."""
+    return tuple(rows.shape[1:] if isinstance(rows, Tensor) else None for rows in _rows(batch))
+
+
+def joined(parts: Sequence[Any], counts: Sequence[int]) -> Any:
+    """Join the values with one row per sample; the others are those of the first part.
+
+    Args:
+        parts: Batches with their columns marked.
+        counts: The number of samples of each.
+    """
+    values = [
+        _concatenated(rows) if [_length(row) for row in rows] == list(counts) else rows[0]
+        for rows in zip(*map(_rows, parts), strict=True)
+    ]
+    following = iter(values)
+    return mapped(parts[0], (Tensor, _Column), lambda _: next(following))
+
+
+def cut(batch: Any, samples: int, size: int) -> Any:
+    """Keep the first ``size`` rows of the values with one row for each of ``samples``; columns become lists again."""
+
+    def first(rows: Any) -> Any:
+        if isinstance(rows, _Column):
+            return list(rows[:size])
+        return rows[:size].clone() if _length(rows) == samples else rows
+
+    return mapped(batch, (Tensor, _Column), first)
 
 
 def _rows(batch: Any) -> list[Tensor | _Column]:
     rows: list[Tensor | _Column] = []
-    apply_to_collection(batch, (Tensor, _Column), rows.append)
+
+    def add(values: Any) -> Any:
+        rows.append(values)
+        return values
+
+    mapped(batch, (Tensor, _Column), add)
     return rows
 
 
@@ -42,34 +81,10 @@ def _length(rows: Tensor | _Column) -> int:
     return len(rows) if isinstance(rows, _Column) or rows.ndim else -1
 
 
-def shapes(batch: Any) -> list[torch.Size | None]:
-    """The shapes of one sample in every tensor of a batch; None for a column."""
-    return [rows.shape[1:] if isinstance(rows, Tensor) else None for rows in _rows(batch)]
-
-
-def joined(parts: list[Any]) -> Any:
-    """Join the values with one row per sample; the others are those of the first part."""
-    counts = [samples_in(part) for part in parts]
-    values = [
-        _concatenated(rows) if [_length(row) for row in rows] == counts else rows[0]
-        for rows in zip(*map(_rows, parts), strict=True)
-    ]
-    following = iter(values)
-    return apply_to_collection(parts[0], (Tensor, _Column), lambda _: next(following))
+def _holds_tensors(values: Any) -> bool:
+    return any(isinstance(rows, Tensor) for rows in _rows(values))
 
 
 def _concatenated(rows: Sequence[Tensor | _Column]) -> Tensor | _Column:
     tensors = [row for row in rows if isinstance(row, Tensor)]
     return torch.cat(tensors) if tensors else _Column(itertools.chain.from_iterable(rows))
-
-
-def cut(batch: Any, size: int) -> Any:
-    """Keep the first rows of the values with one row per sample; columns become lists again."""
-    n = samples_in(batch)
-
-    def first(rows: Tensor | _Column) -> Any:
-        if isinstance(rows, _Column):
-            return list(rows[:size])
-        return rows[:size].clone() if _length(rows) == n else rows
-
-    return apply_to_collection(batch, (Tensor, _Column), first)

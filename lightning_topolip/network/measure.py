@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs, run_model, samples_in
+from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs, run_model
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.distances import distance_matrix
@@ -18,6 +18,7 @@ from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.network.sample_axis import tensors_in, with_channels_in_place
+from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.settings import Reduction, Settings

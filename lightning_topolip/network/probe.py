@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+from torch.utils.data import DataLoader
 
-from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, require_padded, samples_in
+from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, require_padded
 from lightning_topolip.network.joined_batches import cut, joined, shapes, with_columns
-from lightning_topolip.randomness import kept_generators, kept_random_numbers
+from lightning_topolip.network.probe_loader import is_readable, probe_batches
+from lightning_topolip.network.samples import are_batches, samples_in
+from lightning_topolip.randomness import kept_random_numbers
+
+SamplesFn = Callable[[Any], int]
+
+_LONGEST_SEARCH = 8
 
 
-def take_probe(source: Any, size: int) -> Any:
-    """Take the first samples of a loader or a batch without a trace in the loader.
+def take_probe(source: Any, size: int, samples_fn: SamplesFn = samples_in) -> Any:
+    """Take a probe from a loader or a batch, without a trace in the loader.
 
-    A `DataLoader` is read in this process, without its workers, from its own data set and sampler. Every random state
-    is restored: the global ones, and the generators that loader, sampler and data set hold. So a shuffled loader yields
-    a random but reproducible probe, and its later order does not change. Anything else that a data set or sampler
-    counts, and the position of a one-pass stream, moves on; give a batch then. If there are several loaders (a list or
-    a dictionary), the first one is used; a distributed loader is read as a whole, so that every process takes the same
-    probe. Any other iterable is read from its start.
+    From a `DataLoader` over a data set with indices it is a seeded spread over all that the sampler yields, so that a
+    folder sorted by class gives every class; it is the same whether or not the loader shuffles, and collated at once,
+    so that sequences are padded to one length. From a stream it is the start. The loader, its data set and its sampler
+    stay as they are, see `probe_batches`. If there are several loaders (a list or a dictionary), the first one is
+    used. A loader whose class iterates in its own way, and any other iterable, is iterated over from its start.
 
     Args:
         source: A `DataLoader`, several of them, an iterable of batches, or one batch: a tensor, or tuples, lists,
-            mappings or data classes of tensors, samples first.
+            mappings, data classes or plain objects of tensors.
         size: Number of samples n, at least 3; fewer are taken if the source holds fewer.
+        samples_fn: Counts the samples of a batch, see `samples_in`.
 
     Returns:
         One batch of the source's own structure, on the CPU, detached copies.
@@ -45,46 +52,100 @@ def take_probe(source: Any, size: int) -> Any:
         >>> images.shape, labels.shape
         (torch.Size([20, 8]), torch.Size([20]))
     """
-    parts: list[Any] = []
-    taken, fits = 0, True
+    collected = CollectedBatches(size, samples_fn)
     with kept_random_numbers(seed=0):
-        for batch in _batches(source):
-            require_padded(batch)
-            part = with_columns(move_batch(batch, torch.device("cpu")))
-            fits = not parts or shapes(parts[0]) == shapes(part)
-            if not fits:
+        for batch in _batches(source, size, samples_fn):
+            collected.add(batch)
+            if collected.is_complete:
                 break
-            parts.append(part)
-            taken += samples_in(batch)
-            if taken >= size:
-                break
-    probe = cut(joined(parts), size) if parts else None
-    n = samples_in(probe) if parts else 0
-    if n < FEWEST_SAMPLES:
-        raise ValueError(
-            f"Argument `probe` must hold at least {FEWEST_SAMPLES} samples, got {n}; "
-            "give a loader or a batch with more, for example probe=train_loader."
-        )
-    if not fits:
-        warnings.warn(
-            f"The probe has {n} samples, not {size}: the next batch has other shapes, such as sequences padded to "
-            "another length. For more, give batches of one shape, for example padded to a fixed length.",
-            stacklevel=2,
-        )
-    return probe
+    return collected.probe()
 
 
-def _batches(source: Any) -> Iterator[Any]:
-    if isinstance(source, DataLoader):
-        return _batches_of_loader(source)
+def first_loader(source: Any) -> Any:
+    """Return the first of several loaders in a list or mapping; anything else is returned as it is."""
     if isinstance(source, Mapping) and source and all(isinstance(value, Iterable) for value in source.values()):
         first = next(iter(source.values()))
-        return _batches(first) if isinstance(first, DataLoader) else iter([source])
+        return first if isinstance(first, DataLoader) else source
     if isinstance(source, (list, tuple)) and source and isinstance(source[0], DataLoader):
-        return _batches(source[0])
-    if isinstance(source, list) and source and not isinstance(source[0], Tensor) and samples_in(source[0]):
+        return source[0]
+    return source
+
+
+@dataclass
+class CollectedBatches:
+    """Batches from which a probe is put together: those of one shape that hold the most samples.
+
+    Attributes:
+        size: Number of samples n that is wanted.
+        samples_fn: Counts the samples of a batch.
+    """
+
+    size: int
+    samples_fn: SamplesFn = samples_in
+    _groups: dict[Any, list[tuple[Any, int]]] = field(default_factory=dict)
+
+    def add(self, batch: Any) -> None:
+        """Copy a batch to the CPU and keep it.
+
+        Raises:
+            ValueError: If it holds packed sequences.
+        """
+        require_padded(batch)
+        samples = self.samples_fn(batch)
+        part = with_columns(move_batch(batch, torch.device("cpu")), samples)
+        self._groups.setdefault(shapes(part), []).append((part, samples))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are enough samples of one shape, or so many of all shapes that more would hardly help."""
+        return self._largest >= self.size or self._total >= _LONGEST_SEARCH * self.size
+
+    def probe(self) -> Any:
+        """Join the batches to one with ``size`` samples, fewer with a warning if their shapes are too different.
+
+        Raises:
+            ValueError: If there are fewer than 3 samples of one shape.
+        """
+        group = max(self._groups.values(), key=_samples, default=[])
+        n = min(_samples(group), self.size)
+        if n < FEWEST_SAMPLES:
+            raise ValueError(
+                f"Argument `probe` must hold at least {FEWEST_SAMPLES} samples of one shape, got {n}; give a loader or "
+                "a batch with more, for example probe=train_loader, or samples_fn=lambda batch: ..., which counts the "
+                "samples of a batch."
+            )
+        if n < min(self.size, self._total):
+            warnings.warn(
+                f"The probe has {n} samples, not {min(self.size, self._total)}: other batches have other shapes, such "
+                "as sequences padded to another length. For more, give batches of one shape, for example padded to a "
+                "fixed length.",
+                stacklevel=3,
+            )
+        parts, counts = zip(*group, strict=True)
+        return cut(joined(parts, counts), sum(counts), self.size)
+
+    @property
+    def _largest(self) -> int:
+        return max(map(_samples, self._groups.values()), default=0)
+
+    @property
+    def _total(self) -> int:
+        return sum(map(_samples, self._groups.values()))
+
+
+def _samples(group: list[tuple[Any, int]]) -> int:
+    return sum(samples for _, samples in group)
+
+
+def _batches(source: Any, size: int, samples_fn: SamplesFn) -> Iterator[Any]:
+    source = first_loader(source)
+    if is_readable(source):
+        return probe_batches(source, size)
+    if are_batches(source) or isinstance(source, DataLoader):
         return iter(source)
-    if samples_in(source):
+    if _is_iterable_object(source) and not hasattr(source, "to"):
+        return iter(source)
+    if samples_fn(source):
         return iter([source])
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
         return iter(source)
@@ -94,22 +155,5 @@ def _batches(source: Any) -> Iterator[Any]:
     )
 
 
-def _batches_of_loader(loader: DataLoader[Any]) -> Iterator[Any]:
-    with kept_generators(loader):
-        yield from _in_this_process(loader)
-
-
-def _in_this_process(loader: DataLoader[Any]) -> Iterable[Any]:
-    if type(loader).__iter__ is not DataLoader.__iter__:
-        return loader
-    streamed = isinstance(loader.dataset, IterableDataset)
-    order = {"batch_size": loader.batch_size} if streamed else _order(loader)
-    return DataLoader(loader.dataset, collate_fn=loader.collate_fn, num_workers=0, **order)
-
-
-def _order(loader: DataLoader[Any]) -> dict[str, Any]:
-    if isinstance(loader.sampler, DistributedSampler):
-        return {"batch_size": loader.batch_size, "shuffle": loader.sampler.shuffle}
-    if loader.batch_sampler is not None:
-        return {"batch_sampler": loader.batch_sampler}
-    return {"sampler": loader.sampler, "batch_size": None}
+def _is_iterable_object(source: Any) -> bool:
+    return isinstance(source, Iterable) and not isinstance(source, (Tensor, list, tuple, Mapping, str, bytes))

@@ -111,5 +111,6 @@ class _Evaluator:
         yield Quantity("parameters", sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad))
 
     def _batch(self, loader: Any, size: int) -> tuple[Tensor, Tensor]:
-        images, labels = move_batch(take_probe(loader, size), self.model.device)
+        """The first images in the loader's order, which the data module has mixed."""
+        images, labels = move_batch(take_probe(iter(loader), size), self.model.device)
         return images, labels

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
-from lightning_topolip.network.batches import model_inputs, move_batch, run_model, samples_in
+from lightning_topolip.network.batches import model_inputs, move_batch, run_model
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.network.samples import samples_in
 
 IMAGES, LABELS = torch.arange(40.0).reshape(40, 1), torch.arange(40)
 
@@ -29,10 +30,12 @@ class Stream(IterableDataset[Tensor]):
         return iter(IMAGES)
 
 
-def test_first_samples_of_a_loader() -> None:
-    images, labels = take_probe(DataLoader(TensorDataset(IMAGES, LABELS), batch_size=16), 20)
-    assert torch.equal(images, IMAGES[:20])
-    assert torch.equal(labels, LABELS[:20])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_probe_is_a_spread_over_the_data(shuffle: bool) -> None:
+    images, labels = take_probe(DataLoader(TensorDataset(IMAGES, LABELS), batch_size=16, shuffle=shuffle), 20)
+    assert torch.equal(images, IMAGES[labels])
+    assert sorted(labels.tolist()) != labels.tolist()
+    assert sorted(place // 2 for place in labels.tolist()) == list(range(20))
 
 
 def test_a_small_source_gives_all_its_samples() -> None:
@@ -53,18 +56,18 @@ def test_later_order_and_augmentation_of_the_loader_do_not_change(workers: int) 
     torch.testing.assert_close(epochs(look=True), epochs(look=False), rtol=0, atol=0)
 
 
-def test_a_shuffled_loader_gives_the_same_probe_every_time() -> None:
-    loader = DataLoader(TensorDataset(IMAGES), batch_size=8, shuffle=True)
-    (first,), (second,) = take_probe(loader, 20), take_probe(loader, 20)
+def test_the_probe_is_the_same_every_time_and_with_any_shuffling() -> None:
+    shuffled, plain = (DataLoader(TensorDataset(IMAGES), batch_size=8, shuffle=shuffle) for shuffle in (True, False))
+    (first,), (second,), (third,) = take_probe(shuffled, 20), take_probe(shuffled, 20), take_probe(plain, 20)
     assert torch.equal(first, second)
-    assert not torch.equal(first, IMAGES[:20])
+    assert torch.equal(first, third)
 
 
 def test_streams_loaders_without_batches_and_collections_of_loaders() -> None:
     assert torch.equal(take_probe(DataLoader(Stream(), batch_size=7), 10), IMAGES[:10])
     loader = DataLoader(TensorDataset(IMAGES), batch_size=8)
-    assert torch.equal(take_probe([loader, loader], 4)[0], IMAGES[:4])
-    assert torch.equal(take_probe({"a": loader, "b": loader}, 4)[0], IMAGES[:4])
+    assert torch.equal(take_probe([loader, loader], 4)[0], take_probe(loader, 4)[0])
+    assert torch.equal(take_probe({"a": loader, "b": loader}, 4)[0], take_probe(loader, 4)[0])
     assert torch.equal(take_probe((batch for batch in IMAGES.split(3)), 4), IMAGES[:4])
 
 
@@ -77,10 +80,10 @@ def test_a_batch_of_any_shape_is_copied() -> None:
     assert probe["extra"][1] == "name"
 
 
-@pytest.mark.parametrize("other", [torch.zeros(4, 7), [torch.zeros(4, 5), torch.zeros(4)]])
-def test_batches_that_do_not_fit_together_end_the_probe_and_say_so(other: Any) -> None:
-    batches = [torch.zeros(4, 5), torch.zeros(4, 5), other, torch.zeros(4, 5)]
-    with pytest.warns(UserWarning, match=r"probe has 8 samples, not 12: the next batch has other shapes, .* padded"):
+@pytest.mark.parametrize("other", [torch.ones(4, 7), [torch.ones(4, 5), torch.ones(4)]])
+def test_batches_of_the_shape_with_the_most_samples_make_the_probe(other: Any) -> None:
+    batches = [torch.zeros(4, 5), other, torch.zeros(4, 5)]
+    with pytest.warns(UserWarning, match=r"probe has 8 samples, not 12: other batches have other shapes, .* padded"):
         assert take_probe(iter(batches), 12).shape == (8, 5)
     assert take_probe(iter(batches), 8).shape == (8, 5)
 
@@ -89,9 +92,10 @@ def test_texts_and_names_stay_with_their_samples() -> None:
     samples = [{"image": IMAGES[index], "file": f"{index}.png", "size": (index, "px")} for index in range(10)]
     probe = take_probe(DataLoader(samples, batch_size=4), 9)
     assert list(probe) == ["image", "file", "size"]
-    assert torch.equal(probe["image"], IMAGES[:9])
-    assert probe["file"] == [f"{index}.png" for index in range(9)]
-    assert torch.equal(probe["size"][0], LABELS[:9])
+    indices = probe["size"][0]
+    assert len(indices.unique()) == 9
+    assert torch.equal(probe["image"], IMAGES[indices])
+    assert probe["file"] == [f"{index}.png" for index in indices.tolist()]
     assert probe["size"][1] == ["px"] * 9
 
 
@@ -112,7 +116,7 @@ def test_packed_sequences_are_refused() -> None:
 
 @pytest.mark.parametrize("source", [[], DataLoader(TensorDataset(IMAGES[:2])), torch.zeros(2, 3)])
 def test_too_few_samples_raise(source: Any) -> None:
-    with pytest.raises(ValueError, match=r"`probe` must hold at least 3 samples, got [02]; give a loader"):
+    with pytest.raises(ValueError, match=r"`probe` must hold at least 3 samples of one shape, got [02]; give a loader"):
         take_probe(source, 10)
 
 

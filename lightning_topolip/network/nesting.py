@@ -1,0 +1,86 @@
+"""Values in any nesting: tuples, lists, mappings, data classes and plain objects such as a batch class of one's own."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+Kinds = type | tuple[type, ...]
+
+_DEEPEST = 12
+
+
+def parts(value: Any) -> list[Any]:
+    """Return the values that a collection or a plain object holds; none for a tensor and for anything else.
+
+    Example:
+        >>> parts({"images": 1, "labels": 2}), parts((1, 2)), parts("text")
+        ([1, 2], [1, 2], [])
+    """
+    if isinstance(value, Tensor):
+        return []
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, (tuple, list)):
+        return list(value)
+    return list(_attributes(value).values())
+
+
+def mapped(value: Any, kinds: Kinds, function: Callable[[Any], Any], deepest: int = _DEEPEST) -> Any:
+    """Copy a nesting, with the function's result in place of every value of some kinds.
+
+    Collections and objects keep their types; any other value is shared by both, and what lies deeper than ``deepest``.
+
+    Example:
+        >>> mapped({"numbers": (1, 2.0), "name": "a"}, int, lambda number: number + 1)
+        {'numbers': (2, 2.0), 'name': 'a'}
+    """
+    if isinstance(value, kinds):
+        return function(value)
+    if isinstance(value, Tensor) or not deepest:
+        return value
+
+    def inner(item: Any) -> Any:
+        return mapped(item, kinds, function, deepest - 1)
+
+    if isinstance(value, Mapping):
+        return _with_items(value, {key: inner(item) for key, item in value.items()})
+    if isinstance(value, (tuple, list)):
+        items = list(map(inner, value))
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    attributes = _attributes(value)
+    changed = {name: new for name, old in attributes.items() if (new := inner(old)) is not old}
+    return _with_attributes(value, changed) if changed else value
+
+
+def _with_items(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    if isinstance(value, defaultdict):
+        return defaultdict(value.default_factory, items)
+    try:
+        return type(value)(items)  # type: ignore[call-arg]
+    except TypeError:
+        other: Any = copy.copy(value)
+        for key, item in items.items():
+            other[key] = item
+        return other
+
+
+def _with_attributes(value: Any, attributes: dict[str, Any]) -> Any:
+    other = copy.copy(value)
+    for name, attribute in attributes.items():
+        object.__setattr__(other, name, attribute)
+    return other
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of a data class, or of an instance of a Python class that is neither a module nor callable."""
+    if isinstance(value, (type, nn.Module)) or callable(value):
+        return {}
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return dict(getattr(value, "__dict__", {}))
