@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lightning_topolip.network.attributes import attributes_kept
+from lightning_topolip.network.silence import silenced
 from lightning_topolip.randomness import kept_random_numbers
 
 
@@ -16,8 +18,9 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Borrow a model for the block, and give it back exactly as it was, also after an error.
 
     Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, and draws
-    its random numbers from ``seed``. Afterwards every module's mode, all buffers and every global random generator are
-    what they were before. Plain Python attributes that a forward changes are not restored.
+    its random numbers from ``seed``; a LightningModule is cut off from its trainer, see `silenced`. Afterwards every
+    module's mode, all buffers, Python attributes and every global random generator are what they were before. Objects
+    in attributes, other than containers, tensors and generators, are not restored.
 
     Args:
         model: The module to borrow.
@@ -37,6 +40,8 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
         torch.compiler.set_stance("force_eager"),
         kept_random_numbers(seed),
         _buffers_kept(model),
+        attributes_kept(model),
+        silenced(model),
         _evaluation_mode(model),
     ):
         yield

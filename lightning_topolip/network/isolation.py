@@ -14,7 +14,7 @@ import torch
 
 Value = TypeVar("Value")
 
-_GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _CONTAINERS = (list, tuple, dict, set, deque)
 _WIDTH = 64
 _OWN_COPYING = ("__reduce__", "__reduce_ex__", "__getstate__", "__deepcopy__", "__copy__")
@@ -57,7 +57,7 @@ class _Isolation:
         return self._copies[id(value)][0]
 
     def _new(self, value: Any) -> Any:
-        if isinstance(value, _GENERATORS):
+        if isinstance(value, GENERATORS):
             return copy.deepcopy(value)
         if type(value) in _CONTAINERS:
             return self._container(value)
