@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,10 @@ from torch import nn
 from typing_extensions import Unpack
 
 from lightning_topolip.network.batches import move_batch, require_padded, run_model
-from lightning_topolip.network.measure import Forward, Subject, measure
+from lightning_topolip.network.measure import measure
+from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.step import with_working_forward
+from lightning_topolip.network.subject import Forward, SamplesFn, Subject
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
@@ -21,6 +25,7 @@ def analyze(
     layers: str | Sequence[str] = "auto",
     *,
     forward_fn: Forward | None = None,
+    samples_fn: SamplesFn = samples_in,
     **settings: Unpack[SettingsOptions],
 ) -> SmoothnessReport:
     """Measure how smoothly a model carries a batch from layer to layer.
@@ -33,7 +38,9 @@ def analyze(
             that reach the model.
         layers: ``"auto"``, a pattern or a list of names, see `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of the model itself, for a model whose ``forward``
-            does not take the batch's inputs.
+            does not take the batch's inputs. By default a LightningModule whose ``forward`` is missing or fails on
+            the batch runs its ``validation_step`` instead, with a warning.
+        samples_fn: Counts the samples of the batch, where they are not what `samples_in` counts.
         **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"`` or
             ``geometry=True``; all of them are described in `SettingsOptions`.
 
@@ -53,8 +60,11 @@ def analyze(
         >>> report.score >= 0
         True
     """
-    subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings))
+    subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings), samples_fn)
     require_padded(batch)
     parameter = next(model.parameters(), None)
     batch = move_batch(batch, parameter.device if parameter is not None else torch.device("cpu"))
+    subject, sentence = with_working_forward(model, batch, subject)
+    if sentence:
+        warnings.warn(f"{sentence}.", stacklevel=2)
     return smoothness_report(measure(model, batch, subject), subject.settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lightning_topolip.network.nesting import mapped
 from lightning_topolip.network.samples import is_column
-
-SamplesFn = Callable[[Any], int]
 
 
 class _Column(tuple[Any, ...]):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs, run_model
+from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.distances import distance_matrix
@@ -18,27 +17,10 @@ from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.network.sample_axis import tensors_in, with_channels_in_place
-from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.settings import Reduction, Settings
-
-Forward = Callable[[Any, Any], Any]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Which layers of a network an analysis looks at, how the network is called, and what is computed.
-
-    Attributes:
-        layers: As `resolve_layers` takes them.
-        forward_fn: Called as ``forward_fn(model, batch)``.
-        settings: The settings of the analysis.
-    """
-
-    layers: str | Sequence[str] = "auto"
-    forward_fn: Forward = run_model
-    settings: Settings = field(default_factory=Settings)
+from lightning_topolip.topology.settings import Reduction
 
 
 def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ranks: int = 1) -> Measurement:
@@ -62,7 +44,7 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
         ValueError: If the batch holds fewer than 3 samples, or no layer has one row per sample.
     """
     candidates, by_structure = candidate_layers(model, subject.layers), subject.layers == "auto"
-    n = samples_in(batch)
+    n = subject.samples_fn(batch)
     if n < FEWEST_SAMPLES:
         raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; give a larger probe.")
     measurements: list[Measurement] = []
@@ -87,7 +69,7 @@ def _measure_layers(
 ) -> Measurement:
     distances: dict[str, npt.NDArray[np.float32] | None] = {}
     failures: dict[str, str] = {}
-    settings, n = subject.settings, samples_in(batch)
+    settings, n = subject.settings, subject.samples_fn(batch)
 
     def add(name: str, rows: Tensor, reduction: Reduction) -> None:
         mine = is_mine(len(distances))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,8 @@ from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, requir
 from lightning_topolip.network.joined_batches import cut, joined, shapes, with_columns
 from lightning_topolip.network.probe_loader import is_readable, probe_batches
 from lightning_topolip.network.samples import are_batches, samples_in
+from lightning_topolip.network.subject import SamplesFn
 from lightning_topolip.randomness import kept_random_numbers
-
-SamplesFn = Callable[[Any], int]
 
 _LONGEST_SEARCH = 8
 

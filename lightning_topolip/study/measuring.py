@@ -11,8 +11,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
 from lightning_topolip.network.batches import move_batch
-from lightning_topolip.network.measure import Subject, measure
+from lightning_topolip.network.measure import measure
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.network.subject import Subject
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.measures.accuracy import robustness_accuracies, validation_accuracy
 from lightning_topolip.study.measures.covering import covering_curves

@@ -11,8 +11,9 @@ from lightning.pytorch.strategies import FSDPStrategy
 from tqdm.auto import tqdm
 
 from lightning_topolip.network.batches import move_batch
-from lightning_topolip.network.measure import Forward, Subject, measure
+from lightning_topolip.network.measure import measure
 from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import Forward, Subject
 from lightning_topolip.topology.layer import LayerTopology, topology_of, with_stretches
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT

@@ -13,9 +13,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning_topolip.arguments import require_each_of
 from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.network.layers import resolve_layers
-from lightning_topolip.network.measure import Subject
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.topology.step_lipschitz import LocalConstants
 from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_trainer

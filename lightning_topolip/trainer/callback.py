@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from lightning_topolip.arguments import require_one_of, require_whole_number
 from lightning_topolip.display.loggers import log_layout
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
-from lightning_topolip.network.measure import Forward, Subject
+from lightning_topolip.network.subject import Forward, Subject
 from lightning_topolip.topology.diagrams import require_engine
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.settings import Settings, SettingsOptions

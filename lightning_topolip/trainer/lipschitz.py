@@ -13,8 +13,8 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 
 from lightning_topolip.lipschitz import OUTPUT, LayerConstants, LocalLipschitz, layer_lipschitz
 from lightning_topolip.network.batches import move_batch
-from lightning_topolip.network.measure import Subject
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.names import INPUT, NETWORK
 from lightning_topolip.topology.step_lipschitz import LocalConstants, no_constants
 

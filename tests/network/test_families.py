@@ -37,8 +37,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
 from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix, resolve_layers
-from lightning_topolip.network.measure import Subject, measure
+from lightning_topolip.network.measure import measure
 from lightning_topolip.network.reductions import point_cloud
+from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.settings import Settings
 
 
