@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 
 from lightning_utilities.core.rank_zero import rank_zero_only
+
+_NAMED = 3
 
 
 class Notices:
@@ -22,9 +25,28 @@ class Notices:
             if _rank() == 0:
                 warnings.warn(message, stacklevel=2)
 
+    def warn_by_reason(self, reasons: Mapping[str, str], start: str) -> None:
+        """Warn once of each layer that has a reason, in one sentence for all layers that share it.
+
+        Args:
+            reasons: By layer, the reason.
+            start: How the sentences begin.
+        """
+        for reason in dict.fromkeys(reasons.values()):
+            layers = [name for name, why in reasons.items() if why == reason and (name, why) not in self._given]
+            if layers:
+                self._given.update((name, reason) for name in layers)
+                self.warn(f"{start} {_layers_in_words(layers)}: {reason}", key=(reason, *layers))
+
     def clear(self) -> None:
         """Forget what was given: every warning may be given once more."""
         self._given.clear()
+
+
+def _layers_in_words(names: list[str]) -> str:
+    first = ", ".join(map(repr, names[:_NAMED]))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"layer{'s' * (len(names) > 1)} {first}{more}"
 
 
 def _rank() -> int:

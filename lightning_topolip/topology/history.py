@@ -20,7 +20,8 @@ class History:
         epochs: Position of every analysis: epochs trained by then, 0 before training.
         optimizer_steps: Optimizer steps taken by every analysis.
         curves: Smoothness curve of every analysis, by the step's later layer.
-        epoch_drifts: Epoch drift from the analysis before, by layer; empty for the first analysis.
+        epoch_drifts: Epoch drift from the analysis before, by layer; empty for the first analysis, and for one of other
+            weights at the same position.
         last: The latest report, with its diagrams.
     """
 
@@ -31,14 +32,18 @@ class History:
     optimizer_steps: list[int] = field(default_factory=list)
 
     def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, float]:
-        """Add an analysis, and return the epoch drift of every layer since the analysis before; empty for the first.
+        """Add an analysis, and return the epoch drift of every layer since the analysis before.
+
+        There is none, and the result is empty, for the first analysis, and where no time has passed: weights that were
+        replaced at the end of a training, such as by their average, have moved by no training.
 
         Args:
-            epoch: Epochs trained by then, more than at all analyses before.
+            epoch: Epochs trained by then, no fewer than at all analyses before.
             report: The report of the analysis.
             step: Optimizer steps taken by then.
         """
-        drifts = epoch_drifts(self.last, report, epoch - self.epochs[-1]) if self.last else {}
+        interval = epoch - self.epochs[-1] if self.epochs else 0.0
+        drifts = epoch_drifts(self.last, report, interval) if self.last and interval else {}
         self.epochs.append(epoch)
         self.optimizer_steps.append(step)
         self.curves.append(dict(zip(report.layers[1:], report.curve.tolist(), strict=True)))

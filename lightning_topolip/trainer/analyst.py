@@ -22,6 +22,8 @@ from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_tr
 from lightning_topolip.trainer.background import Background
 from lightning_topolip.trainer.budget import Overhead, fitting_size
 from lightning_topolip.trainer.cost import Cost, CostModel
+from lightning_topolip.trainer.failure import Failure, failure_of
+from lightning_topolip.trainer.fingerprint import weights_fingerprint
 from lightning_topolip.trainer.lipschitz import local_constants
 from lightning_topolip.trainer.placement import Placement
 from lightning_topolip.trainer.probe import take_trainer_probe
@@ -85,6 +87,9 @@ class Analyst:
         self._recorder = recorder
         self._overhead = overhead
         self._probe: Any = None
+        self._weights: tuple[int, ...] | None = None
+        self._shrunk = ""
+        placement = self._allowed(placement)
         in_background = placement.background
         self._workers = Workers(placement.workers) if placement.workers and not in_background else None
         self._lipschitz = lipschitz
@@ -112,7 +117,7 @@ class Analyst:
                 return  # the analysis will fail in the same way, and warn
             cost = self._trainer.strategy.broadcast(cost)
             self._probe = take_probe(probe, cost.points)
-            rank_zero_info(f"TopoLip, {self.names[0]} to {self.names[-1]}: {cost}.")
+            rank_zero_info(f"TopoLip, {self.names[0]} to {self.names[-1]}: {cost}.{self._shrunk}")
 
     def analyze(self, moment: Moment) -> None:
         """Analyse now, or queue the distances for the background.
@@ -128,8 +133,8 @@ class Analyst:
             outcome = self.report()
             self._record(moment, outcome, time.perf_counter() - start)
 
-    def report(self) -> SmoothnessReport | Exception:
-        """Analyse the module as it is; the error of an analysis that fails is returned."""
+    def report(self) -> SmoothnessReport | Failure:
+        """Analyse the module as it is; the failure of an analysis is returned."""
         try:
             probe = self._taken_probe()
             if not self._lipschitz:
@@ -137,7 +142,15 @@ class Analyst:
             report = agreed(self._trainer, lambda: self._analysis(probe))
             return replace(report, local_lipschitz=self._local_lipschitz(probe, report.layers))
         except Exception as error:
-            return error
+            return self._failure(error)
+
+    def remember_weights(self) -> None:
+        """Remember the weights as they are, for `weights_replaced`."""
+        self._weights = weights_fingerprint(self._trainer, self._module)
+
+    def weights_replaced(self) -> bool:
+        """Whether the weights are others than when they were remembered."""
+        return self._weights is not None and self._weights != weights_fingerprint(self._trainer, self._module)
 
     def collect_together(self, *, drain: bool) -> None:
         """Record the results of the background on all processes; an error of the first process raises on every one.
@@ -161,6 +174,11 @@ class Analyst:
         """The latest numbers, the same on every process."""
         latest = self._recorder.latest
         return self._trainer.strategy.broadcast(latest) if self._background else latest
+
+    @property
+    def in_background(self) -> bool:
+        """Whether results arrive later than the analysis."""
+        return self._background is not None
 
     def belongs_to(self, trainer: Trainer) -> bool:
         """Whether this is the analyst of a trainer."""
@@ -196,6 +214,7 @@ class Analyst:
             points = min(points, last.points)
         elif share:
             points = fitting_size(cost_model, share, points, _samples_per_epoch(self._trainer) * epochs)
+        self._shrunk = _shrunk(cost_model.cost(samples_in(probe)), points, share)
         return cost_model.cost(points)
 
     def _local_lipschitz(self, probe: Any, layers: Sequence[str]) -> LocalConstants | None:
@@ -221,7 +240,7 @@ class Analyst:
             )
             queued = _Queued(moment, self._local_lipschitz(probe, measurement.layers))
         except Exception as error:
-            self._record(moment, error, 0.0)
+            self._record(moment, self._failure(error), 0.0)
             return
         if self._trainer.is_global_zero:
             if background.full:
@@ -231,17 +250,41 @@ class Analyst:
     def _record_finished(self, background: Background[_Queued], wait_for: int) -> None:
         for finished in background.finished(wait_for):
             outcome = finished.outcome
-            if isinstance(outcome, SmoothnessReport):
+            if isinstance(outcome, Exception):
+                self._record(finished.key.moment, Failure(outcome), finished.seconds)
+            else:
                 outcome = replace(outcome, local_lipschitz=finished.key.local_lipschitz)
-            self._record(finished.key.moment, outcome, finished.seconds)
+                self._record(finished.key.moment, outcome, finished.seconds)
 
-    def _record(self, moment: Moment, outcome: SmoothnessReport | Exception, seconds: float) -> None:
+    def _failure(self, error: Exception) -> Failure:
+        return failure_of(error, self._module, self._subject, has_probe=self._probe is not None)
+
+    def _allowed(self, placement: Placement) -> Placement:
+        allowed = placement.allowed_here()
+        if allowed != placement:
+            self._recorder.notices.warn(
+                "TopoLip computes persistence in this process, since a daemonic process, such as one of a "
+                "multiprocessing.Pool, cannot start others; `background` and `workers` have no effect."
+            )
+        return allowed
+
+    def _record(self, moment: Moment, outcome: SmoothnessReport | Failure, seconds: float) -> None:
         extra = {"seconds": seconds}
         if self._skips:
             extra["skipped"] = float(self._skipped)
         if self._overhead.training:
             extra["overhead"] = self._overhead.share
         self._recorder.record(self._trainer, moment, outcome, extra)
+
+
+def _shrunk(whole: Cost, points: int, share: float | None) -> str:
+    """Describe by how much a budget shrinks the probe; empty if it does not."""
+    if share is None or points == whole.points:
+        return ""
+    return (
+        f" The budget of {share:.3g} of the training time shrinks the probe from {whole.points} to {points} samples: "
+        f"{whole.points} would take about {whole.seconds:.2g} s."
+    )
 
 
 def _samples_per_epoch(trainer: Trainer) -> float:

@@ -14,7 +14,7 @@ _SMALLEST_PROBE = 64
 
 
 class Overhead:
-    """Seconds of analyses against seconds of training.
+    """Seconds of analyses among the seconds of a training, those before its first step included.
 
     Attributes:
         seconds: Seconds of all analyses so far.
@@ -27,7 +27,7 @@ class Overhead:
         self._seconds_before = 0.0
 
     def start_training(self) -> None:
-        """Start to count the seconds of training."""
+        """Start to count the seconds between analyses as well."""
         self._started, self._seconds_before = time.perf_counter(), self.seconds
 
     @contextmanager
@@ -48,12 +48,13 @@ class Overhead:
 
     @property
     def share(self) -> float:
-        """Seconds of analyses over seconds of training without them; NaN before training."""
-        return self.seconds / self._trained if self._trained > 0 else math.nan
+        """Seconds of analyses over all seconds, between 0 and 1; NaN before training."""
+        return self.seconds / (self.seconds + self._trained) if self._trained > 0 else math.nan
 
     def allows(self, share: float) -> bool:
         """Whether one more analysis, as long as the longest, stays below a share; before training always."""
-        return not self.training or self.seconds + self._longest <= share * self._trained
+        seconds = self.seconds + self._longest
+        return not self.training or seconds <= share * (seconds + self._trained)
 
     @property
     def _trained(self) -> float:
@@ -63,13 +64,14 @@ class Overhead:
 def fitting_size(cost_model: CostModel, share: float, size: int, samples_per_epoch: float) -> int:
     """Choose the largest probe, ``size`` halved down to 64 at least, whose analysis fits into its share of an epoch.
 
-    An epoch is assumed to take three forwards of all its samples: the forward, and a backward of twice its cost.
-    ``samples_per_epoch`` is infinite or NaN if unknown; then the size stays.
+    The share is that of the analysis and the epoch together. An epoch is assumed to take three forwards of all its
+    samples: the forward, and a backward of twice its cost. ``samples_per_epoch`` is infinite or NaN if unknown; then
+    the size stays.
     """
     if not math.isfinite(samples_per_epoch):
         return size
-    allowed = share * _FORWARDS_PER_STEP * cost_model.forward(1) * samples_per_epoch
-    while size // 2 >= _SMALLEST_PROBE and cost_model.cost(size).seconds > allowed:
+    epoch = _FORWARDS_PER_STEP * cost_model.forward(1) * samples_per_epoch
+    while size // 2 >= _SMALLEST_PROBE and cost_model.cost(size).seconds * (1 - share) > share * epoch:
         size //= 2
     return size
 

@@ -12,7 +12,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import Unpack
 
 from lightning_topolip.arguments import require_one_of, require_whole_number
-from lightning_topolip.display.loggers import log_layout
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
 from lightning_topolip.network.subject import Forward, Subject
 from lightning_topolip.topology.diagrams import require_engine
@@ -20,12 +19,16 @@ from lightning_topolip.topology.history import History
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.trainer.analyst import Analyst
 from lightning_topolip.trainer.budget import Overhead, read_share
-from lightning_topolip.trainer.keys import headline_names, is_monitored
+from lightning_topolip.trainer.evaluation import Evaluation
+from lightning_topolip.trainer.keys import headline_names
 from lightning_topolip.trainer.lipschitz import require_whole_model
 from lightning_topolip.trainer.placement import Placement
+from lightning_topolip.trainer.progress import evaluation_ends
+from lightning_topolip.trainer.ranks import warn_of_lost_history
 from lightning_topolip.trainer.recorder import Recorder
-from lightning_topolip.trainer.schedule import Moment, Schedule
+from lightning_topolip.trainer.schedule import Schedule
 from lightning_topolip.trainer.state import history_from_state, history_state
+from lightning_topolip.trainer.watch import Watch
 
 
 class TopoLipCallback(Callback):
@@ -149,8 +152,8 @@ class TopoLipCallback(Callback):
         names = headline_names(geometry=self.subject.settings.geometry, lipschitz=lipschitz > 0)
         self._recorder = Recorder(prefix, names, figures=figures, diagram_layers=diagram_layers, on_error=on_error)
         self._overhead = Overhead()
-        self._analyst: Analyst | None = None
-        self._is_monitored = False
+        self._watch: Watch | None = None
+        self._evaluation: Evaluation | None = None
         self._restored: History | None = None
 
     @property
@@ -170,8 +173,8 @@ class TopoLipCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the run so far as plain values and tensors, for a checkpoint, after waiting for analyses under way."""
-        if self._analyst:
-            self._analyst.collect(drain=True)
+        if self._watch:
+            self._watch.analyst.collect(drain=True)
         return history_state(self.history)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -183,8 +186,8 @@ class TopoLipCallback(Callback):
             self._restored = History()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the analyst, which belongs to the fit under way."""
-        return {**vars(self), "_analyst": None}
+        """Leave out what belongs to the run under way."""
+        return {**vars(self), "_watch": None, "_evaluation": None}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse settings that the trainer's strategy does not allow."""
@@ -193,96 +196,98 @@ class TopoLipCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Resolve the layers, so that a wrong name raises before anything runs, and start or resume the curves."""
         self._overhead = Overhead()
-        self._analyst = self._new_analyst(trainer, pl_module, self._recorder, self.placement)
+        analyst = self._new_analyst(trainer, pl_module, self._recorder, self.placement)
         history = self.history if trainer.global_step else History()
         self._recorder.begin(history if self._restored is None else self._restored)
         self._restored = None
-        self._schedule.begin(trainer, self.history)
-        self._is_monitored = is_monitored(trainer, self.prefix)
+        overhead, share = self._overhead, self._share
+        self._watch = Watch(trainer, pl_module, analyst, self._recorder, self._schedule, overhead, share)
+        warn_of_lost_history(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the cost of an analysis, and analyse the network before training."""
-        assert self._analyst is not None
-        self._analyst.prepare(self._share, self._schedule.epochs_apart(trainer))
-        if self._schedule.due(self._schedule.now(trainer)):
-            log_layout(trainer.loggers, self.prefix)
-        self._analyze_if_due(trainer)
-        self._overhead.start_training()
+        if self._watch:
+            self._watch.start_training()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note where the epoch starts."""
-        self._schedule.begin_epoch(trainer)
+        if self._watch:
+            self._watch.start_epoch()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Analyse when a number of steps is complete; record results of the background."""
-        if self._schedule.every_n_steps and self._schedule.due(self._schedule.now(trainer)):
-            self._analyze_if_due(trainer)
-        if self._analyst and (trainer.world_size == 1 or self._recorder.on_error == "warn"):
-            self._analyst.collect()
+        """Analyse when a number of steps, or an epoch that no validation follows, is complete; record results."""
+        if self._watch:
+            self._watch.end_batch()
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Analyse after the last batch, before any callback takes averaged weights out of the module."""
+        if not evaluation_ends(trainer):
+            return
+        if trainer.state.fn == "validate":
+            self._evaluate(trainer, pl_module, self.prefix)
+        elif self._watch and not trainer.sanity_checking:
+            self._watch.see_validation()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse at the end of a validation, within a fit or alone."""
+        """Log the numbers of a validation, within a fit or alone."""
         if trainer.state.fn == "validate":
-            self._analyze_alone(trainer, pl_module, self.prefix)
-        elif trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._schedule.end_validation()
-            self._at_boundary(trainer, pl_module)
+            self._end_evaluation(trainer, pl_module, self.prefix)
+        elif self._watch and not trainer.sanity_checking:
+            self._watch.end_validation()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse at the end of an epoch that had no validation."""
-        self._schedule.end_epoch()
-        self._at_boundary(trainer, pl_module)
+        """Analyse at the end of an epoch that had no validation, and log the numbers."""
+        if self._watch:
+            self._watch.end_epoch()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Analyse once more if training ended between two analyses, and wait for analyses under way."""
-        self._analyze_if(trainer, due=self._schedule.newer(self._schedule.now(trainer)))
-        if self._analyst:
-            self._analyst.collect_together(drain=True)
+        if self._watch:
+            self._watch.end_training()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Analyse the final weights if a callback replaced them at the end of training, and say what failed."""
+        if self._watch:
+            self._watch.end_fit()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Notice a monitor that has a checkpoint written by an older value."""
+        if self._watch:
+            self._watch.see_checkpoint()
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Analyse on the test data after their last batch."""
+        if evaluation_ends(trainer):
+            self._evaluate(trainer, pl_module, f"{self.prefix}_test")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse on the test data."""
-        self._analyze_alone(trainer, pl_module, f"{self.prefix}_test")
+        """Log the numbers of a test."""
+        self._end_evaluation(trainer, pl_module, f"{self.prefix}_test")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Record the results that are ready, and stop the worker."""
-        if self._analyst:
+        if self._watch:
             with contextlib.suppress(Exception):
-                self._analyst.collect()
+                self._watch.analyst.collect()
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Stop the worker, and release trainer and module."""
-        self._restored = None
-        if self._analyst and self._analyst.belongs_to(trainer):
-            self._analyst.stop()
-            self._analyst = None
+        self._restored = self._evaluation = None
+        if self._watch and self._watch.analyst.belongs_to(trainer):
+            self._watch.analyst.stop()
+            self._watch = None
 
-    def _at_boundary(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Analyse if an analysis is due, and log the latest numbers for callbacks that monitor them."""
-        self._analyze_if_due(trainer)
-        if self._analyst:
-            self._analyst.collect_together(drain=self._is_monitored)
-            pl_module.log_dict(self._analyst.latest(), logger=False, sync_dist=trainer.world_size > 1)
+    def _evaluate(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        if self._evaluation is None:
+            recorder, in_place = self._recorder.with_prefix(prefix), replace(self.placement, background=False)
+            self._evaluation = Evaluation(self._new_analyst(trainer, pl_module, recorder, in_place), recorder)
 
-    def _analyze_if_due(self, trainer: Trainer) -> None:
-        self._analyze_if(trainer, due=self._schedule.due(self._schedule.now(trainer)))
-
-    def _analyze_if(self, trainer: Trainer, *, due: bool) -> None:
-        """The first process decides for all: their loaders and clocks may differ."""
-        affordable = self._share is None or self._overhead.allows(self._share)
-        moment, due, affordable = trainer.strategy.broadcast((self._schedule.now(trainer), due, affordable))
-        if due:
-            self._schedule.mark(moment)
-        if due and affordable and self._analyst:
-            self._analyst.analyze(moment)
-
-    def _analyze_alone(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
-        recorder = self._recorder.with_prefix(prefix)
-        in_place = replace(self.placement, background=False)
-        outcome = self._new_analyst(trainer, pl_module, recorder, in_place).report()
-        moment = Moment(0.0, trainer.global_step, trainer.current_epoch)
-        pl_module.log_dict(recorder.take(moment, outcome), sync_dist=trainer.world_size > 1)
-        recorder.draw(trainer, moment)
+    def _end_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        self._evaluate(trainer, pl_module, prefix)
+        if self._evaluation:
+            self._evaluation.log(trainer, pl_module)
+        self._evaluation = None
 
     def _new_analyst(
         self, trainer: Trainer, pl_module: LightningModule, recorder: Recorder, placement: Placement

@@ -1,11 +1,10 @@
-"""The logged keys: their names, and the callbacks and schedulers that monitor them."""
+"""The logged keys and their values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-from lightning.pytorch import Callback, Trainer
 
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
@@ -46,13 +45,6 @@ def headline_names(*, geometry: bool = False, lipschitz: bool = False) -> list[s
     return always + [*_GEOMETRY.values()] * geometry + ["local_lipschitz"] * lipschitz
 
 
-def is_monitored(trainer: Trainer, prefix: str) -> bool:
-    """Whether a callback or scheduler of a trainer, within a fit, monitors a key with this prefix."""
-    monitors = [getattr(callback, "monitor", None) for callback in _callbacks(trainer)]
-    monitors += [config.monitor for config in trainer.lr_scheduler_configs]
-    return any(str(monitor).startswith((f"{prefix}/", f"{prefix}_")) for monitor in monitors)
-
-
 def _geometry_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float]:
     """The input's geometry is not logged, since the probe does not change."""
     geometry = {layer: numbers for layer, numbers in report.geometry.items() if layer != INPUT}
@@ -78,7 +70,3 @@ def _lipschitz_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float
         return {}
     steps = {f"{prefix}_local_lipschitz/{layer}": value for layer, value in constants.steps.items()}
     return {f"{prefix}/local_lipschitz": constants.network} | steps
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined, no-any-return]  # set by a connector

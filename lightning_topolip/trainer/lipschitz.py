@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from lightning_topolip.lipschitz import OUTPUT, LayerConstants, LocalLipschitz, layer_lipschitz
 from lightning_topolip.network.batches import move_batch
@@ -17,14 +16,14 @@ from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.names import INPUT, NETWORK
 from lightning_topolip.topology.step_lipschitz import LocalConstants, no_constants
+from lightning_topolip.trainer.fingerprint import SHARDED
 
-_SHARDED = (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)
 _NOT_FINITE = "its Jacobian holds NaN"
 
 
 def require_whole_model(trainer: Trainer, samples: int) -> None:
     """Refuse local Lipschitz constants of ``samples`` samples, 0 for none, if no process holds the whole model."""
-    if samples and isinstance(trainer.strategy, _SHARDED):
+    if samples and isinstance(trainer.strategy, SHARDED):
         raise ValueError(
             "Argument `lipschitz` must be 0 if the strategy shards the model, since gathered parameters are freed "
             f"before the Jacobian is taken, got {samples} with {type(trainer.strategy).__name__}; leave it out."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import multiprocessing
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lightning_topolip.arguments import require_one_of, require_whole_number
@@ -32,3 +33,14 @@ class Placement:
         require_whole_number("workers", self.workers, 0)
         require_whole_number("queue_size", self.queue_size, 1)
         require_one_of("when_full", self.when_full, ("wait", "skip"))
+
+    @property
+    def other_processes(self) -> bool:
+        """Whether persistence is computed in other processes than this one."""
+        return self.background or self.workers > 0
+
+    def allowed_here(self) -> Placement:
+        """This placement without other processes where there cannot be any: a daemonic process has no children."""
+        if multiprocessing.current_process().daemon:
+            return replace(self, workers=0, background=False)
+        return self

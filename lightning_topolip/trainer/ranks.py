@@ -7,8 +7,18 @@ from typing import Any, TypeVar
 
 import torch.distributed
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 Result = TypeVar("Result")
+
+
+def warn_of_lost_history(trainer: Trainer) -> None:
+    """Warn if the strategy starts processes for the fit alone, as ``ddp_spawn`` and ``ddp_fork`` do."""
+    if hasattr(trainer.strategy.launcher, "get_extra_results"):
+        rank_zero_warn(
+            "The strategy starts its own processes for the fit, so TopoLipCallback.history stays empty in the process "
+            "that calls it; the curves are in the loggers, and in every checkpoint under 'callbacks'."
+        )
 
 
 def agreed(trainer: Trainer, attempt: Callable[[], Result]) -> Result:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 from lightning.pytorch import Trainer
 
 from lightning_topolip.display.figures import log_figures
@@ -15,6 +17,7 @@ from lightning_topolip.notices import Notices
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
+from lightning_topolip.trainer.failure import Failure
 from lightning_topolip.trainer.keys import scalars
 from lightning_topolip.trainer.schedule import Moment
 
@@ -34,6 +37,8 @@ class Recorder:
     Attributes:
         history: Curves and drifts of all analyses so far.
         latest: The latest numbers by key, for callbacks that monitor them.
+        latest_step: Optimizer steps taken by the analysis that they come from; None before the first.
+        notices: Warnings that are given once per fit.
     """
 
     def __init__(
@@ -51,8 +56,11 @@ class Recorder:
         self.on_error = on_error
         self.history = History()
         self.latest: dict[str, float] = {}
+        self.latest_step: int | None = None
+        self.notices = Notices()
         self._headline = headline
-        self._notices = Notices()
+        self._analyses = 0
+        self._reasons: Counter[str] = Counter()
 
     def with_prefix(self, prefix: str) -> Recorder:
         """Return an empty recorder with another prefix, for an analysis outside a fit."""
@@ -67,21 +75,23 @@ class Recorder:
     def begin(self, history: History) -> None:
         """Start over, or continue a history."""
         self.history = history
-        self.latest = {}
-        self._notices.clear()
+        self.latest, self.latest_step = {}, None
+        self._analyses, self._reasons = 0, Counter()
+        self.notices.clear()
         if history.last is not None:
+            self.latest_step = history.optimizer_steps[-1]
             self.latest = {f"{self.prefix}/epoch_drift": math.nan}
             self.latest |= scalars(history.last, history.epoch_drifts[-1], self.prefix)
 
     def record(
-        self, trainer: Trainer, moment: Moment, outcome: SmoothnessReport | Exception, extra: Mapping[str, float]
+        self, trainer: Trainer, moment: Moment, outcome: SmoothnessReport | Failure, extra: Mapping[str, float]
     ) -> None:
         """Add an analysis to the history, and write it to the loggers at the step it belongs to.
 
         Args:
             trainer: The trainer, whose loggers are written to.
             moment: The moment of the analysis.
-            outcome: The report, or the error of an analysis that failed.
+            outcome: The report, or the failure.
             extra: Further numbers of the analysis, such as its seconds.
 
         Raises:
@@ -93,48 +103,60 @@ class Recorder:
         if isinstance(outcome, SmoothnessReport):
             self.draw(trainer, moment)
 
-    def take(self, moment: Moment, outcome: SmoothnessReport | Exception) -> dict[str, float]:
+    def take(self, moment: Moment, outcome: SmoothnessReport | Failure) -> dict[str, float]:
         """Add an analysis to the history and return its numbers by key, all NaN for one that failed.
 
         Raises:
             Exception: The error, under ``on_error="raise"``.
         """
+        self._analyses += 1
         try:
-            if isinstance(outcome, Exception):
-                raise outcome
+            if isinstance(outcome, Failure):
+                raise outcome.error
             values = self._values(moment, outcome)
         except Exception as error:
             if self.on_error == "raise":
                 raise
-            values = self._failed(error)
-        self.latest = {f"{self.prefix}/epoch_drift": math.nan, **values}
+            values = self._failed(outcome if isinstance(outcome, Failure) else Failure(error))
+        self.latest, self.latest_step = {f"{self.prefix}/epoch_drift": math.nan, **values}, moment.steps
         return values
+
+    def conclude(self) -> None:
+        """Warn at the end of a run of the analyses that failed or measured no layer, with the most frequent reason."""
+        if self._reasons:
+            ((reason, count),) = self._reasons.most_common(1)
+            of_all = f", the most frequent reason, {count} times," if len(self._reasons) > 1 else ""
+            self.notices.warn(
+                f"{self._reasons.total()} of {self._analyses} TopoLip analyses failed and gave NaN;{of_all} {reason}"
+            )
 
     def draw(self, trainer: Trainer, moment: Moment) -> None:
         """Draw the run up to a moment for the loggers that show figures."""
         if self.figures and trainer.is_global_zero:
             step = moment.logged_step
-            log_figures(trainer.loggers, self.history, step, self.prefix, self.diagram_layers, self._notices.warn)
+            log_figures(trainer.loggers, self.history, step, self.prefix, self.diagram_layers, self.notices.warn)
 
     def _values(self, moment: Moment, report: SmoothnessReport) -> dict[str, float]:
         difference = self.history.difference(report)
         if difference:
-            self._notices.warn(f"TopoLip cannot continue the curves and starts new ones: {difference}.")
+            self.notices.warn(f"TopoLip cannot continue the curves and starts new ones: {difference}.")
             self.history = History()
         epoch_drifts = self.history.add(moment.position, report, moment.steps)
-        for layer, reason in report.failures.items():
-            self._notices.warn(f"TopoLip cannot measure layer {layer!r}: {reason}")
+        self.notices.warn_by_reason(report.failures, "TopoLip cannot measure")
+        if report.failures and not np.isfinite(report.curve).any():
+            self._reasons[f"no layer could be measured: {Counter(report.failures.values()).most_common(1)[0][0]}"] += 1
         undefined = undefined_numbers(report.geometry)
         undefined += report.local_lipschitz.undefined() if report.local_lipschitz else []
         for sentence in undefined:
-            self._notices.warn(f"TopoLip, {sentence}")
+            self.notices.warn(f"TopoLip, {sentence}")
         return scalars(report, epoch_drifts, self.prefix)
 
-    def _failed(self, error: Exception) -> dict[str, float]:
-        _log.debug("The analysis failed.", exc_info=error)
-        self._notices.warn(
-            f"A TopoLip analysis failed: {error!r}. Its values are NaN and training continues. If the module's forward "
-            "does not take the batch's inputs, give TopoLipCallback(forward_fn=lambda module, batch: ...); "
+    def _failed(self, failure: Failure) -> dict[str, float]:
+        _log.debug("The analysis failed.", exc_info=failure.error)
+        self._reasons[repr(failure.error)] += 1
+        advice = f"{failure.advice} " if failure.advice else ""
+        self.notices.warn(
+            f"A TopoLip analysis failed: {failure.error!r}. Its values are NaN and training continues. {advice}"
             "on_error='raise' stops training instead."
         )
         return dict.fromkeys(self.latest or [f"{self.prefix}/{name}" for name in self._headline], math.nan)

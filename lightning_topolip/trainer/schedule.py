@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 
 from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.topology.history import History
+from lightning_topolip.trainer.progress import logged_step
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,13 @@ class Moment:
             of validations plus the epochs without one, or the optimizer steps if the schedule counts those.
         steps: Optimizer steps taken.
         epoch: Lightning's number of the epoch, from 0.
+        logged_step: The step at which Lightning logs the moment, see `logged_step`.
     """
 
     position: float
     steps: int
     epoch: int
-
-    @property
-    def logged_step(self) -> int:
-        """The step at which Lightning logs the end of an epoch."""
-        return max(self.steps - 1, 0)
+    logged_step: int = 0
 
 
 class Schedule:
@@ -56,7 +54,7 @@ class Schedule:
         self.every_n_steps = every_n_steps
         self._last: Moment | None = None
         self._boundaries = 0
-        self._validated = False
+        self._counted = False
         self._interrupted_epochs = 0
 
     def begin(self, trainer: Trainer, history: History) -> None:
@@ -68,22 +66,24 @@ class Schedule:
 
     def begin_epoch(self, trainer: Trainer) -> None:
         """Start an epoch; one that an error interrupted in an earlier fit starts again, and counts once."""
-        self._validated = False
+        self._counted = False
         self._interrupted_epochs = trainer.fit_loop.epoch_progress.current.ready - trainer.current_epoch - 1
 
     def end_validation(self) -> None:
         """Count a validation within a fit."""
         self._boundaries += 1
-        self._validated = True
+        self._counted = True
 
     def end_epoch(self) -> None:
-        """Count an epoch without validation."""
-        self._boundaries += not self._validated
+        """Count an epoch without validation, once."""
+        self._boundaries += not self._counted
+        self._counted = True
 
     def now(self, trainer: Trainer) -> Moment:
         """The present moment of a trainer within a fit."""
         started = trainer.fit_loop.epoch_progress.current.ready - self._interrupted_epochs
-        return Moment(self._position(trainer, started), trainer.global_step, max(started - 1, 0))
+        position = self._position(trainer, started)
+        return Moment(position, trainer.global_step, max(started - 1, 0), logged_step(trainer))
 
     def due(self, moment: Moment) -> bool:
         """Whether an analysis is due."""
@@ -102,6 +102,11 @@ class Schedule:
     def newer(self, moment: Moment) -> bool:
         """Whether anything was trained since the last analysis."""
         return self._last is None or moment.position > self._last.position
+
+    @property
+    def last_due(self) -> int | None:
+        """Optimizer steps when an analysis was last due, whether or not it was made."""
+        return self._last.steps if self._last else None
 
     def mark(self, moment: Moment) -> None:
         """Remember the moment of an analysis."""

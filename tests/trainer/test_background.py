@@ -110,10 +110,10 @@ class Watcher(Callback):
         self.callback, self.most = callback, 0
 
     def on_train_batch_end(self, *args: Any) -> None:
-        analyst = self.callback._analyst
-        assert analyst is not None
-        assert analyst._background is not None
-        self.most = max(self.most, analyst._background.under_way)
+        watch = self.callback._watch
+        assert watch is not None
+        assert watch.analyst._background is not None
+        self.most = max(self.most, watch.analyst._background.under_way)
 
 
 def test_a_run_logs_the_same_at_the_same_steps(tmp_path: Path) -> None:
@@ -191,6 +191,7 @@ def test_monitors_are_not_late(tmp_path: Path) -> None:
     assert seen(background=True) == seen()
 
 
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(tmp_path: Path) -> None:
     class Killer(Callback):
         def __init__(self, callback: TopoLipCallback) -> None:
@@ -198,8 +199,8 @@ def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(t
 
         def on_train_epoch_start(self, run: Any, module: Any) -> None:
             if run.current_epoch == 1:
-                assert self.callback._analyst is not None
-                os.kill(worker_of(self.callback._analyst._background), signal.SIGKILL)
+                assert self.callback._watch is not None
+                os.kill(worker_of(self.callback._watch.analyst._background), signal.SIGKILL)
 
     def weights(*callbacks: Callback) -> Any:
         seed_everything(0, verbose=False)
@@ -210,7 +211,7 @@ def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(t
     callback = TopoLipCallback(probe_size=48, background=True, figures=False, noise_splits=30)
     with pytest.warns(UserWarning, match="TopoLip analysis failed: TerminatedWorkerError") as caught:
         killed = weights(callback, Killer(callback))
-    assert sum("TerminatedWorkerError" in str(warning.message) for warning in caught) == 1
+    assert sum(str(warning.message).startswith("A TopoLip") for warning in caught) == 1
     torch.testing.assert_close(killed, weights(), rtol=0, atol=0)
     assert callback.history.epochs[-1] == 3
 
@@ -238,6 +239,7 @@ def test_several_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:A TopoLip analysis failed.*not implemented")
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 @pytest.mark.parametrize("options", [{"background": True}, {"workers": 2}])
 def test_workers_that_do_not_start_leave_training_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

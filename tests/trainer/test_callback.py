@@ -89,7 +89,7 @@ def test_when_it_analyses(tmp_path: Path, options: dict[str, Any], validate: boo
 
 def test_other_callbacks_can_monitor_the_score(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=12, figures=False, noise_splits=0)
-    stop = EarlyStopping(monitor="topolip/score", patience=0, min_delta=1e9)
+    stop = EarlyStopping(monitor="topolip/score", patience=0, min_delta=1e9, check_finite=False)
     keep = ModelCheckpoint(tmp_path, monitor="topolip/speed_max", filename="{epoch}")
     run = trainer(tmp_path, stop, keep, callback, max_epochs=5)
     run.fit(Tiny(), loader(), loader())
@@ -98,6 +98,7 @@ def test_other_callbacks_can_monitor_the_score(tmp_path: Path) -> None:
     assert float(keep.best_model_score) in [pytest.approx(max(list(c.values())[1:])) for c in callback.history.curves]
 
 
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 def test_nan_activations_are_nan_with_a_warning_and_training_goes_on(tmp_path: Path) -> None:
     def weights(*callbacks: Callback) -> Any:
         seed_everything(0, verbose=False)
@@ -141,6 +142,7 @@ def explode(module: nn.Module, batch: Any) -> Any:
     raise RuntimeError("this forward does not work")
 
 
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 def test_a_failing_analysis_warns_or_raises(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="TopoLip analysis failed: RuntimeError.*does not work.*training continues"):
         run = fit(tmp_path, TopoLipCallback(forward_fn=explode))
@@ -204,6 +206,7 @@ def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> 
     assert math.isfinite(callback.history.epoch_drifts[-1]["layers.0"])
 
 
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 def test_a_layer_that_fails_at_one_epoch_is_an_empty_panel(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=12, diagram_layers=["layers.3"], on_error="raise")
     with pytest.warns(UserWarning, match="cannot measure layer"):
@@ -211,6 +214,7 @@ def test_a_layer_that_fails_at_one_epoch_is_an_empty_panel(tmp_path: Path) -> No
     assert callback.history.epochs == [0, 1, 2, 3]
 
 
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 def test_after_a_failure_no_old_number_stays(tmp_path: Path) -> None:
     def sometimes(module: Any, batch: Any) -> Any:
         return explode(module, batch) if module.trainer.global_step == 6 else module(batch[0])
@@ -228,10 +232,12 @@ def test_after_a_failure_no_old_number_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{"val_check_interval": 0.34}, {"check_val_every_n_epoch": 1}])
 def test_monitors_find_the_score_at_every_validation(tmp_path: Path, options: dict[str, Any]) -> None:
     callback = TopoLipCallback(probe_size=12, figures=False, every_n_epochs=2)
-    stop = EarlyStopping(monitor="topolip/score", patience=100)
+    stop = EarlyStopping(monitor="topolip/score", patience=100, check_finite=False)
     keep = ModelCheckpoint(tmp_path, monitor="topolip/score", save_on_train_epoch_end=False)
     run = trainer(tmp_path, stop, keep, callback, **options)
-    run.fit(Tiny(), loader(), loader())
+    with pytest.warns(UserWarning, match="looked at a TopoLip value") as caught:
+        run.fit(Tiny(), loader(), loader())
+    assert {str(warning.message).partition(" ")[0] for warning in caught} == {"EarlyStopping", "ModelCheckpoint"}
     assert run.current_epoch == 3
     assert math.isfinite(float(run.callback_metrics["topolip/score"]))
 

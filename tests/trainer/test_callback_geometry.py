@@ -427,6 +427,7 @@ def test_constants_that_do_not_exist_are_nan_with_one_warning(
     assert math.isfinite(run.callback_metrics["topolip/score"])
 
 
+@pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 def test_a_failed_first_analysis_has_their_headline_too(tmp_path: Path) -> None:
     def explode(module: nn.Module, batch: Any) -> Any:
         raise RuntimeError("this forward does not work")

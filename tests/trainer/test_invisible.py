@@ -136,7 +136,7 @@ def raises(module: Any, batch: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:A TopoLip analysis failed", "ignore:TopoLip could not write to Full")
-@pytest.mark.filterwarnings("ignore:TopoLip cannot measure layer")
+@pytest.mark.filterwarnings("ignore:TopoLip cannot measure layer", "ignore:.* TopoLip analyses failed")
 @pytest.mark.parametrize(
     ("options", "logger", "break_at"),
     [({"forward_fn": raises}, False, None), ({}, Full(), None), ({}, False, 2), ({"layers": ["layers.2"]}, False, 1)],

@@ -39,7 +39,3 @@ def test_it_goes_on_where_a_history_ends() -> None:
     assert due(schedule, [2.5, 3.9, 4.0]) == [False, False, True]
     schedule.begin(alone, History())
     assert due(schedule, [0.0]) == [True]
-
-
-def test_logged_values_belong_to_the_last_step() -> None:
-    assert [Moment(0.0, steps, 0).logged_step for steps in (0, 1, 7)] == [0, 0, 6]

@@ -1,0 +1,152 @@
+"""The watch over one fit: when it analyses, which weights, and what the monitors are shown."""
+
+from __future__ import annotations
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_topolip.display.loggers import log_layout
+from lightning_topolip.trainer.analyst import Analyst
+from lightning_topolip.trainer.budget import Overhead
+from lightning_topolip.trainer.device import on_training_device
+from lightning_topolip.trainer.monitors import Monitors, Sight
+from lightning_topolip.trainer.progress import epoch_ends, validation_follows
+from lightning_topolip.trainer.recorder import Recorder
+from lightning_topolip.trainer.schedule import Schedule
+
+
+class Watch:
+    """Analyses the network of a fit whenever it is due, at the first hook where its weights are final.
+
+    After a validation these are the weights that its batches saw, so they are analysed before any callback's
+    ``on_validation_epoch_end`` puts others back. An epoch without validation is analysed at its last batch, before any
+    callback's ``on_train_epoch_end`` looks at the numbers.
+
+    Args:
+        trainer: The trainer, with its optimizers.
+        pl_module: Its module.
+        analyst: Analyses on request.
+        recorder: Its recorder, which holds the curves to continue.
+        schedule: When an analysis is due.
+        overhead: Counts the seconds of analyses.
+        share: Share of training time that analyses may take, or None.
+
+    Attributes:
+        analyst: As given.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        analyst: Analyst,
+        recorder: Recorder,
+        schedule: Schedule,
+        overhead: Overhead,
+        share: float | None,
+    ) -> None:
+        self.analyst = analyst
+        self._trainer = trainer
+        self._module = pl_module
+        self._recorder = recorder
+        self._schedule = schedule
+        self._overhead = overhead
+        self._share = share
+        self._monitors = Monitors(trainer, recorder.prefix, schedule.every_n_steps)
+        self._saw_validation = False
+        schedule.begin(trainer, recorder.history)
+
+    def start_training(self) -> None:
+        """Log the cost of an analysis, and analyse the network before training."""
+        self.analyst.prepare(self._share, self._schedule.epochs_apart(self._trainer))
+        if self._schedule.due(self._schedule.now(self._trainer)):
+            log_layout(self._trainer.loggers, self._recorder.prefix)
+        self._analyze_if_due()
+        self._overhead.start_training()
+
+    def start_epoch(self) -> None:
+        """Note where the epoch starts."""
+        self._schedule.begin_epoch(self._trainer)
+
+    def end_batch(self) -> None:
+        """Analyse when a number of steps, or an epoch that no validation follows, is complete; record results."""
+        self._observe_monitors()
+        epoch_end = epoch_ends(self._trainer) and not validation_follows(self._trainer)
+        if epoch_end:
+            self._schedule.end_epoch()
+        by_steps = self._schedule.every_n_steps and self._schedule.due(self._schedule.now(self._trainer))
+        analysed = bool(epoch_end or by_steps) and self._analyze_if_due()
+        if self._monitors.at_every_step or (analysed and (self._monitors or not self.analyst.in_background)):
+            self._show(on_step=True)
+        if self._trainer.world_size == 1 or self._recorder.on_error == "warn":
+            self.analyst.collect()
+        self._observe_monitors()
+
+    def see_validation(self) -> None:
+        """Analyse the weights that a validation saw, once."""
+        if not self._saw_validation:
+            self._saw_validation = True
+            self._schedule.end_validation()
+            self._analyze_if_due()
+
+    def end_validation(self) -> None:
+        """Show the numbers to callbacks that look after a validation."""
+        self.see_validation()
+        self._saw_validation = False
+        self._show()
+
+    def end_epoch(self) -> None:
+        """Analyse at the end of an epoch that had no validation, and show the numbers."""
+        self._schedule.end_epoch()
+        self._analyze_if_due()
+        self._show()
+
+    def end_training(self) -> None:
+        """Analyse once more if training ended between two analyses, and wait for analyses under way."""
+        self._observe_monitors()
+        self._analyze_if(self._schedule.newer(self._schedule.now(self._trainer)))
+        self.analyst.collect_together(drain=True)
+
+    def end_fit(self) -> None:
+        """Analyse the final weights if a callback replaced them at the end of training, and say what failed."""
+        if self._trainer.strategy.broadcast(self.analyst.weights_replaced()):
+            with on_training_device(self._trainer, self._module):
+                self._analyze_if(True)
+                self.analyst.collect_together(drain=True)
+        self._recorder.conclude()
+
+    def see_checkpoint(self) -> None:
+        """Notice a monitor that has a checkpoint written by an older value."""
+        self._monitors.observe()
+
+    def _show(self, *, on_step: bool = False) -> None:
+        """Log the latest numbers for callbacks that monitor them; on a step all processes have the same."""
+        self.analyst.collect_together(drain=bool(self._monitors))
+        self._module.log_dict(
+            self.analyst.latest(),
+            logger=False,
+            on_step=on_step,
+            on_epoch=not on_step,
+            sync_dist=not on_step and self._trainer.world_size > 1,
+            batch_size=1,
+        )
+        self._observe_monitors()
+
+    def _observe_monitors(self) -> None:
+        sight = Sight(self._trainer.global_step, self._recorder.latest_step, self._schedule.last_due)
+        self._monitors.observe(sight)
+
+    def _analyze_if_due(self) -> bool:
+        return self._analyze_if(self._schedule.due(self._schedule.now(self._trainer)))
+
+    def _analyze_if(self, due: bool) -> bool:
+        """The first process decides for all: their loaders and clocks may differ."""
+        affordable = self._share is None or self._overhead.allows(self._share)
+        now = self._schedule.now(self._trainer)
+        moment, due, affordable = self._trainer.strategy.broadcast((now, due, affordable))
+        if not due:
+            return False
+        self._schedule.mark(moment)
+        self.analyst.remember_weights()
+        if affordable:
+            self.analyst.analyze(moment)
+        return affordable
