@@ -114,7 +114,7 @@ def _form(value: Any) -> Any:
     if isinstance(value, Mapping):
         return type(value), tuple((key, _form(item)) for key, item in value.items())
     if is_column(value):
-        return type(value)
+        return type(value), _form(value[0])
     if isinstance(value, (list, tuple)) or is_dataclass(value):
         return type(value), tuple(map(_form, parts(value)))
     return type(value)

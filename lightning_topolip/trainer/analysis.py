@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -12,7 +13,7 @@ from tqdm.auto import tqdm
 
 from lightning_topolip.network.batches import move_batch
 from lightning_topolip.network.measure import measure
-from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.step import forward_failure, with_working_forward
 from lightning_topolip.network.subject import Forward, Subject
 from lightning_topolip.topology.layer import LayerTopology, topology_of, with_stretches
 from lightning_topolip.topology.measurement import Measurement
@@ -40,10 +41,24 @@ def measure_in_trainer(
     Raises:
         ValueError: As `measure`.
     """
-    if isinstance(trainer.strategy, FSDPStrategy):
-        subject = Subject(subject.layers, _through_fsdp(trainer.strategy, subject.forward_fn), subject.settings)
+    subject = replace(subject, forward_fn=_through_strategy(trainer, subject.forward_fn))
     with torch.inference_mode(False), trainer.precision_plugin.forward_context():
         return measure(pl_module, move_batch(probe, pl_module.device), subject, rank=rank, ranks=ranks)
+
+
+def subject_in_trainer(
+    trainer: Trainer, pl_module: LightningModule, probe: Any, subject: Subject
+) -> tuple[Subject, str]:
+    """Find out how the module runs on the probe, see `with_working_forward`; every process has to call this."""
+    batch = move_batch(probe, pl_module.device)
+
+    def failure_of(forward_fn: Forward) -> str:
+        with torch.inference_mode(False), trainer.precision_plugin.forward_context():
+            through = _through_strategy(trainer, forward_fn)
+            failure = forward_failure(pl_module, batch, through, subject.settings.seed)
+        return next(filter(None, gathered(trainer, failure)), "")
+
+    return with_working_forward(pl_module, batch, subject, failure_of)
 
 
 def analyze_in_trainer(
@@ -67,7 +82,7 @@ def analyze_in_trainer(
     settings = subject.settings
 
     def share() -> tuple[Measurement, dict[str, LayerTopology | None]]:
-        with _progress(trainer, samples_in(probe)) as bar:
+        with _progress(trainer, subject.samples_fn(probe)) as bar:
             rank, ranks = trainer.global_rank, trainer.world_size
             measurement = measure_in_trainer(trainer, pl_module, probe, subject, rank=rank, ranks=ranks)
             bar.total = len(measurement.distances)
@@ -94,6 +109,11 @@ def _with_stretches(
 def _progress(trainer: Trainer, samples: int) -> tqdm[NoReturn]:
     shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
     return tqdm(desc=f"TopoLip, {samples} samples", delay=_SECONDS_BEFORE_PROGRESS, leave=False, disable=not shown)
+
+
+def _through_strategy(trainer: Trainer, forward_fn: Forward) -> Forward:
+    strategy = trainer.strategy
+    return _through_fsdp(strategy, forward_fn) if isinstance(strategy, FSDPStrategy) else forward_fn
 
 
 def _through_fsdp(strategy: FSDPStrategy, forward_fn: Forward) -> Forward:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +15,10 @@ from lightning_topolip.arguments import require_each_of
 from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
-from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.topology.step_lipschitz import LocalConstants
-from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_trainer
+from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_trainer, subject_in_trainer
 from lightning_topolip.trainer.background import Background
 from lightning_topolip.trainer.budget import Overhead, fitting_size
 from lightning_topolip.trainer.cost import Cost, CostModel
@@ -26,7 +26,7 @@ from lightning_topolip.trainer.failure import Failure, failure_of
 from lightning_topolip.trainer.fingerprint import weights_fingerprint
 from lightning_topolip.trainer.lipschitz import local_constants
 from lightning_topolip.trainer.placement import Placement
-from lightning_topolip.trainer.probe import take_trainer_probe
+from lightning_topolip.trainer.probe import Stage, TrainerProbe
 from lightning_topolip.trainer.ranks import agreed
 from lightning_topolip.trainer.recorder import Recorder
 from lightning_topolip.trainer.schedule import Moment
@@ -82,10 +82,9 @@ class Analyst:
         self._trainer = trainer
         self._module = pl_module
         self._subject = subject
-        self._source = source
-        self._size = probe_size
         self._recorder = recorder
         self._overhead = overhead
+        self._source = TrainerProbe(trainer, pl_module, source, probe_size, subject)
         self._probe: Any = None
         self._weights: tuple[int, ...] | None = None
         self._shrunk = ""
@@ -97,6 +96,22 @@ class Analyst:
         self._skips = in_background and placement.when_full == "skip"
         self._skipped = 0
         require_each_of("diagram_layers", recorder.diagram_layers or (), self.names, hint="these are analysed")
+
+    @property
+    def has_probe(self) -> bool:
+        """Whether the probe is there, or can be taken now."""
+        return self._probe is not None or self._source.is_ready
+
+    def deliver(self, stage: Stage, batch: Any, batch_idx: int) -> None:
+        """See a batch that a loop delivers, from which the probe may have to be taken."""
+        if self._probe is None:
+            with contextlib.suppress(Exception):
+                self._source.deliver(stage, batch, batch_idx)
+
+    def end(self, stage: Stage) -> None:
+        """Note that a loop has delivered all of its batches."""
+        if self._probe is None:
+            self._source.end(stage)
 
     def prepare(self, share: float | None, epochs: float) -> None:
         """Take the probe, smaller if the budget demands it, and log the cost of an analysis.
@@ -116,7 +131,7 @@ class Analyst:
             except Exception:
                 return  # the analysis will fail in the same way, and warn
             cost = self._trainer.strategy.broadcast(cost)
-            self._probe = take_probe(probe, cost.points)
+            self._probe = self._first(probe, cost.points)
             rank_zero_info(f"TopoLip, {self.names[0]} to {self.names[-1]}: {cost}.{self._shrunk}")
 
     def analyze(self, moment: Moment) -> None:
@@ -192,9 +207,15 @@ class Analyst:
 
     def _taken_probe(self) -> Any:
         if self._probe is None:
-            seed = self._subject.settings.seed
-            self._probe = take_trainer_probe(self._trainer, self._module, self._source, self._size, seed)
+            self._probe = self._source.take()
+            chosen = subject_in_trainer(self._trainer, self._module, self._probe, self._subject)
+            self._subject, sentence = chosen
+            if sentence:
+                self._recorder.notices.warn(f"{sentence}.")
         return self._probe
+
+    def _first(self, probe: Any, points: int) -> Any:
+        return take_probe(probe, points, self._subject.samples_fn)
 
     def _analysis(self, probe: Any) -> SmoothnessReport:
         return analyze_in_trainer(self._trainer, self._module, probe, self._subject, self._workers)
@@ -202,9 +223,9 @@ class Analyst:
     def _predicted_cost(self, probe: Any, share: float | None, epochs: float) -> Cost:
         """Predict the cost with the probe of the right size; a resumed run keeps its size, whatever the budget."""
         compile_kernels()
-        points, last = samples_in(probe), self._recorder.history.last
+        points, last = self._subject.samples_fn(probe), self._recorder.history.last
         cost_model = CostModel(
-            lambda n: measure_in_trainer(self._trainer, self._module, take_probe(probe, n), self._subject),
+            lambda n: measure_in_trainer(self._trainer, self._module, self._first(probe, n), self._subject),
             self._subject.settings,
             points,
             1 if self._background else self._trainer.world_size,
@@ -214,7 +235,7 @@ class Analyst:
             points = min(points, last.points)
         elif share:
             points = fitting_size(cost_model, share, points, _samples_per_epoch(self._trainer) * epochs)
-        self._shrunk = _shrunk(cost_model.cost(samples_in(probe)), points, share)
+        self._shrunk = _shrunk(cost_model.cost(self._subject.samples_fn(probe)), points, share)
         return cost_model.cost(points)
 
     def _local_lipschitz(self, probe: Any, layers: Sequence[str]) -> LocalConstants | None:

@@ -13,7 +13,8 @@ from typing_extensions import Unpack
 
 from lightning_topolip.arguments import require_one_of, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
-from lightning_topolip.network.subject import Forward, Subject
+from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import Forward, SamplesFn, Subject
 from lightning_topolip.topology.diagrams import require_engine
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.settings import Settings, SettingsOptions
@@ -23,6 +24,7 @@ from lightning_topolip.trainer.evaluation import Evaluation
 from lightning_topolip.trainer.keys import headline_names
 from lightning_topolip.trainer.lipschitz import require_whole_model
 from lightning_topolip.trainer.placement import Placement
+from lightning_topolip.trainer.probe import Stage
 from lightning_topolip.trainer.progress import evaluation_ends
 from lightning_topolip.trainer.ranks import warn_of_lost_history
 from lightning_topolip.trainer.recorder import Recorder
@@ -89,7 +91,9 @@ class TopoLipCallback(Callback):
         lipschitz: Number of samples, the first of the probe, for local Lipschitz constants of every step; 0 for none.
             They take many forward and backward passes of these samples while training waits.
         forward_fn: Called as ``forward_fn(pl_module, batch)`` instead of the module itself, for a module whose
-            ``forward`` does not take the batch's inputs.
+            ``forward`` does not take the batch's inputs. By default a module whose ``forward`` is missing or fails
+            on the probe runs its ``validation_step`` instead, with a warning; what that logs or changes has no effect.
+        samples_fn: Counts the samples of a batch, where they are not what `samples_in` counts.
         workers: Processes that compute persistence, several layers at once, while training waits; 0 for none.
         background: Whether a separate process computes persistence and distances while training continues. Results are
             logged at the step they belong to. If a callback or scheduler monitors a key, training waits for the results
@@ -127,6 +131,7 @@ class TopoLipCallback(Callback):
         budget: str | float | None = None,
         lipschitz: int = 0,
         forward_fn: Forward | None = None,
+        samples_fn: SamplesFn = samples_in,
         workers: int = 0,
         background: bool = False,
         queue_size: int = 2,
@@ -137,7 +142,7 @@ class TopoLipCallback(Callback):
         prefix: str = "topolip",
         **settings: Unpack[SettingsOptions],
     ) -> None:
-        self.subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings))
+        self.subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings), samples_fn)
         require_engine(self.subject.settings.engine)
         require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
         require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True)
@@ -214,24 +219,37 @@ class TopoLipCallback(Callback):
         if self._watch:
             self._watch.start_epoch()
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """See a batch that the probe may have to be taken from."""
+        self._deliver("train", batch, batch_idx)
+
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Analyse when a number of steps, or an epoch that no validation follows, is complete; record results."""
         if self._watch:
             self._watch.end_batch()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the analysis of a validation alone."""
+        if trainer.state.fn == "validate":
+            self._begin_evaluation(trainer, pl_module, self.prefix)
+
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        """See a batch that the probe may have to be taken from."""
+        self._deliver("validate", *args)
+
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Analyse after the last batch, before any callback takes averaged weights out of the module."""
         if not evaluation_ends(trainer):
             return
-        if trainer.state.fn == "validate":
-            self._evaluate(trainer, pl_module, self.prefix)
+        if self._evaluation:
+            self._evaluation.see("validate")
         elif self._watch and not trainer.sanity_checking:
             self._watch.see_validation()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the numbers of a validation, within a fit or alone."""
-        if trainer.state.fn == "validate":
-            self._end_evaluation(trainer, pl_module, self.prefix)
+        if self._evaluation:
+            self._end_evaluation(trainer, pl_module, "validate")
         elif self._watch and not trainer.sanity_checking:
             self._watch.end_validation()
 
@@ -255,14 +273,22 @@ class TopoLipCallback(Callback):
         if self._watch:
             self._watch.see_checkpoint()
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the analysis on the test data."""
+        self._begin_evaluation(trainer, pl_module, f"{self.prefix}_test")
+
+    def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        """See a batch that the probe may have to be taken from."""
+        self._deliver("test", *args)
+
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Analyse on the test data after their last batch."""
-        if evaluation_ends(trainer):
-            self._evaluate(trainer, pl_module, f"{self.prefix}_test")
+        if self._evaluation and evaluation_ends(trainer):
+            self._evaluation.see("test")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the numbers of a test."""
-        self._end_evaluation(trainer, pl_module, f"{self.prefix}_test")
+        self._end_evaluation(trainer, pl_module, "test")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Record the results that are ready, and stop the worker."""
@@ -278,14 +304,18 @@ class TopoLipCallback(Callback):
             self._watch.analyst.stop()
             self._watch = None
 
-    def _evaluate(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
-        if self._evaluation is None:
-            recorder, in_place = self._recorder.with_prefix(prefix), replace(self.placement, background=False)
-            self._evaluation = Evaluation(self._new_analyst(trainer, pl_module, recorder, in_place), recorder)
+    def _deliver(self, stage: Stage, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        run = self._evaluation or self._watch
+        if run and dataloader_idx == 0:
+            run.analyst.deliver(stage, batch, batch_idx)
 
-    def _end_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
-        self._evaluate(trainer, pl_module, prefix)
+    def _begin_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        recorder, in_place = self._recorder.with_prefix(prefix), replace(self.placement, background=False)
+        self._evaluation = Evaluation(self._new_analyst(trainer, pl_module, recorder, in_place), recorder)
+
+    def _end_evaluation(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         if self._evaluation:
+            self._evaluation.see(stage)
             self._evaluation.log(trainer, pl_module)
         self._evaluation = None
 

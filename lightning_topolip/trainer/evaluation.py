@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from lightning.pytorch import LightningModule, Trainer
 
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.trainer.analyst import Analyst
+from lightning_topolip.trainer.failure import Failure
+from lightning_topolip.trainer.probe import Stage
 from lightning_topolip.trainer.progress import logged_step
 from lightning_topolip.trainer.recorder import Recorder
 from lightning_topolip.trainer.schedule import Moment
@@ -16,15 +19,26 @@ class Evaluation:
     Args:
         analyst: An analyst without a background.
         recorder: Its recorder.
+
+    Attributes:
+        analyst: As given.
     """
 
     def __init__(self, analyst: Analyst, recorder: Recorder) -> None:
+        self.analyst = analyst
         self._recorder = recorder
-        self._outcome = analyst.report()
-        analyst.stop()
+        self._outcome: SmoothnessReport | Failure | None = None
+
+    def see(self, stage: Stage) -> None:
+        """Analyse the weights that all batches saw, once."""
+        if self._outcome is None:
+            self.analyst.end(stage)
+            self._outcome = self.analyst.report()
+            self.analyst.stop()
 
     def log(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the numbers and draw the figures."""
+        """Log the numbers and draw the figures, after `see`."""
+        assert self._outcome is not None
         moment = Moment(0.0, trainer.global_step, trainer.current_epoch, logged_step(trainer))
         pl_module.log_dict(self._recorder.take(moment, self._outcome), sync_dist=trainer.world_size > 1, batch_size=1)
         self._recorder.draw(trainer, moment)

@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 
 from lightning_topolip.network.batches import run_model
-from lightning_topolip.network.measure import Subject
+from lightning_topolip.network.subject import Subject
 
 PROBE_ADVICE = "If the probe cannot be read from the data, give TopoLipCallback(probe=...) a batch."
 FORWARD_ADVICE = (

@@ -51,7 +51,7 @@ def local_constants(
     names = list(dict.fromkeys(name.partition("#")[0] for name in layers if name != INPUT))
     try:
         with torch.inference_mode(False), trainer.precision_plugin.forward_context():
-            batch = move_batch(take_probe(probe, samples), pl_module.device)
+            batch = move_batch(take_probe(probe, samples, subject.samples_fn), pl_module.device)
             constants = layer_lipschitz(
                 pl_module, batch, names, forward_fn=subject.forward_fn, seed=subject.settings.seed
             )

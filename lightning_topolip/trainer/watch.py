@@ -53,11 +53,13 @@ class Watch:
         self._share = share
         self._monitors = Monitors(trainer, recorder.prefix, schedule.every_n_steps)
         self._saw_validation = False
+        self._is_prepared = False
         schedule.begin(trainer, recorder.history)
 
     def start_training(self) -> None:
         """Log the cost of an analysis, and analyse the network before training."""
-        self.analyst.prepare(self._share, self._schedule.epochs_apart(self._trainer))
+        if self._trainer.strategy.broadcast(self.analyst.has_probe):
+            self._prepare()
         if self._schedule.due(self._schedule.now(self._trainer)):
             log_layout(self._trainer.loggers, self._recorder.prefix)
         self._analyze_if_due()
@@ -72,6 +74,7 @@ class Watch:
         self._observe_monitors()
         epoch_end = epoch_ends(self._trainer) and not validation_follows(self._trainer)
         if epoch_end:
+            self.analyst.end("train")
             self._schedule.end_epoch()
         by_steps = self._schedule.every_n_steps and self._schedule.due(self._schedule.now(self._trainer))
         analysed = bool(epoch_end or by_steps) and self._analyze_if_due()
@@ -83,6 +86,7 @@ class Watch:
 
     def see_validation(self) -> None:
         """Analyse the weights that a validation saw, once."""
+        self.analyst.end("validate")
         if not self._saw_validation:
             self._saw_validation = True
             self._schedule.end_validation()
@@ -96,6 +100,7 @@ class Watch:
 
     def end_epoch(self) -> None:
         """Analyse at the end of an epoch that had no validation, and show the numbers."""
+        self.analyst.end("train")
         self._schedule.end_epoch()
         self._analyze_if_due()
         self._show()
@@ -131,6 +136,11 @@ class Watch:
         )
         self._observe_monitors()
 
+    def _prepare(self) -> None:
+        if not self._is_prepared:
+            self._is_prepared = True
+            self.analyst.prepare(self._share, self._schedule.epochs_apart(self._trainer))
+
     def _observe_monitors(self) -> None:
         sight = Sight(self._trainer.global_step, self._recorder.latest_step, self._schedule.last_due)
         self._monitors.observe(sight)
@@ -142,9 +152,11 @@ class Watch:
         """The first process decides for all: their loaders and clocks may differ."""
         affordable = self._share is None or self._overhead.allows(self._share)
         now = self._schedule.now(self._trainer)
-        moment, due, affordable = self._trainer.strategy.broadcast((now, due, affordable))
+        possible = due and self.analyst.has_probe
+        moment, due, affordable = self._trainer.strategy.broadcast((now, possible, affordable))
         if not due:
             return False
+        self._prepare()
         self._schedule.mark(moment)
         self.analyst.remember_weights()
         if affordable:

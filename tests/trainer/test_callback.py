@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.trainings import INPUTS, Tiny, events, fit, loader, trainer
+from helpers.trainings import Tiny, events, fit, loader, trainer
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -60,7 +60,7 @@ def test_the_values_are_those_of_analyze(tmp_path: Path) -> None:
 
     callback = TopoLipCallback(probe_size=20)
     run = fit(tmp_path, callback)
-    report = analyze(run.lightning_module, INPUTS[:20])
+    report = analyze(run.lightning_module, take_probe(loader(), 20))
     assert callback.history.last is not None
     assert callback.history.last.curve.tolist() == report.curve.tolist()
     assert float(run.callback_metrics["topolip/score"]) == pytest.approx(report.score)
@@ -153,9 +153,9 @@ def test_a_failing_analysis_warns_or_raises(tmp_path: Path) -> None:
 
 
 def test_too_small_or_empty_loaders_warn(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`probe` must hold at least 3 samples, got 2"):
+    with pytest.raises(ValueError, match="`probe` must hold at least 3 samples of one shape, got 2"):
         fit(tmp_path, TopoLipCallback(probe=loader(2), on_error="raise"))
-    with pytest.raises(ValueError, match="`probe` must hold at least 3 samples, got 0"):
+    with pytest.raises(ValueError, match="`probe` must hold at least 3 samples of one shape, got 0"):
         fit(tmp_path, TopoLipCallback(probe=[], on_error="raise"))
 
 
@@ -169,13 +169,13 @@ def test_the_probe_comes_from_the_user_the_validation_or_the_training_data(tmp_p
 
     for source, validate, expected in (
         (mine, True, mine),
-        (None, True, INPUTS[:10]),
-        (None, False, None),
+        (None, True, take_probe(loader(), 10)[0]),
+        (None, False, take_probe(loader(), 10)[0]),
     ):
         callback = TopoLipCallback(probe=source, probe_size=10, figures=False, forward_fn=forward)
         fit(tmp_path, callback, validate=validate, max_epochs=1)
         assert len(taken[-1]) == (9 if source is not None else 10)
-        assert expected is None or torch.equal(taken[-1], expected)
+        assert torch.equal(taken[-1], expected)
 
 
 def test_an_unknown_layer_raises_before_training(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_topolip import TopoLipCallback, analyze
+from lightning_topolip.network.probe import take_probe
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used to create"),
@@ -168,7 +169,7 @@ def test_validation_and_test_alone_analyse_once(tmp_path: Path, stage: str) -> N
     run = trainer(tmp_path, callback, logger=logger)
     (results,) = getattr(run, stage)(model, loader(), verbose=False)
     key = "topolip/score" if stage == "validate" else "topolip_test/score"
-    assert run.callback_metrics[key] == pytest.approx(analyze(model, INPUTS[:16]).score)
+    assert run.callback_metrics[key] == pytest.approx(analyze(model, take_probe(loader(), 16)).score)
     assert key in results
     assert callback.history.epochs == []
     assert not any(module._forward_hooks for module in model.modules())
