@@ -114,5 +114,6 @@ def _spread(entries: Any, size: int) -> list[Any]:
     """One entry at random from each of ``size`` equal parts, in random order, so that the first ones are spread too."""
     generator, count = np.random.default_rng(0), len(entries)
     taken = min(size, count)
-    places = ((np.arange(taken) + generator.random(taken)) * count / max(taken, 1)).astype(int)
+    bounds = np.arange(taken + 1) * count // max(taken, 1)
+    places = generator.integers(bounds[:-1], bounds[1:]) if taken else bounds[:0]
     return [entries[place] for place in generator.permutation(places).tolist()]

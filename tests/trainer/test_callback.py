@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_topolip import TopoLipCallback
+from lightning_topolip.network.probe import take_probe
 
 HEADLINE = {
     f"topolip/{name}"
