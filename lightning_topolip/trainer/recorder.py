@@ -126,9 +126,8 @@ class Recorder:
         if self._reasons:
             ((reason, count),) = self._reasons.most_common(1)
             most_often = f", most often ({count} times) for this reason" if len(self._reasons) > 1 else ""
-            self.notices.warn(
-                f"{self._reasons.total()} of {self._analyses} TopoLip analyses failed and gave NaN{most_often}: {reason}"
-            )
+            failed = f"{self._reasons.total()} of {self._analyses} TopoLip analyses failed and gave NaN"
+            self.notices.warn(f"{failed}{most_often}: {reason}")
 
     def draw(self, trainer: Trainer, moment: Moment) -> None:
         """Draw the run up to a moment for the loggers that show figures."""

@@ -83,16 +83,17 @@ class Watch:
 
     def see_validation(self) -> None:
         """Analyse the weights that a validation saw, once."""
-        if not self._saw_validation:
+        if not self._saw_validation and not self._trainer.sanity_checking:
             self._saw_validation = True
             self._schedule.end_validation()
             self._analyze_if_due()
 
     def end_validation(self) -> None:
         """Show the numbers to callbacks that look after a validation."""
-        self.see_validation()
-        self._saw_validation = False
-        self._show()
+        if not self._trainer.sanity_checking:
+            self.see_validation()
+            self._saw_validation = False
+            self._show()
 
     def end_epoch(self) -> None:
         """Analyse at the end of an epoch that had no validation, and show the numbers."""

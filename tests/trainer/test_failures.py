@@ -142,8 +142,14 @@ class Many(Tiny):
         return self.layers(hidden)
 
 
-@pytest.mark.parametrize(("skipped", "names"), [(1, "layer 'blocks.3'"), (3, "layers 'blocks.3', 'blocks.4', 'blocks.5'"),
-                                                (87, "layers 'blocks.3', 'blocks.4', 'blocks.5' and 84 more")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("skipped", "names"),
+    [
+        (1, "layer 'blocks.3'"),
+        (3, "layers 'blocks.3', 'blocks.4', 'blocks.5'"),
+        (87, "layers 'blocks.3', 'blocks.4', 'blocks.5' and 84 more"),
+    ],
+)
 def test_layers_that_share_a_reason_are_one_sentence(tmp_path: Path, skipped: int, names: str) -> None:
     callback = TopoLipCallback([f"blocks.{block}" for block in range(3 + skipped)], **OPTIONS)
     assert said(tmp_path, callback, Many(3 + skipped)) == [
