@@ -36,14 +36,14 @@ from lightning_topolip.trainer.watch import Watch
 class TopoLipCallback(Callback):
     """Watch how smoothly a network carries its data from layer to layer and from epoch to epoch.
 
-    On a fixed probe it analyses the network once before training and then at the end of every n-th epoch: after
-    validation, or after the training epoch if no validation ran; for an `IterableDataset` of unknown length after every
-    n-th validation; and once more if training ends in between. Training is bit-identical with and without it, as far as
-    `take_probe` and `borrowed` can restore loader, data set and model. `trainer.validate` and `trainer.test` alone
-    analyse once; a test's keys begin with ``topolip_test``.
+    On a fixed probe it analyses the network once before training and then at the end of every n-th epoch: the weights
+    that the validation saw, or else those after the training epoch; for an `IterableDataset` of unknown length after
+    every n-th validation; and once more if training ends in between or a callback replaces the weights at its end.
+    Training is bit-identical with and without it, as far as `take_probe` and `borrowed` can restore loader, data set
+    and model. `trainer.validate` and `trainer.test` alone analyse once; a test's keys begin with ``topolip_test``.
 
-    **Logged keys**, written to every logger and to ``log_dict`` at every validation, for callbacks that monitor them
-    (``check_finite=False``). Drifts are W_p distances, in units of a layer's mean distance or of its activations (raw).
+    **Logged keys**, written to every logger and, for callbacks that monitor them (``check_finite=False``), to
+    ``log_dict``. Drifts are W_p distances, in units of a layer's mean distance or of its activations (raw).
 
     - ``topolip/score``: TopoLip, mean absolute change of the drift from step to step; lower is smoother
     - ``topolip/speed_mean``, ``topolip/speed_max``: mean and largest drift from layer to layer; how far features travel
@@ -52,8 +52,7 @@ class TopoLipCallback(Callback):
     - ``topolip/noise``: drift between random halves of the probe, median; sampling alone explains smaller drifts
     - ``topolip/signal``: drift from layer to layer over that noise, both at half the probe; 1 or less is noise
     - ``topolip/seconds``: seconds that the analysis took, without its figures
-    - ``topolip/overhead``: share of the training time so far for which training waited for analyses, figures included;
-      absent before training
+    - ``topolip/overhead``: share of the time so far, 0 to 1, for which training waited for analyses, figures included
     - ``topolip/skipped``: analyses skipped so far under ``when_full="skip"``
     - ``topolip_depth/<layer>``: drift from the layer before to this layer
     - ``topolip_epoch/<layer>``: epoch drift of this layer
@@ -86,8 +85,8 @@ class TopoLipCallback(Callback):
         probe_size: Number of samples n. Time grows faster than n^2; drifts of different n are not comparable.
         every_n_epochs: Analyse whenever another n epochs are complete.
         every_n_steps: Analyse whenever another n optimizer steps are complete, instead; epoch drifts stay per epoch.
-        budget: Share of training time that analyses may take, such as ``"5%"`` or 0.05. It chooses the size of the
-            probe, at least 64, from timed small ones, and skips later analyses that would exceed the share.
+        budget: Largest ``topolip/overhead``, such as ``"5%"`` or 0.05. It chooses the size of the probe, at least 64,
+            from timed small ones, logs the choice, and skips later analyses that would exceed the share.
         lipschitz: Number of samples, the first of the probe, for local Lipschitz constants of every step; 0 for none.
             They take many forward and backward passes of these samples while training waits.
         forward_fn: Called as ``forward_fn(pl_module, batch)`` instead of the module itself, for a module whose
@@ -97,7 +96,7 @@ class TopoLipCallback(Callback):
         workers: Processes that compute persistence, several layers at once, while training waits; 0 for none.
         background: Whether a separate process computes persistence and distances while training continues. Results are
             logged at the step they belong to. If a callback or scheduler monitors a key, training waits for the results
-            at each validation, so that it does not see an earlier one.
+            whenever it looks, so that it does not see an earlier one.
         queue_size: Largest number of analyses under way in the background, layers x n x n x 4 bytes each.
         when_full: ``"wait"`` for room in the queue, or ``"skip"`` the analysis.
         figures: Whether to draw figures.
@@ -205,8 +204,7 @@ class TopoLipCallback(Callback):
         history = self.history if trainer.global_step else History()
         self._recorder.begin(history if self._restored is None else self._restored)
         self._restored = None
-        overhead, share = self._overhead, self._share
-        self._watch = Watch(trainer, pl_module, analyst, self._recorder, self._schedule, overhead, share)
+        self._watch = Watch(trainer, pl_module, analyst, self._recorder, self._schedule, self._overhead, self._share)
         warn_of_lost_history(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -243,14 +241,14 @@ class TopoLipCallback(Callback):
             return
         if self._evaluation:
             self._evaluation.see("validate")
-        elif self._watch and not trainer.sanity_checking:
+        elif self._watch:
             self._watch.see_validation()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the numbers of a validation, within a fit or alone."""
         if self._evaluation:
             self._end_evaluation(trainer, pl_module, "validate")
-        elif self._watch and not trainer.sanity_checking:
+        elif self._watch:
             self._watch.end_validation()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -317,7 +315,7 @@ class TopoLipCallback(Callback):
         if self._evaluation:
             self._evaluation.see(stage)
             self._evaluation.log(trainer, pl_module)
-        self._evaluation = None
+            self._evaluation = None
 
     def _new_analyst(
         self, trainer: Trainer, pl_module: LightningModule, recorder: Recorder, placement: Placement

@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
 
 SHARDED = (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)
 _RUNNING = ("running_mean", "running_var")
@@ -27,8 +26,9 @@ def weights_fingerprint(trainer: Trainer, module: nn.Module) -> tuple[int, ...] 
 
 
 def _sum_of_bits(tensor: Tensor) -> int:
-    """0 for a tensor without strided values, such as a sparse or a lazy one."""
-    if isinstance(tensor, UninitializedTensorMixin) or tensor.layout != torch.strided or tensor.is_quantized:
+    """0 for a tensor whose bits cannot be read, such as a sparse, quantised or lazy one."""
+    try:
+        real = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+        return int(real.view(_INTEGERS[real.element_size()]).sum(dtype=torch.int64))
+    except Exception:
         return 0
-    real = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
-    return int(real.view(_INTEGERS[real.element_size()]).sum(dtype=torch.int64))

@@ -125,10 +125,9 @@ class Recorder:
         """Warn at the end of a run of the analyses that failed or measured no layer, with the most frequent reason."""
         if self._reasons:
             ((reason, count),) = self._reasons.most_common(1)
-            of_all = f", the most frequent reason, {count} times," if len(self._reasons) > 1 else ""
-            self.notices.warn(
-                f"{self._reasons.total()} of {self._analyses} TopoLip analyses failed and gave NaN;{of_all} {reason}"
-            )
+            most_often = f", most often ({count} times) for this reason" if len(self._reasons) > 1 else ""
+            failed = f"{self._reasons.total()} of {self._analyses} TopoLip analyses failed and gave NaN"
+            self.notices.warn(f"{failed}{most_often}: {reason}")
 
     def draw(self, trainer: Trainer, moment: Moment) -> None:
         """Draw the run up to a moment for the loggers that show figures."""

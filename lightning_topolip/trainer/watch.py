@@ -86,6 +86,8 @@ class Watch:
 
     def see_validation(self) -> None:
         """Analyse the weights that a validation saw, once."""
+        if self._trainer.sanity_checking:
+            return
         self.analyst.end("validate")
         if not self._saw_validation:
             self._saw_validation = True
@@ -94,9 +96,10 @@ class Watch:
 
     def end_validation(self) -> None:
         """Show the numbers to callbacks that look after a validation."""
-        self.see_validation()
-        self._saw_validation = False
-        self._show()
+        if not self._trainer.sanity_checking:
+            self.see_validation()
+            self._saw_validation = False
+            self._show()
 
     def end_epoch(self) -> None:
         """Analyse at the end of an epoch that had no validation, and show the numbers."""

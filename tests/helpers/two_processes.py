@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 from lightning import seed_everything
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
@@ -58,16 +58,25 @@ class Sharded(Tiny):
         fully_shard(self.layers, mesh=self.device_mesh["data_parallel"])
 
 
+class Halves(Callback):
+    """Replaces the weights at the end of training."""
+
+    def on_train_end(self, run: Any, module: Any) -> None:
+        module.load_state_dict({name: value / 2 for name, value in module.state_dict().items()})
+
+
 def fails_on_the_second(module: Any, batch: Any) -> Any:
     if module.global_rank == 1:
         raise OSError("the second process fails")
     return module(batch[0])
 
 
-def run(folder: Path, model: Tiny, callback: TopoLipCallback | None, **options: Any) -> dict[str, Any]:
+def run(
+    folder: Path, model: Tiny, callback: TopoLipCallback | None, *others: Callback, **options: Any
+) -> dict[str, Any]:
     counted = mock.patch.object(topology, "layer_topology", wraps=topology.layer_topology)
     seed_everything(0, verbose=False)
-    callbacks = [callback] if callback else []
+    callbacks = [*others, *([callback] if callback else [])]
     if callback:
         callbacks.append(EarlyStopping("topolip/score", patience=9, check_finite=False))
     fitted = trainer(folder, *callbacks, max_epochs=2, use_distributed_sampler=False, **options)
@@ -103,6 +112,7 @@ def main(folder: Path, processes: int) -> None:
     found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **plain)
     found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **plain)
     found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **plain, val_check_interval=2)
+    found["replaced"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), Halves(), **plain)
     found["steps"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, every_n_steps=2), **plain)
     if processes > 1:
         failing = OPTIONS | {"on_error": "warn", "forward_fn": fails_on_the_second}

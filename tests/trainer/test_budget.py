@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,29 @@ def test_one_line_says_the_cost_at_the_start(tmp_path: Path, monkeypatch: pytest
     (line,) = said
     assert line.startswith("TopoLip, layers.0 to layers.5: 4 layers, 20 samples: an analysis takes about ")
     assert line.endswith("and 0.032 MB in addition to the forward.")
+
+
+def test_a_budget_that_shrinks_the_probe_says_by_how_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("lightning_topolip.trainer.analyst.rank_zero_info", said.append)
+    for share in (1e-6, 0.999999):
+        trainer(tmp_path, TopoLipCallback(budget=share, figures=False), max_epochs=1).fit(Tiny(), many(), many())
+    shrunk, whole = said
+    sentence = " The budget of 1e-06 of the training time shrinks the probe from 256 to 64 samples: 256 would "
+    assert "4 layers, 64 samples" in shrunk
+    assert sentence in shrunk
+    assert "shrinks" not in whole
+
+
+@pytest.mark.parametrize("options", [{}, {"background": True}, {"every_n_steps": 1}])
+def test_the_overhead_is_a_share(tmp_path: Path, options: dict[str, Any]) -> None:
+    logger = CSVLogger(tmp_path)
+    callback = TopoLipCallback(probe_size=64, figures=False, **options)
+    trainer(tmp_path, callback, logger=logger, max_epochs=2).fit(Tiny(), many(), many())
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        shares = [float(row["topolip/overhead"]) for row in csv.DictReader(file) if row.get("topolip/overhead")]
+    assert shares
+    assert all(0 < share < 1 for share in shares)
 
 
 def test_a_small_budget_takes_a_small_probe_and_leaves_analyses_out(tmp_path: Path) -> None:

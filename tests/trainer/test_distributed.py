@@ -15,13 +15,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return found_by_processes("two_processes", tmp_path_factory.mktemp("processes"))
 
 
-@pytest.mark.parametrize("case", ["watched", "unequal", "steps", "wrapped", "sharded"])
+@pytest.mark.parametrize("case", ["watched", "unequal", "steps", "replaced", "wrapped", "sharded"])
 def test_every_process_has_the_same_numbers(found: dict[str, Any], case: str) -> None:
     first, second = found["2-0"][case], found["2-1"][case]
     assert first["curves"] == second["curves"]
     assert first["drifts"] == second["drifts"]
     assert first["values"] == second["values"]
-    assert len(first["curves"]) == (4 if case == "steps" else 3)
+    assert len(first["curves"]) == (4 if case in ("steps", "replaced") else 3)
 
 
 @pytest.mark.parametrize("case", ["watched", "background", "unequal", "steps", "wrapped", "sharded"])
