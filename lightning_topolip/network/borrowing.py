@@ -15,8 +15,9 @@ from lightning_topolip.randomness import kept_random_numbers
 def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Borrow a model for the block, and give it back exactly as it was, also after an error.
 
-    Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, and draws
-    its random numbers from ``seed``. Afterwards every module's mode, all buffers and every global random generator are
+    Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, without
+    torch's fused transformer layers, which hide their parts and pass nested tensors on, and draws its random numbers
+    from ``seed``. Afterwards every module's mode, all buffers and every global random generator are
     what they were before. Plain Python attributes that a forward changes are not restored.
 
     Args:
@@ -35,11 +36,22 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
         torch.inference_mode(False),
         torch.no_grad(),
         torch.compiler.set_stance("force_eager"),
+        _fused_attention_off(),
         kept_random_numbers(seed),
         _buffers_kept(model),
         _evaluation_mode(model),
     ):
         yield
+
+
+@contextmanager
+def _fused_attention_off() -> Iterator[None]:
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager
