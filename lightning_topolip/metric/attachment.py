@@ -20,7 +20,7 @@ from lightning_topolip.metric.sampling import Draw
 from lightning_topolip.network.batches import samples_in
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
-from lightning_topolip.network.fused_layers import asks_for_hooks
+from lightning_topolip.network.fused_layers import asks_for_hooks, unhookable
 from lightning_topolip.network.sample_axis import first_numbers, input_rows
 from lightning_topolip.topology.names import INPUT
 
@@ -64,7 +64,8 @@ class Attachment(AbstractContextManager[Any]):
 
     Some modules compute in another way where a hook is on them, see `asks_for_hooks`. They and their parts are observed
     by a hook on no module, which is there during the pass alone. If the model itself is such a module, its own hooks
-    are on no module either. A model that is attached and itself a part of such a module makes it see hooks.
+    are on no module either. What is compiled together with such modules is not observed. A model that is attached while
+    it is a part of such a module makes that see hooks.
 
     A copy of an attachment, in a copy of the model, belongs to no metric and does nothing.
 
@@ -98,6 +99,12 @@ class Attachment(AbstractContextManager[Any]):
             candidates: Sets of layers, the best first; the first pass decides which one is collected, as in `measure`.
             stand_ins: Whether modules may stand in for their content, see `ForwardPass`.
         """
+        if model in unhookable(model).sealed:
+            self._tell(
+                "TopoLipMetric does not follow this model: it is compiled in place together with fused layers, and a "
+                "hook would change its outputs. Use `analyze`, which runs it eagerly."
+            )
+            return
         for index, names in enumerate(candidates):
             layers = HookedLayers(model, names, stand_ins=stand_ins)
             self._candidates[index] = (layers, layers.hook_outside(partial(self._visit, index)))
@@ -219,6 +226,13 @@ class Attachment(AbstractContextManager[Any]):
         sizes = {index: len(collection) for index, collection in self._collections.items()}
         enough = [index for index, size in sizes.items() if size >= FEWEST_LAYERS]
         best = enough[0] if enough else max(sizes, key=sizes.__getitem__)
+        layers = self._candidates[best][0]
+        if sizes[best] < FEWEST_LAYERS and (layers.fused or layers.sealed):
+            self._tell(
+                "TopoLipMetric sees fewer than three layers: the others are parts of fused or compiled ones, where a "
+                "hook would change the outputs. Use `analyze`, or call `torch.backends.mha.set_fastpath_enabled(False)`"
+                " before the pass."
+            )
         if sizes[best]:
             for index in [index for index in self._candidates if index != best]:
                 self._candidates.pop(index)[1].close()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lightning_topolip.network.layouts import restore
 from lightning_topolip.randomness import kept_random_numbers
 
 
@@ -78,8 +79,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for buffer, content in contents:
-            if buffer.shape != content.shape or not torch.equal(buffer, content):
-                buffer.resize_(content.shape).copy_(content)
+            restore(buffer, content)
         for module, buffers, hidden in kept:
             if _same(module._buffers, buffers) and set(module._non_persistent_buffers_set) == hidden:
                 continue

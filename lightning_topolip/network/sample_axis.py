@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from lightning_topolip.network.layouts import dense
 
 
 class SequenceFirstBatchError(ValueError):
@@ -133,33 +134,6 @@ def tensors_in(value: Any, *, padded_batch_first: bool = True) -> Iterator[Tenso
     else:
         for part in _parts(value):
             yield from tensors_in(part, padded_batch_first=padded_batch_first)
-
-
-def dense(tensor: Tensor) -> Tensor:
-    """Return the tensor as a strided one with the same numbers: sparse of any layout, MKL-DNN, quantised or nested.
-
-    The rows of a nested tensor are padded with zeros to the longest. A strided tensor is returned as it is.
-
-    Raises:
-        ValueError: If torch has no such conversion.
-
-    Example:
-        >>> import torch
-        >>> dense(torch.eye(2).to_sparse())
-        tensor([[1., 0.],
-                [0., 1.]])
-        >>> dense(torch.nested.nested_tensor([torch.ones(1), torch.ones(2)], layout=torch.jagged))
-        tensor([[1., 0.],
-                [1., 1.]])
-    """
-    try:
-        if tensor.is_quantized:
-            return tensor.dequantize()
-        if tensor.is_nested:
-            return torch.nested.to_padded_tensor(tensor, 0.0)
-        return tensor if tensor.layout is torch.strided else tensor.to_dense()
-    except RuntimeError as error:
-        raise ValueError(f"its output has no dense form, layout {tensor.layout}: {error}; it is skipped") from error
 
 
 def batch_first(module: nn.Module) -> bool | None:
