@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_SPARSE_ROWS, _SPARSE_COLUMNS = (torch.sparse_csr, torch.sparse_bsr), (torch.sparse_csc, torch.sparse_bsc)
+_SPARSE = (torch.sparse_coo, *_SPARSE_ROWS, *_SPARSE_COLUMNS)
+
 
 def dense(tensor: Tensor) -> Tensor:
     """Return the tensor as a strided one with the same numbers: sparse of any layout, MKL-DNN, quantised or nested.
@@ -48,10 +51,11 @@ def restore(tensor: Tensor, content: Tensor) -> None:
     now, before = _parts(tensor), _parts(content)
     if len(now) == len(before) and all(map(_equal, now, before)):
         return
-    if tensor.is_nested or tensor.layout is not torch.strided:
-        tensor.copy_(content)
-    else:
-        tensor.resize_(content.shape).copy_(content)
+    if tensor.layout in _SPARSE and len(now[-1]) != len(before[-1]):
+        tensor.resize_as_sparse_(content)
+    elif tensor.layout is torch.strided and not tensor.is_nested:
+        tensor.resize_(content.shape)
+    tensor.copy_(content)
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:
@@ -64,8 +68,8 @@ def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
         return tuple(tensor.unbind())
     if tensor.layout is torch.sparse_coo:
         return tensor._indices(), tensor._values()
-    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+    if tensor.layout in _SPARSE_ROWS:
         return tensor.crow_indices(), tensor.col_indices(), tensor.values()
-    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+    if tensor.layout in _SPARSE_COLUMNS:
         return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
     return (tensor if tensor.layout is torch.strided else tensor.to_dense(),)
