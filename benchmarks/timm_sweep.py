@@ -48,7 +48,7 @@ REMARKS = {
     "rdnet": "dense blocks: the output that each adds",
     "densenet": "the output that each layer adds to its block",
     "tnt": "the second tensor of the output, the patches",
-    "vgg": "no repeated blocks: layers with weights",
+    "vgg": "no repeated blocks: layers with weights but the last",
     "xception": "separable convolutions",
     "xception_aligned": "separable convolutions",
 }

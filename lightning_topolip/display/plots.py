@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform, blended_transform_factory
 
-from lightning_topolip.topology.history import History, step_names, table
+from lightning_topolip.topology.history import History, layer_names, step_names, table
 from lightning_topolip.topology.names import INPUT, short_names
 from lightning_topolip.topology.settings import describe_order
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
@@ -82,7 +82,7 @@ def smoothness_figure(history: History) -> Figure:
 def epoch_map_figure(history: History) -> Figure:
     """Draw the epoch drift of every layer at every analysis, of at least two, as a map."""
     report = _latest(history)
-    names = [name for name in report.layers if name != INPUT]
+    names = layer_names(history)
     values = table(history.epoch_drifts[1:], names)
     edges = np.array(history.epochs)
     height = 0.28 * len(names) + 2.2

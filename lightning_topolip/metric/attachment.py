@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils.hooks import RemovableHandle
 from torchmetrics import Metric
 
 from lightning_topolip.metric.reservoir import DTYPES
@@ -16,11 +19,13 @@ from lightning_topolip.metric.sample import EpochSample, KeptRows
 from lightning_topolip.metric.sampling import Draw
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
-from lightning_topolip.network.sample_axis import first_floating_tensor
+from lightning_topolip.network.fused_layers import asks_for_hooks, unhookable
+from lightning_topolip.network.sample_axis import first_numbers, input_rows
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.names import INPUT
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
+_log = logging.getLogger(__name__)
 
 
 class _Collection:
@@ -29,7 +34,7 @@ class _Collection:
     def __init__(self, layers: HookedLayers, draw: Draw, inputs: Tensor | None) -> None:
         self._draw = draw
         self._rows: dict[str, Tensor] = {}
-        if inputs is not None and inputs.ndim and len(inputs) == draw.count and str(inputs.dtype) in DTYPES:
+        if inputs is not None and str(inputs.dtype) in DTYPES:
             self._rows[INPUT] = draw.rows(inputs)
         self._pass = ForwardPass(layers, draw.count, self._copy)
         self.output = self._pass.output
@@ -55,7 +60,12 @@ def _eagerly(hook: Hook) -> Hook:
 
 
 class Attachment(AbstractContextManager[Any]):
-    """The hooks on one model; they never raise into its forward.
+    """The hooks on one model; they never raise into its forward and never change its outputs.
+
+    Some modules compute in another way where a hook is on them, see `asks_for_hooks`. They and their parts are observed
+    by a hook on no module, which is there during the pass alone. If the model itself is such a module, its own hooks
+    are on no module either. What is compiled together with such modules is not observed. A model that is attached while
+    it is a part of such a module makes that see hooks.
 
     A copy of an attachment, in a copy of the model, belongs to no metric and does nothing.
 
@@ -75,6 +85,7 @@ class Attachment(AbstractContextManager[Any]):
         self._sample = sample
         self._warn = warn
         self._hooks = ExitStack()
+        self._pass_hooks = ExitStack()
         self._candidates: dict[int, tuple[HookedLayers, ExitStack]] = {}
         self._active = False
         self._collections: dict[int, _Collection] = {}
@@ -88,12 +99,17 @@ class Attachment(AbstractContextManager[Any]):
             candidates: Sets of layers, the best first; the first pass decides which one is collected, as in `measure`.
             stand_ins: Whether modules may stand in for their content, see `ForwardPass`.
         """
-        self._hooks.callback(model.register_forward_pre_hook(self._begin, with_kwargs=True).remove)
+        if model in unhookable(model).sealed:
+            self._tell(
+                "TopoLipMetric does not follow this model: it is compiled in place together with fused layers, and a "
+                "hook would change its outputs. Use `analyze`, which runs it eagerly."
+            )
+            return
         for index, names in enumerate(candidates):
             layers = HookedLayers(model, names, stand_ins=stand_ins)
-            self._candidates[index] = (layers, layers.hook(partial(self._visit, index)))
-        self._hooks.callback(model.register_forward_hook(self._finish).remove)
-        self._hooks.callback(model.register_forward_hook(self._drop, always_call=True).remove)
+            self._candidates[index] = (layers, layers.hook_outside(partial(self._visit, index)))
+        for handle in self._observed(model) if asks_for_hooks(model) else self._hooked(model):
+            self._hooks.callback(handle.remove)
 
     def remove(self) -> None:
         """Remove the hooks."""
@@ -114,13 +130,43 @@ class Attachment(AbstractContextManager[Any]):
     def __reduce__(self) -> tuple[type[Attachment], tuple[()]]:
         return type(self), ()
 
+    def _hooked(self, model: nn.Module) -> list[RemovableHandle]:
+        return [
+            model.register_forward_pre_hook(self._begin, with_kwargs=True),
+            model.register_forward_hook(self._finish),
+            model.register_forward_hook(self._drop, always_call=True),
+        ]
+
+    def _observed(self, model: nn.Module) -> list[RemovableHandle]:
+        """As `_hooked`, by hooks that are on no module; these do not see keyword arguments before the pass."""
+
+        def begin(module: nn.Module, args: Any) -> None:
+            if module is model:
+                self._begin(module, args, {})
+
+        def finish(module: nn.Module, args: Any, output: Any) -> None:
+            if module is model:
+                self._finish(module, args, output)
+
+        def drop(module: nn.Module, args: Any, output: Any) -> None:
+            if module is model:
+                self._drop(module, args, output)
+
+        return [
+            register_module_forward_pre_hook(begin),
+            register_module_forward_hook(finish),
+            register_module_forward_hook(drop, always_call=True),
+        ]
+
     @_eagerly
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._clear()
         if self._sample is None or model.training:
             return
         self._active = True
-        self._attempt(lambda: self._start(samples_in((args, kwargs)), first_floating_tensor((args, kwargs))))
+        for index, (layers, _) in self._candidates.items():
+            self._pass_hooks.enter_context(layers.observe(partial(self._visit, index)))
+        self._attempt(lambda: self._start_with((args, kwargs)))
 
     def _visit(self, index: int, name: str, module: nn.Module, output: Any) -> None:
         if self._active:
@@ -131,7 +177,7 @@ class Attachment(AbstractContextManager[Any]):
         if self._active:
             self._attempt(self._hand_over)
         if self._error is not None:
-            self._warn(f"TopoLipMetric skips a pass: {self._error}")
+            self._tell(f"TopoLipMetric skips a pass: {self._error}")
         self._clear()
 
     @_eagerly
@@ -145,6 +191,17 @@ class Attachment(AbstractContextManager[Any]):
         except Exception as error:
             self._active, self._error = False, error
 
+    def _tell(self, message: str) -> None:
+        """Warn, but log the message where warnings are errors."""
+        try:
+            self._warn(message)
+        except Warning:
+            _log.warning(message)
+
+    def _start_with(self, inputs: Any) -> None:
+        samples = samples_in(inputs)
+        self._start(samples, input_rows(inputs, samples))
+
     def _start(self, samples: int, inputs: Tensor | None) -> None:
         """Choose the rows; a pass whose input has no rows starts with its first layer's output."""
         if samples and self._sample is not None:
@@ -155,7 +212,7 @@ class Attachment(AbstractContextManager[Any]):
 
     def _add_output(self, index: int, name: str, module: nn.Module, output: Any) -> None:
         if not self._collections:
-            tensor = first_floating_tensor(output)
+            tensor = first_numbers(output)
             self._start(len(tensor) if tensor is not None and tensor.ndim else 0, None)
         if self._collections:
             self._collections[index].output(name, module, output)
@@ -169,10 +226,18 @@ class Attachment(AbstractContextManager[Any]):
         sizes = {index: len(collection) for index, collection in self._collections.items()}
         enough = [index for index, size in sizes.items() if size >= FEWEST_LAYERS]
         best = enough[0] if enough else max(sizes, key=sizes.__getitem__)
+        layers = self._candidates[best][0]
+        if sizes[best] < FEWEST_LAYERS and (layers.fused or layers.sealed):
+            self._tell(
+                "TopoLipMetric sees fewer than three layers: the others are parts of fused or compiled ones, where a "
+                "hook would change the outputs. Use `analyze`, or call `torch.backends.mha.set_fastpath_enabled(False)`"
+                " before the pass."
+            )
         if sizes[best]:
             for index in [index for index in self._candidates if index != best]:
                 self._candidates.pop(index)[1].close()
         self._metric.update(self._sample.fitting(*self._collections[best].result()))
 
     def _clear(self) -> None:
+        self._pass_hooks.close()
         self._active, self._collections, self._error = False, {}, None

@@ -15,7 +15,8 @@ from torch import Tensor
 from lightning_topolip.metric.sampling import Draw, lowest, next_places
 
 Layers = tuple[tuple[str, str, tuple[int, ...]], ...]
-DTYPES = {str(dtype): dtype for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)}
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DTYPES = {str(dtype): dtype for dtype in (*_REAL, torch.complex32, torch.complex64, torch.complex128)}
 LISTS = {"points": torch.uint8, "places": torch.int64, "layout": torch.uint8}
 COUNTS = {"seen": "sum", "end": "max"}
 

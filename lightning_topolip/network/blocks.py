@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 FEWEST_LAYERS = 3
-WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+_PARALLEL = (DataParallel, DistributedDataParallel)
 _LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SHARE = 0.5
 _WIDTHS = ("out_features", "out_channels", "embedding_dim", "hidden_size")  # a sharded weight is flat
@@ -74,6 +77,10 @@ def levels(model: nn.Module) -> list[list[str]]:
     elsewhere; the modules that a parent holds together with others of their class; if these are fewer than three, the
     parts of each; composite layers of classes that repeat; layers with weights; all layers.
 
+    In the sets of parts and of single layers the last layer with weights does not count: it computes the output, such
+    as the logits of a perceptron, which blocks do not hold either. Linear layers beside it that read what it reads are
+    further outputs and do not count. The last set is all layers with these, for networks too short for any other.
+
     A class whose modules hold repeated blocks that make up more than half of their weights is a stage. Its blocks
     count instead of it, in every module of the class.
 
@@ -85,24 +92,36 @@ def levels(model: nn.Module) -> list[list[str]]:
 
     Example:
         >>> from torch import nn
-        >>> levels(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)))
-        [['0', '2'], ['0', '1', '2']]
+        >>> levels(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)))
+        [['0', '2'], ['0', '1', '2', '3'], ['0', '1', '2', '3', '4']]
     """
     root = _tree(model, "", set())
     listed, siblings = _listed_blocks(root), _sibling_blocks(root)
     candidates = [listed, siblings] if _weight(listed) > _SHARE * _weight(siblings) else [siblings, listed]
-    candidates += [_parts(nodes) for nodes in candidates if 0 < len(nodes) < FEWEST_LAYERS]
     layers = [node for node in root.walk() if not node.children and not node.is_list]
-    candidates += [_repeated_composites(root), [node for node in layers if node.matrices], layers]
+    outputs = _outputs([node for node in layers if node.matrices])
+    parts = [_parts(nodes) for nodes in candidates if 0 < len(nodes) < FEWEST_LAYERS]
+    single = [[node for node in layers if node.matrices], layers]
+    candidates += [
+        *(_without(nodes, outputs) for nodes in parts),
+        _repeated_composites(root),
+        *(_without(nodes, outputs) for nodes in single),
+        layers,
+    ]
     names = [tuple(node.name for node in nodes) for nodes in candidates]
     return [list(path) for path in dict.fromkeys(names) if path]
 
 
 def content(module: nn.Module) -> nn.Module:
-    """Unwrap a compiled, sharded or checkpointed module; any other module is returned as it is."""
+    """Unwrap a compiled, sharded, checkpointed or distributed module; any other module is returned as it is."""
     children = dict(module.named_children())
-    wrapped = next((children[name] for name in WRAPPERS if name in children), None)
+    wrapped = next((child for name, child in children.items() if is_wrapped(module, name)), None)
     return module if wrapped is None else content(wrapped)
+
+
+def is_wrapped(parent: nn.Module, name: str) -> bool:
+    """Whether a child is the content of a wrapper: of `torch.compile`, FSDP, a checkpoint, Fabric or DDP."""
+    return name in _WRAPPED or (name == "module" and isinstance(parent, _PARALLEL))
 
 
 def _tree(wrapped: nn.Module, name: str, seen: set[int]) -> Node:
@@ -184,6 +203,27 @@ def _parts(nodes: Iterable[Node]) -> list[Node]:
     """The modules with weights inside blocks."""
     parts = [child for node in nodes for child in node.children if child.matrices]
     return [child for part in parts for child in (_parts([part]) if part.is_list else [part])]
+
+
+def _outputs(layers: list[Node]) -> list[Node]:
+    """The last of the layers with weights, and the linear layers before it that only stand beside it."""
+    if not layers:
+        return []
+    last = layers[-1]
+    beside = itertools.takewhile(lambda node: _reads_the_same(node, last), reversed(layers[:-1]))
+    return [last, *beside]
+
+
+def _reads_the_same(first: Node, second: Node) -> bool:
+    """Whether two linear layers take vectors of one width, and the second cannot take those of the first."""
+    if not isinstance(first.module, nn.Linear) or not isinstance(second.module, nn.Linear):
+        return False
+    return first.module.in_features == second.module.in_features != first.module.out_features
+
+
+def _without(nodes: list[Node], others: list[Node]) -> list[Node]:
+    names = {node.name for node in others}
+    return [node for node in nodes if node.name not in names]
 
 
 def _repeated_composites(root: Node) -> list[Node]:

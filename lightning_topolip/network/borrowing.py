@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip.network.attributes import attributes_kept
+from lightning_topolip.network.layouts import restore
 from lightning_topolip.network.silence import silenced
 from lightning_topolip.randomness import kept_random_numbers
 
@@ -17,10 +18,11 @@ from lightning_topolip.randomness import kept_random_numbers
 def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Borrow a model for the block, and give it back exactly as it was, also after an error.
 
-    Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, and draws
-    its random numbers from ``seed``; a LightningModule is cut off from its trainer, see `silenced`. Afterwards every
-    module's mode, all buffers, Python attributes and every global random generator are what they were before. Objects
-    in attributes, other than containers, tensors and generators, are not restored.
+    Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, without
+    torch's fused transformer layers, which hide their parts and pass nested tensors on, and draws its random numbers
+    from ``seed``; a LightningModule is cut off from its trainer, see `silenced`. Afterwards every module's mode, all
+    buffers, Python attributes and every global random generator are what they were before. Objects in attributes,
+    other than containers, tensors and generators, are not restored.
 
     Args:
         model: The module to borrow.
@@ -38,6 +40,7 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
         torch.inference_mode(False),
         torch.no_grad(),
         torch.compiler.set_stance("force_eager"),
+        _fused_attention_off(),
         kept_random_numbers(seed),
         _buffers_kept(model),
         attributes_kept(model),
@@ -45,6 +48,16 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
         _evaluation_mode(model),
     ):
         yield
+
+
+@contextmanager
+def _fused_attention_off() -> Iterator[None]:
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager
@@ -71,8 +84,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for buffer, content in contents:
-            if buffer.shape != content.shape or not torch.equal(buffer, content):
-                buffer.resize_(content.shape).copy_(content)
+            restore(buffer, content)
         for module, buffers, hidden in kept:
             if _same(module._buffers, buffers) and set(module._non_persistent_buffers_set) == hidden:
                 continue

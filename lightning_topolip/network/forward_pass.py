@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from lightning_topolip.network.blocks import content
+from lightning_topolip.network.fused_layers import unhookable
 from lightning_topolip.network.layers import named_layers
 from lightning_topolip.network.sample_axis import (
     Representation,
@@ -36,6 +38,8 @@ class HookedLayers:
         names: Names of the layers.
         enclosing: Names of the modules around them, if they may stand in for the layers.
         mixed: Whether the network holds modules whose samples are on the second axis.
+        fused: Names of the modules that compute in another way under a hook of their own, see `observe`.
+        sealed: Names of the modules that cannot be seen without a change of the outputs, see `unhookable`.
 
     Raises:
         KeyError: If the model has no submodule of a name.
@@ -47,6 +51,9 @@ class HookedLayers:
         self.enclosing = {outer for name in names for outer in enclosing(name)} - set(names) if stand_ins else set()
         self._modules = {name: modules[name] for name in (*names, *sorted(self.enclosing))}
         self.mixed = holds_sequence_first(model)
+        fused, sealed = unhookable(model)
+        self.fused = {name for name, module in self._modules.items() if module in fused}
+        self.sealed = {name for name, module in self._modules.items() if module in sealed}
 
     def hook(self, on_output: OnOutput, names: Collection[str] | None = None) -> ExitStack:
         """Call ``on_output(name, module, output)`` after every execution of a layer, until the stack is closed.
@@ -59,6 +66,30 @@ class HookedLayers:
             module = self._modules[name]
             hooks.callback(module.register_forward_hook(partial(_call, on_output, name)).remove)
         return hooks
+
+    def hook_outside(self, on_output: OnOutput) -> ExitStack:
+        """As `hook`, for the modules on which a hook cannot change an output."""
+        return self.hook(on_output, self._modules.keys() - self.fused - self.sealed)
+
+    def observe(self, on_output: OnOutput) -> ExitStack:
+        """As `hook`, for the `fused` modules, by a hook that is on no module but sees all of this process."""
+        names = {self._modules[name]: name for name in self.fused}
+        hooks = ExitStack()
+
+        @torch.compiler.disable  # type: ignore[untyped-decorator]
+        def see(module: nn.Module, inputs: Any, output: Any) -> None:
+            if module in names:
+                _call(on_output, names[module], module, inputs, output)
+
+        if names:
+            hooks.callback(register_module_forward_hook(see).remove)
+        return hooks
+
+    def why_unseen(self, name: str) -> str:
+        """Say why a layer without an output has none."""
+        if name in self.sealed:
+            return "a hook would change what the compiled network computes here; it is skipped"
+        return f"did not run{', or as a part of a fused layer' if name in self.fused else ''}; it is skipped"
 
     def representation(self, name: str, output: Any, samples: int) -> Representation:
         """Find the layer's one row per sample in its output, see `find_representation`."""
@@ -75,7 +106,7 @@ class ForwardPass:
         layers: The layers, hooked with `output`.
         samples: Number n of samples of the batch.
         visit: Called with name, module and representation, shape ``(n, ...)``, while the layer runs. A `ValueError`
-            that it raises is the reason why the layer is skipped.
+            or `RuntimeError` that it raises is the reason why the layer is skipped.
     """
 
     def __init__(self, layers: HookedLayers, samples: int, visit: Visit) -> None:
@@ -102,9 +133,9 @@ class ForwardPass:
         try:
             rows = self._layers.representation(name, output, self._samples).rows
             self._visit(execution, content(module), rows)
-        except SequenceFirstBatchError:
+        except (SequenceFirstBatchError, torch.OutOfMemoryError):
             raise
-        except ValueError as reason:
+        except (ValueError, RuntimeError) as reason:
             if not is_enclosing:
                 self._failures[execution] = str(reason)
             return
@@ -114,7 +145,7 @@ class ForwardPass:
 
     def failures(self) -> dict[str, str]:
         """The reasons why layers were skipped, once the pass is over; without those that have a stand-in."""
-        unseen = {name: "did not run; it is skipped" for name in self._layers.names if not self._calls[name]}
+        unseen = {name: self._layers.why_unseen(name) for name in self._layers.names if not self._calls[name]}
         failures = {**self._failures, **unseen}
         return {name: why for name, why in failures.items() if not self._stand_ins.intersection(enclosing(name))}
 

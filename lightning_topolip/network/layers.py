@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lightning_topolip.network.blocks import FEWEST_LAYERS, WRAPPERS, content, levels
+from lightning_topolip.network.blocks import FEWEST_LAYERS, content, is_wrapped, levels
 
 _FEWEST = 2
 
@@ -23,9 +23,10 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
 
             - ``"auto"``: the repeated blocks of the network, such as ``blocks.*`` of a ViT, ``layerN.M`` of a ResNet,
               ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; if there are fewer than
-              three, their parts, the layers with weights, or all layers, see `levels`
+              three, their parts, the layers with weights, or all layers, each without the last layer with weights,
+              which computes the output, see `levels`
             - a pattern such as ``"blocks.*"``: a star stands for one name between dots, ``**`` for any number of them
-            - a list of names and patterns
+            - a list of names and patterns; a module whose name is the pattern itself comes before what it matches
 
     Returns:
         Names as in `named_layers`, without repetition, in the order of registration, which is the order of execution in
@@ -37,9 +38,9 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
 
     Example:
         >>> from torch import nn
-        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(4)])
         >>> resolve_layers(model)
-        ['0', '2', '4']
+        ['0', '1', '2']
         >>> resolve_layers(model, ["1", "3"])
         ['1', '3']
     """
@@ -75,8 +76,8 @@ def candidate_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Return the submodules by name, in the order of registration, with names that wrappers do not change.
 
-    Compiled, sharded and checkpointed modules are inside wrappers, which add parts such as ``_orig_mod`` to the names
-    in ``model.named_modules()``. Here a wrapper and its content are one module, the wrapper.
+    Compiled, sharded, checkpointed and distributed modules are inside wrappers, which add parts such as ``_orig_mod``
+    to the names in ``model.named_modules()``. Here a wrapper and its content are one module, the wrapper.
 
     Example:
         >>> import torch
@@ -85,8 +86,13 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
         (['', '0', '0._orig_mod', '0._orig_mod.0'], ['0', '0.0'])
     """
     modules: dict[str, nn.Module] = {}
+    parents = {"": ("", model)}
     for name, module in model.named_modules():
-        plain = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+        outer, _, own = name.rpartition(".")
+        plain, parent = parents[outer]
+        if name and not is_wrapped(parent, own):
+            plain = f"{plain}.{own}" if plain else own
+        parents[name] = (plain, module)
         if plain:
             modules.setdefault(plain, module)
     return modules
@@ -95,6 +101,8 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
 def _matching(pattern: object, names: list[str]) -> list[str]:
     if not isinstance(pattern, str):
         raise ValueError(f"Argument `layers` must hold names or patterns as strings, got {pattern!r}.")
+    if pattern in names:
+        return [pattern]
     matching = [name for name in names if _fits(name.split("."), pattern.split("."))]
     if not matching:
         close = difflib.get_close_matches(pattern, names, n=5, cutoff=0.4) or names[:5]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inputs
@@ -16,7 +17,7 @@ from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.network.sample_axis import tensors_in, with_channels_in_place
+from lightning_topolip.network.sample_axis import input_rows, with_channels_in_place
 from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
@@ -38,7 +39,8 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
         ranks: Number of processes that share the layers.
 
     Returns:
-        The distances, first those of the input if the first tensor that ``forward`` takes holds real numbers.
+        The distances, first those of the input if the first tensor that ``forward`` takes holds real or complex
+        numbers.
 
     Raises:
         ValueError: If the batch holds fewer than 3 samples, or no layer has one row per sample.
@@ -77,15 +79,17 @@ def _measure_layers(
         if mine:
             try:
                 distances[name] = distances_of_rows(rows, reduction)
-            except ValueError as error:
+            except torch.OutOfMemoryError:
+                raise
+            except (ValueError, RuntimeError) as error:
                 failures[name] = str(error)
 
     def visit(name: str, module: nn.Module, rows: Tensor) -> None:
         mean = settings.reduction == "mean"
         add(name, with_channels_in_place(module, rows) if mean else rows, settings.reduction)
 
-    inputs = next(tensors_in(model_inputs(model, batch)), None)
-    if inputs is not None and inputs.is_floating_point() and inputs.ndim and len(inputs) == n:
+    inputs = input_rows(model_inputs(model, batch), n)
+    if inputs is not None:
         add(INPUT, inputs, "flatten")
     forward_pass = ForwardPass(layers, n, visit)
     with borrowed(model, settings.seed), layers.hook(forward_pass.output):

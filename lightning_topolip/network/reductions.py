@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lightning_topolip.topology.settings import REDUCTIONS, Reduction
@@ -21,7 +22,8 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten") -> Tensor:
             - ``"cls"``: token 0, ``(n, T, D) -> (n, D)``
 
     Returns:
-        The cloud, shape ``(n, d)``; a view of ``output`` if its memory layout allows.
+        The cloud, shape ``(n, d)``; a view of ``output`` if its memory layout allows. A complex coordinate is two real
+        ones, its real and its imaginary part, so that distances are those of the complex vectors.
 
     Raises:
         ValueError: If the reduction is unknown or does not fit the shape of ``output``.
@@ -34,7 +36,14 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten") -> Tensor:
         torch.Size([8, 16])
         >>> point_cloud(torch.zeros(8, 65, 32), "cls").shape
         torch.Size([8, 32])
+        >>> point_cloud(torch.zeros(8, 65, 32, dtype=torch.complex64), "cls").shape
+        torch.Size([8, 64])
     """
+    cloud = _reduced(output, reduction)
+    return torch.view_as_real(cloud.resolve_conj()).flatten(1) if cloud.is_complex() else cloud
+
+
+def _reduced(output: Tensor, reduction: Reduction) -> Tensor:
     if output.ndim < 1:
         raise ValueError("Argument `output` must have one row per sample, shape (n, ...), got a scalar.")
     if reduction == "flatten":

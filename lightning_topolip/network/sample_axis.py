@@ -10,6 +10,8 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from lightning_topolip.network.layouts import dense
+
 
 class SequenceFirstBatchError(ValueError):
     """The samples of the batch are not on its first axis."""
@@ -37,10 +39,11 @@ class Representation(NamedTuple):
 
 
 def find_representation(module: nn.Module, output: Any, samples: int, *, mixed: bool = False) -> Representation:
-    """Find the representation in a module's output: the first floating-point tensor with one row per sample.
+    """Find the representation in a module's output: the first tensor of numbers with one row per sample.
 
     Recurrent and attention modules of `torch.nn` with ``batch_first=False`` have their samples on the second axis.
-    Packed sequences are padded with zeros; quantised tensors are dequantised.
+    Packed sequences and nested tensors are padded with zeros; quantised, sparse and other tensors that are not strided
+    are converted to dense ones, see `dense`. Complex tensors stay complex.
 
     Args:
         module: The module that ran.
@@ -63,17 +66,34 @@ def find_representation(module: nn.Module, output: Any, samples: int, *, mixed: 
         torch.Size([8, 5, 4])
     """
     first = batch_first(module)
-    floating = [
-        tensor for tensor in tensors_in(output, padded_batch_first=first is not False) if tensor.is_floating_point()
-    ]
-    if not floating:
+    numbers = [tensor for tensor in tensors_in(output, padded_batch_first=first is not False) if _holds_numbers(tensor)]
+    if not numbers:
         raise ValueError("its output holds no floating-point tensor; it is skipped")
-    for tensor in floating:
+    for tensor in numbers:
         axis = _sample_axis(tensor, samples, first, mixed)
         if axis is not None:
-            return Representation(tensor, axis)
-    shape, rows = tuple(floating[0].shape), "column" if first is False else "row"
+            return Representation(dense(tensor), axis)
+    shape, rows = tuple(numbers[0].shape), "column" if first is False else "row"
     raise ValueError(f"its output has shape {shape}, not one {rows} for each of {samples} samples; it is skipped")
+
+
+def input_rows(inputs: Any, samples: int) -> Tensor | None:
+    """Find the rows of a network's input: its first tensor, if that holds real or complex numbers, one row per sample.
+
+    Args:
+        inputs: What the network's ``forward`` takes: tensors in any nesting.
+        samples: Number n of samples.
+
+    Returns:
+        A dense tensor of shape ``(n, ...)``, or None, as for token ids.
+    """
+    tensor = next(tensors_in(inputs), None)
+    if tensor is None or not _holds_numbers(tensor) or tensor.ndim < 1 or tensor.size(0) != samples:
+        return None
+    try:
+        return dense(tensor)
+    except ValueError:
+        return None
 
 
 def first_floating_tensor(value: Any) -> Tensor | None:
@@ -85,6 +105,11 @@ def first_floating_tensor(value: Any) -> Tensor | None:
         tensor([[0., 0.]])
     """
     return next((tensor for tensor in tensors_in(value) if tensor.is_floating_point()), None)
+
+
+def first_numbers(value: Any) -> Tensor | None:
+    """As `first_floating_tensor`, complex tensors included."""
+    return next((tensor for tensor in tensors_in(value) if _holds_numbers(tensor)), None)
 
 
 def with_tensor_replaced(values: Any, old: Tensor | None, new: Tensor | None) -> Any:
@@ -99,12 +124,13 @@ def with_tensor_replaced(values: Any, old: Tensor | None, new: Tensor | None) ->
 def tensors_in(value: Any, *, padded_batch_first: bool = True) -> Iterator[Tensor]:
     """Iterate over the tensors in tuples, lists, mappings and data classes at any depth, in their order.
 
-    Quantised tensors are dequantised; packed sequences are padded with zeros, to ``(n, T, ...)`` or ``(T, n, ...)``.
+    Quantised tensors are dequantised; packed sequences are padded with zeros, to ``(n, T, ...)`` or ``(T, n, ...)``,
+    nested tensors to ``(n, T, ...)``. Sparse tensors stay sparse, see `dense`.
     """
     if isinstance(value, PackedSequence):
         yield pad_packed_sequence(value, batch_first=padded_batch_first)[0]
     elif isinstance(value, Tensor):
-        yield value.dequantize() if value.is_quantized else value
+        yield dense(value) if value.is_quantized or value.is_nested else value
     else:
         for part in _parts(value):
             yield from tensors_in(part, padded_batch_first=padded_batch_first)
@@ -149,6 +175,10 @@ def with_channels_in_place(module: nn.Module, tensor: Tensor) -> Tensor:
     width = _width(module)
     moved = tensor.shape[other] == width != tensor.shape[expected]
     return tensor.movedim(other, expected) if moved else tensor
+
+
+def _holds_numbers(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _width(module: nn.Module) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lightning_topolip.topology.execution_order import merged_order
 from lightning_topolip.topology.layer import Array
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, epoch_drifts
@@ -72,8 +73,14 @@ class History:
 
 
 def step_names(history: History) -> list[str]:
-    """The layers at which the steps of the curves end, in the order of execution."""
-    return list(dict.fromkeys(name for curve in history.curves for name in curve))
+    """The layers at which the steps of the curves end, in the order of execution, see `merged_order`."""
+    return merged_order(history.curves)
+
+
+def layer_names(history: History) -> list[str]:
+    """The layers whose epoch drifts are known or that the latest analysis saw, in the order of execution."""
+    latest = [name for name in history.last.layers if name != INPUT] if history.last else []
+    return merged_order([*history.epoch_drifts, *history.curves, latest])
 
 
 def table(rows: list[dict[str, float]], names: list[str]) -> Array:

@@ -1,5 +1,7 @@
 """What "auto" finds in the families of networks that people train, and what a wrong name says."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -64,13 +66,61 @@ def test_auto_in_siblings_that_no_list_holds() -> None:
 
 
 def test_auto_in_a_plain_sequence_takes_layers_with_weights() -> None:
-    convolutions = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()]
-    assert resolve_layers(nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(4, 2))) == ["0", "3", "6"]
+    convolutions = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)]
+    assert resolve_layers(nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(4, 2))) == ["0", "3", "5"]
 
 
-def test_auto_takes_every_layer_where_two_have_weights() -> None:
-    assert resolve_layers(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))) == ["0", "1", "2"]
+def test_auto_takes_every_layer_but_the_last_with_weights_where_few_have_weights() -> None:
+    assert resolve_layers(nn.Sequential(*layers_of_widths(4, 4, 4, 2))) == ["0", "1", "2", "3"]
+    recurrent = nn.Sequential(nn.Embedding(9, 4), nn.Dropout(), nn.Flatten(), nn.Linear(12, 2))
+    assert resolve_layers(recurrent) == ["0", "1", "2"]
+
+
+def test_auto_takes_the_output_too_where_no_other_three_layers_are() -> None:
+    assert resolve_layers(nn.Sequential(*layers_of_widths(4, 4, 2))) == ["0", "1", "2"]
     assert resolve_layers(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))) == ["0", "1"]
+
+
+def layers_of_widths(*widths: int) -> list[nn.Module]:
+    """Linear layers with an activation between each two."""
+    linear = [nn.Linear(first, second) for first, second in pairwise(widths)]
+    return [module for layer in linear for module in (layer, nn.ReLU())][:-1]
+
+
+class Network(nn.Module):
+    """Four layers, and then some that compute its outputs."""
+
+    def __init__(self, kind: Callable[[], nn.Module], **outputs: nn.Module) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*[kind() for _ in range(4)])
+        for name, output in outputs.items():
+            self.add_module(name, output)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"fc": nn.Linear(8, 3)},
+        {"policy": nn.Linear(8, 3), "value": nn.Linear(8, 1)},
+        {"heads": nn.ModuleDict({"a": nn.Linear(8, 3), "b": nn.Linear(8, 5), "c": nn.Linear(8, 8)})},
+        {"head": nn.Sequential(nn.Flatten(), nn.Linear(8, 3), nn.Softmax(dim=1))},
+    ],
+)
+@pytest.mark.parametrize("kind", [lambda: nn.Linear(8, 8), lambda: nn.Conv2d(8, 8, 1), lambda: nn.GRU(8, 8)])
+def test_auto_is_without_the_logits_in_every_family(outputs: dict[str, nn.Module], kind: Any) -> None:
+    assert resolve_layers(Network(kind, **outputs)) == [f"trunk.{i}" for i in range(4)]
+    blocks = Network(HuggingFaceLayer, **outputs)
+    assert resolve_layers(blocks) == [f"trunk.{i}" for i in range(4)]
+
+
+def test_auto_without_the_logits_among_the_parts_of_few_blocks() -> None:
+    parts = nn.ModuleList([nn.Bilinear(2, 2, 2), HuggingFaceLayer(), HuggingFaceLayer(), nn.Linear(4, 3)])
+    assert resolve_layers(parts) == ["1.attention", "1.output", "2.attention", "2.output"]
+    assert resolve_layers(parts[1:3]) == ["0.attention", "0.output", "1.attention"]
+
+
+def test_layers_in_a_row_are_no_outputs_beside_each_other() -> None:
+    assert resolve_layers(nn.Sequential(*layers_of_widths(8, 8, 8, 8, 3))) == ["0", "2", "4"]
 
 
 def test_auto_in_a_transformer_takes_blocks_though_each_holds_two_attentions() -> None:
@@ -170,6 +220,20 @@ def test_unknown_name_lists_close_matches() -> None:
         resolve_layers(timm.create_model("resnet18"), ["layer1.0", "layer5.0"])
 
 
+class Bracketed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("conv[0]", "conv0", "down*", "downwards", "a?", "ab", "**"):
+            self.add_module(name, nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("name", ["conv[0]", "down*", "a?", "**"])
+def test_a_name_comes_before_its_reading_as_a_pattern(name: str) -> None:
+    assert resolve_layers(Bracketed(), name) == [name]
+    assert resolve_layers(nn.ModuleDict({"net": Bracketed()}), [f"net.{name}"]) == [f"net.{name}"]
+    assert resolve_layers(Bracketed(), ["conv[0-9]"]) == ["conv0"]
+
+
 @pytest.mark.parametrize("layers", [[], [3]])
 def test_a_layer_that_is_not_a_name_raises(layers: list[object]) -> None:
     with pytest.raises(ValueError, match="Argument `layers` must"):
@@ -180,7 +244,7 @@ def test_a_layer_that_is_not_a_name_raises(layers: list[object]) -> None:
     "parametrize", [nn.utils.parametrizations.spectral_norm, nn.utils.parametrizations.weight_norm]
 )
 def test_auto_sees_a_parametrized_layer_as_the_layer(parametrize: Any) -> None:
-    linear = [parametrize(nn.Linear(6, 6)) for _ in range(3)]
-    assert resolve_layers(nn.Sequential(linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])) == ["0", "2", "4"]
+    linear = [parametrize(nn.Linear(6, 6)) for _ in range(4)]
+    assert resolve_layers(nn.Sequential(*linear[:2], nn.ReLU(), *linear[2:])) == ["0", "1", "3"]
     blocks = nn.ModuleList(nn.ModuleDict({"a": parametrize(nn.Linear(4, 4)), "b": nn.Linear(4, 4)}) for _ in range(2))
     assert not any("parametrizations" in name for name in resolve_layers(blocks))
