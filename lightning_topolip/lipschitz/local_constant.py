@@ -1,11 +1,11 @@
-"""The local Lipschitz constant at each sample: the largest singular value of the Jacobian, by power iteration."""
+"""The local Lipschitz constant at each sample: the largest singular value of the Jacobian, by Lanczos' method."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lightning_topolip.lipschitz.bidiagonalisation import FEWEST_STEPS, largest_singular_values
+from lightning_topolip.lipschitz.jacobian import Jacobians
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.randomness import kept_random_numbers
 
 Array = npt.NDArray[np.float64]
 Function = Callable[[Tensor], Tensor]
+
+_STARTS = zlib.crc32(b"starting vectors of local Lipschitz constants")
+_ROUNDING = 1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,20 @@ class LocalLipschitz:
     """Local Lipschitz constants at the samples of a probe. Each is a lower bound on the Lipschitz constant of the map.
 
     Attributes:
-        values: ``|J v|`` for the last unit vector v of each sample, shape ``(n,)``; not finite if the Jacobian is not.
-        residuals: ``|J^T J v - s^2 v| / s^2`` of each sample, with s the value, shape ``(n,)``: a squared singular
-            value of J lies within ``residual * s^2`` of ``s^2``.
+        values: Largest singular value of the Jacobian within the vectors searched, at most the true one (up to rounding
+            in the dtype of the samples), shape ``(n,)``; not finite if the Jacobian is not.
+        residuals: ``|J^T J v - s^2 v| / s^2`` of each sample, with s the value and v its unit vector, shape ``(n,)``: a
+            squared singular value of J lies within ``residual * s^2`` of ``s^2``. It is that of ``J J^T`` if the
+            function has fewer outputs than inputs.
+        upper: What the true norm of the Jacobian exceeds with a probability of at most 1e-4 per sample, over the random
+            start, shape ``(n,)``.
         iterations: Number of iterations of the slowest sample.
-        tolerance: The requested residual.
+        tolerance: The requested relative error and residual.
     """
 
     values: Array
     residuals: Array
+    upper: Array
     iterations: int
     tolerance: float
 
@@ -49,8 +59,9 @@ class LocalLipschitz:
 
     @property
     def converged(self) -> bool:
-        """Whether every sample reached the tolerance."""
-        return bool((self.residuals <= self.tolerance).all())
+        """Whether every sample reached the tolerance, in its residual and between its value and `upper`."""
+        reached = (self.residuals <= self.tolerance) & (self.upper <= self.values * (1 + self.tolerance) * _ROUNDING)
+        return bool(reached.all()) and self.iterations >= FEWEST_STEPS
 
 
 def local_lipschitz(
@@ -62,30 +73,38 @@ def local_lipschitz(
     batch_size: int = 64,
     seed: int = 0,
 ) -> LocalLipschitz:
-    """Compute the largest singular value of the Jacobian at each sample by power iteration on ``J^T J``.
+    """Compute the largest singular value of the Jacobian at each sample by Golub-Kahan-Lanczos bidiagonalisation.
 
     All iterations share one forward pass: ``J^T w`` is a backward pass, and ``J v`` is the derivative of a backward
-    pass with respect to its cotangent. So the backward pass of a module must be differentiable. Attention runs in its
-    plain implementation, because the fused ones are not; cuDNN's recurrent layers are not either, so run those on the
-    CPU. A module is borrowed: it runs in evaluation mode and comes back exactly as it was.
+    pass with respect to its cotangent; if the backward pass has none, forward mode takes its place, at the cost of a
+    forward pass per iteration. Attention runs in its plain implementation, because the backward pass of the fused ones
+    is not differentiable; cuDNN's recurrent layers have neither, so run those on the CPU. A module is borrowed: it runs
+    in evaluation mode and comes back exactly as it was.
 
-    Power iteration converges from below: whenever it stops, the value is ``|J v|`` for a unit vector v, hence at most
-    the true norm (up to rounding in the dtype of ``inputs``).
+    The values converge from below. The iteration stops when a larger norm than ``(1 + tolerance)`` times the value is
+    improbable, for any spectrum: also if the steepest direction is rare, or the spectrum has no gap. Gains may be of
+    any size; those beyond the range of the dtype are scaled.
 
     Args:
         function: Module or function from ``(n, ...)`` to ``(n, ...)`` that acts on each sample separately.
         inputs: Samples x, shape ``(n, ...)``, floating point.
-        tolerance: Largest residual, relative to the squared value, at which a sample counts as converged. The error of
-            the value itself is of the order of the residual squared over the relative gap of the spectrum.
+        tolerance: Largest relative error, but for a probability of 1e-4 per sample, and largest residual, relative to
+            the squared value, at which a sample counts as converged. The error is usually far smaller: of the order of
+            the residual squared over the relative gap of the spectrum.
         max_iterations: Largest number of iterations; see `LocalLipschitz.converged`.
         batch_size: Number of samples per forward pass, whose graph is kept in memory.
-        seed: Seed of the starting vectors and of the module's own random numbers.
+        seed: Seed of the starting vectors, which depend on no generator of yours, and of the module's own random
+            numbers.
 
     Returns:
-        Values and residuals of the samples.
+        Values, residuals and probable upper ends of the samples.
 
     Raises:
         ValueError: If an argument is invalid or samples influence each other.
+        NotImplementedError: If the function has neither a differentiable backward pass nor a forward mode.
+
+    Source:
+        Hochstenbach 2013, Probabilistic upper bounds for the matrix two-norm, DOI 10.1007/s10915-013-9716-x.
 
     Example:
         >>> import torch
@@ -104,7 +123,7 @@ def local_lipschitz(
             "Arguments `tolerance`, `max_iterations` and `batch_size` must be positive, "
             f"got {tolerance}, {max_iterations} and {batch_size}; for example, use 1e-2, 200 and 64."
         )
-    generator = torch.Generator().manual_seed(seed)
+    starts = np.random.default_rng(np.random.SeedSequence(abs(seed), spawn_key=(_STARTS,)))
     with ExitStack() as stack:
         if isinstance(function, nn.Module):
             stack.enter_context(borrowed(function, seed))
@@ -112,7 +131,7 @@ def local_lipschitz(
             stack.enter_context(kept_random_numbers(seed))
         stack.enter_context(_differentiable_twice())
         parts = [
-            _power_iteration(function, samples, tolerance, max_iterations, generator)
+            _largest_gains(function, samples, tolerance, max_iterations, starts, seed)
             for samples in torch.split(inputs.detach(), batch_size)
         ]
     return joined(parts)
@@ -123,6 +142,7 @@ def joined(parts: list[LocalLipschitz]) -> LocalLipschitz:
     return LocalLipschitz(
         values=np.concatenate([part.values for part in parts]),
         residuals=np.concatenate([part.residuals for part in parts]),
+        upper=np.concatenate([part.upper for part in parts]),
         iterations=max(part.iterations for part in parts),
         tolerance=parts[0].tolerance,
     )
@@ -140,77 +160,19 @@ def _differentiable_twice() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _power_iteration(
-    function: Function, samples: Tensor, tolerance: float, max_iterations: int, generator: torch.Generator
+def _largest_gains(
+    function: Function, samples: Tensor, tolerance: float, max_iterations: int, random: np.random.Generator, seed: int
 ) -> LocalLipschitz:
-    n = len(samples)
-    forward, backward = _jacobian_products(function, samples)
-    vector = torch.randn(samples.shape, generator=generator, dtype=samples.dtype).to(samples.device)
-    vector, _ = _normalised(vector)
-    values = torch.zeros(n, dtype=torch.float64)
-    residuals = torch.zeros(n, dtype=torch.float64)
-    iterations = 0
-    while iterations < max_iterations:
-        iterations += 1
-        image, value = _normalised(forward(vector))
-        pulled_back = backward(image)
-        next_vector, growth = _normalised(pulled_back)
-        residual = _norms(pulled_back - _rows(value, vector) * vector) / value.clamp_min(torch.finfo(value.dtype).tiny)
-        values, residuals = value.double().cpu(), residual.double().cpu()
-        if bool(((residuals <= tolerance) | ~torch.isfinite(values)).all()):
-            break
-        vector = torch.where(_rows(growth, vector) > 0, next_vector, vector)
-    return LocalLipschitz(values.numpy(), residuals.numpy(), iterations, tolerance)
+    """Search the smaller of the two spaces of the Jacobian, whose singular values are those of its transpose."""
+    jacobians = Jacobians(function, samples, seed)
+    products = jacobians.times, jacobians.transposed_times
+    dimension = min(jacobians.inputs, jacobians.outputs)
+    precision = torch.promote_types(samples.dtype, torch.float32)
 
+    def starts() -> Tensor:
+        drawn = torch.from_numpy(random.standard_normal((len(samples), dimension)))
+        return drawn.to(precision).to(samples.device)
 
-def _jacobian_products(function: Function, samples: Tensor) -> tuple[Function, Function]:
-    """The maps v -> J v and w -> J^T w with the Jacobians of all samples, from one forward pass."""
-    point = samples.clone().requires_grad_()
-    output = function(point.clone())
-    if not isinstance(output, Tensor) or output.ndim < 1 or len(output) != len(samples):
-        actual = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(
-            f"Argument `function` must return a tensor with one row for each of {len(samples)} samples, got {actual}; "
-            "wrap it in a function that does."
-        )
-    if not output.requires_grad:
-        return lambda vector: torch.zeros_like(output), lambda covector: torch.zeros_like(samples)
-    cotangent = torch.zeros_like(output, requires_grad=True)
-    pullback = _gradient(output, point, cotangent, create_graph=True)
-    _check_samples_independent(output, point)
-    return (
-        lambda vector: _gradient(pullback, cotangent, vector) if pullback.requires_grad else torch.zeros_like(output),
-        lambda covector: _gradient(output, point, covector),
-    )
-
-
-def _check_samples_independent(output: Tensor, point: Tensor) -> None:
-    weights = torch.linspace(1, 2, output.numel(), dtype=output.dtype).reshape(output.shape).to(output.device)
-    first, others = torch.zeros_like(output), weights.clone()
-    first[0], others[0] = weights[0], 0
-    into_others, into_first = _gradient(output, point, first)[1:], _gradient(output, point, others)[:1]
-    if any(bool((into.isfinite() & (into != 0)).any()) for into in (into_others, into_first)):
-        raise ValueError(
-            "Argument `function` must act on each sample separately, got outputs that depend on other samples of the "
-            "batch; use batch normalisation with running statistics."
-        )
-
-
-def _gradient(output: Tensor, at: Tensor, cotangent: Tensor, **options: Any) -> Tensor:
-    (gradient,) = torch.autograd.grad(output, at, cotangent, retain_graph=True, allow_unused=True, **options)
-    return torch.zeros_like(at) if gradient is None else gradient
-
-
-def _norms(batch: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(batch.flatten(1), dim=1) if batch.ndim > 1 else batch.abs()
-
-
-def _rows(numbers: Tensor, like: Tensor) -> Tensor:
-    """Reshape one number per sample so that it broadcasts over the samples of another tensor."""
-    return numbers.reshape(-1, *[1] * (like.ndim - 1))
-
-
-def _normalised(batch: Tensor) -> tuple[Tensor, Tensor]:
-    """The samples divided by their norms, and the norms."""
-    norms = _norms(batch)
-    return batch / _rows(norms.clamp_min(torch.finfo(norms.dtype).tiny), batch), norms
+    product, transposed = products if jacobians.inputs <= jacobians.outputs else reversed(products)
+    found = largest_singular_values(product, transposed, starts, tolerance, max_iterations)
+    return LocalLipschitz(found.values, found.residuals, found.upper, found.steps, tolerance)

@@ -6,9 +6,11 @@ from lightning_topolip.robustness.autoattack import autoattack
 from lightning_topolip.robustness.corruptions.cifar10_c import read_cifar10_c
 from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, corrupt_tensor
 from lightning_topolip.robustness.evaluation import RobustnessReport, evaluate_robustness
+from lightning_topolip.robustness.masking import masked_gradients
 from lightning_topolip.robustness.perturbation_path import PerturbationPath, perturbation_drifts
 from lightning_topolip.robustness.perturbations import attack_family, corruption_family, noise_family, perturbed
 from lightning_topolip.robustness.predictor import predictor
+from lightning_topolip.robustness.square import square
 
 __all__ = [
     "ATTACKS",
@@ -24,11 +26,13 @@ __all__ = [
     "corruption_family",
     "evaluate_robustness",
     "fgsm",
+    "masked_gradients",
     "noise_family",
     "perturbation_drifts",
     "perturbed",
     "pgd",
     "predictor",
     "read_cifar10_c",
+    "square",
     "wilson_interval",
 ]

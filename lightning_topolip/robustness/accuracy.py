@@ -19,6 +19,8 @@ class Accuracy:
         strength: Severity from 1 to 5, or epsilon in 255ths of the pixel range; 0 for clean.
         correct: Number of images classified correctly; None if the model's output was not finite.
         total: Number of images.
+        masked: Number of images whose gradient is exactly zero under the attack, see `masked_gradients`; their accuracy
+            is that under `square` as well, and no evidence of robustness beyond it. 0 for other conditions.
     """
 
     kind: Kind
@@ -26,6 +28,7 @@ class Accuracy:
     strength: float
     correct: int | None
     total: int
+    masked: int = 0
 
     @property
     def value(self) -> float:

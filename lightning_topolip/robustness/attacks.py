@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -106,14 +108,14 @@ def pgd(
     with torch.inference_mode(False), torch.enable_grad():
         images = images.clone()
         lowest, highest = (images - epsilon).clamp(min=0), (images + epsilon).clamp(max=1)
-        strongest, best = images, _margin(finite(predict(images)), labels)
+        strongest, best = images, margin(finite(predict(images)), labels)
         for restart in range(restarts):
             point = (images + epsilon * _starts(images, seed, restart)).clamp(lowest, highest)
             for _ in range(steps):
                 logits, direction = _ascent(predict, point, labels)
-                strongest, best = _stronger(strongest, best, point, _margin(logits, labels))
+                strongest, best = stronger(strongest, best, point, margin(logits, labels))
                 point = (point + length * direction).clamp(lowest, highest)
-            strongest, best = _stronger(strongest, best, point, _margin(finite(predict(point)), labels))
+            strongest, best = stronger(strongest, best, point, margin(finite(predict(point)), labels))
     return strongest.detach()
 
 
@@ -151,19 +153,31 @@ def _ascent(predict: Predict, point: Tensor, labels: Tensor) -> tuple[Tensor, Te
     """Return the logits at a point and the sign of the gradient of the cross-entropy there."""
     point = point.detach().requires_grad_()
     logits = finite(predict(point))
-    if not logits.requires_grad:
+    loss, gradient = logit_loss(logits, labels), None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss.sum(), point, allow_unused=True)
+    if gradient is None:
         raise ValueError("Argument `predict` must be differentiable, got logits that do not depend on the pixels.")
-    true, others = _true_and_others(logits, labels)
-    (gradient,) = torch.autograd.grad((others.logsumexp(1) - true).sum(), point)
     return logits.detach(), gradient.sign()
 
 
-def _stronger(strongest: Tensor, best: Tensor, point: Tensor, margin: Tensor) -> tuple[Tensor, Tensor]:
-    wins = margin > best
-    return torch.where(wins.view(-1, *[1] * (point.ndim - 1)), point, strongest), torch.where(wins, margin, best)
+def logit_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return ``log(1 / p - 1)`` of every image, with p the probability of the true class."""
+    true, others = _true_and_others(logits, labels)
+    return others.logsumexp(1) - true
 
 
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+def stronger(
+    strongest: Tensor, best: Tensor, point: Tensor, gained: Tensor, *, ties: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Keep for each image the point of the larger margin, and that margin."""
+    wins = gained >= best if ties else gained > best
+    chosen = wins.view(-1, *[1] * (point.ndim - 1)).to(point.device)
+    return torch.where(chosen, point, strongest), torch.where(wins, gained, best)
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how far the largest logit of another class is above that of the true one."""
     true, others = _true_and_others(logits.detach(), labels)
     return others.amax(1) - true
 
@@ -180,8 +194,14 @@ def _true_and_others(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _starts(images: Tensor, seed: int, restart: int) -> Tensor:
     """Draw the starting direction of every image uniformly from [-1, 1], seeded by the image's content."""
-    directions = []
-    for image in images.cpu().numpy():
-        seeds = np.random.SeedSequence(seed, spawn_key=(restart, zlib.crc32(image.tobytes())))
-        directions.append(torch.from_numpy(np.random.default_rng(seeds).uniform(-1, 1, image.shape)))
+    directions = [
+        torch.from_numpy(generator_of(image, seed, restart).uniform(-1, 1, image.shape))
+        for image in images.cpu().numpy()
+    ]
     return torch.stack(directions).to(images) if directions else torch.zeros_like(images)
+
+
+def generator_of(image: npt.NDArray[Any], seed: int, stream: int) -> np.random.Generator:
+    """Return a random generator seeded by the content of an image and the number of the stream."""
+    seeds = np.random.SeedSequence(seed, spawn_key=(stream, zlib.crc32(image.tobytes())))
+    return np.random.default_rng(seeds)

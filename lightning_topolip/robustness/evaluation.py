@@ -16,6 +16,8 @@ from lightning_topolip.robustness.accuracy import Accuracy, Kind
 from lightning_topolip.robustness.attacks import ATTACKS, Attack, check_labels
 from lightning_topolip.robustness.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt, levels, unit_tensor
 from lightning_topolip.robustness.corruptions.pixels import Pixels
+from lightning_topolip.robustness.logits import LogitsFn
+from lightning_topolip.robustness.masking import attacked_beyond_masking, masked_gradients
 from lightning_topolip.robustness.predictor import Predict, finite, predictor
 
 Progress = Callable[[Accuracy, int, int], object]
@@ -48,7 +50,7 @@ class RobustnessReport:
             **labels: Columns that identify the evaluation, such as ``model="vit", seed=0``; they come first.
 
         Returns:
-            The rows: labels, kind, name, strength, total, correct, accuracy, low, high, drop.
+            The rows: labels, kind, name, strength, total, correct, accuracy, low, high, drop, masked.
         """
         rows = []
         for accuracy in self.accuracies:
@@ -65,6 +67,7 @@ class RobustnessReport:
                     "low": low,
                     "high": high,
                     "drop": self.drop(accuracy),
+                    "masked": accuracy.masked,
                 }
             )
         return rows
@@ -83,12 +86,17 @@ def evaluate_robustness(
     batch_size: int = 256,
     seed: int = 0,
     progress: Progress = lambda accuracy, done, total: None,
+    logits_fn: LogitsFn | None = None,
 ) -> RobustnessReport:
     """Measure the accuracy of a classifier on clean images, under corruptions and under attacks.
 
     The model is borrowed: it runs in evaluation mode and comes back exactly as it was, gradients and random generators
     included. The same arguments give the same report. If the model returns a logit that is not finite, the accuracy
     under that condition is NaN, with a warning.
+
+    An attack by gradients cannot move an image whose gradient is exactly zero, as behind rounded pixels or a saturated
+    softmax: that it stays right is no robustness. Such images are counted, warned of once, and attacked by `square`,
+    which needs no gradient.
 
     Args:
         model: A module or function from pixels in [0, 1], before normalisation, to logits, see `predictor`. A module
@@ -108,12 +116,13 @@ def evaluate_robustness(
         batch_size: Number of images per forward pass.
         seed: Seed of the corruptions and of the model's own random numbers; attacks have their own.
         progress: Called after each condition with its accuracy, the number of conditions done and the total.
+        logits_fn: Called with what the model returns; returns the logits. By default they are found, see `predictor`.
 
     Returns:
         The accuracies.
 
     Raises:
-        ValueError: If an argument is invalid.
+        ValueError: If an argument is invalid, or the output of the model does not show which are its logits.
 
     Example:
         >>> import torch
@@ -136,17 +145,38 @@ def evaluate_robustness(
     accuracies: list[Accuracy] = []
 
     def add(kind: Kind, name: str, strength: float, batches: Iterator[Tensor]) -> None:
+        masks.count = 0
         correct = _correct(predict, batches, data, f"{name} at strength {strength:g}")
-        accuracies.append(Accuracy(kind, name, strength, correct, len(labels)))
+        accuracies.append(Accuracy(kind, name, strength, correct, len(labels), masks.count))
         progress(accuracies[-1], len(accuracies), total)
 
-    with predictor(model, seed) as predict:
+    masks = _Masks()
+    with predictor(model, seed, logits_fn=logits_fn, labels=labels) as predict:
         add("clean", "clean", 0, data.clean())
         for name, severity in product(corruptions, severities):
             add("corruption", name, severity, data.corrupted(source, name, severity))
         for (name, attack), epsilon in product(attacks.items(), epsilons):
-            add("attack", name, epsilon, data.attacked(attack, predict, epsilon))
+            add("attack", name, epsilon, data.attacked(attack, predict, epsilon, masks))
+    _warn_of_masked(accuracies)
     return RobustnessReport(tuple(accuracies))
+
+
+class _Masks:
+    """The images without a gradient: found once per batch, counted under every attack."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._found: dict[int, Tensor] = {}
+
+    def attacked(
+        self, attack: Attack, predict: Predict, images: Tensor, labels: Tensor, epsilon: float, batch: int
+    ) -> Tensor:
+        """Attack a batch; see `attacked_beyond_masking`."""
+        if batch not in self._found:
+            self._found[batch] = masked_gradients(predict, images, labels)
+        attacked, count = attacked_beyond_masking(attack, predict, images, labels, epsilon, self._found[batch])
+        self.count += count
+        return attacked
 
 
 @dataclass(frozen=True)
@@ -184,10 +214,10 @@ class _Data:
         for batch in self.batches():
             yield unit_tensor(images[batch]).to(self.device)
 
-    def attacked(self, attack: Attack, predict: Predict, epsilon: float) -> Iterator[Tensor]:
+    def attacked(self, attack: Attack, predict: Predict, epsilon: float, masks: _Masks) -> Iterator[Tensor]:
         """Yield the images under one attack, epsilon in 255ths."""
-        for images, labels in zip(self.clean(), self.targets(), strict=True):
-            yield attack(predict, images, labels, epsilon / 255)
+        for batch, (images, labels) in enumerate(zip(self.clean(), self.targets(), strict=True)):
+            yield masks.attacked(attack, predict, images, labels, epsilon / 255, batch)
 
 
 def _correct(predict: Predict, batches: Iterator[Tensor], data: _Data, condition: str) -> int | None:
@@ -201,6 +231,18 @@ def _correct(predict: Predict, batches: Iterator[Tensor], data: _Data, condition
         warnings.warn(f"The accuracy under {condition} is NaN: the model's logits are not finite.", stacklevel=4)
         return None
     return correct
+
+
+def _warn_of_masked(accuracies: Sequence[Accuracy]) -> None:
+    most = max(accuracies, key=lambda accuracy: accuracy.masked)
+    if most.masked:
+        warnings.warn(
+            f"The gradient of {most.masked} of {most.total} images is exactly zero under {most.name} at strength "
+            f"{most.strength:g}: attacks by gradients cannot see how to move them, and their accuracy is that under "
+            "the black-box attack `square`, an upper bound. Look for rounded or detached pixels, or return logits "
+            "instead of probabilities.",
+            stacklevel=3,
+        )
 
 
 def _check_images(images: Tensor, labels: Tensor, batch_size: int) -> None:

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_topolip.notices import Notices
 from lightning_topolip.robustness.attacks import Attack
 from lightning_topolip.robustness.corruptions.corrupt import SEVERITIES, corrupt_tensor
+from lightning_topolip.robustness.masking import masked_gradients
 from lightning_topolip.robustness.predictor import Predict
+from lightning_topolip.robustness.square import square
 
 Perturbation = Callable[[Tensor, float], Tensor]
 
@@ -97,10 +100,19 @@ def attack_family(method: Attack, predict: Predict, labels: Tensor) -> Perturbat
         labels: True classes of the probe, shape ``(n,)``.
 
     Returns:
-        The perturbation, a function of images and strength.
+        The perturbation, a function of images and strength. It warns once of images whose gradient is zero, where the
+        attack leaves the probe as it is or moves it at random.
     """
+    notices, by_gradients = Notices(), getattr(method, "func", method)
 
     def perturb(images: Tensor, strength: float) -> Tensor:
+        masked = 0 if by_gradients is square else int(masked_gradients(predict, images, labels).sum())
+        if masked:
+            notices.warn(
+                f"The gradient of {masked} of {len(images)} images is exactly zero: an attack by gradients does not "
+                "see how to move them; use the method `square`, which needs none.",
+                "masked",
+            )
         return method(predict, images, labels, strength / 255)
 
     return perturb

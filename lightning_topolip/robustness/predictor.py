@@ -10,14 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip.network.borrowing import borrowed
-from lightning_topolip.network.sample_axis import first_floating_tensor
 from lightning_topolip.randomness import kept_random_numbers
+from lightning_topolip.robustness.logits import Classifier, LogitsFn
 
 Predict = Callable[[Tensor], Tensor]
 
 
 @contextmanager
-def predictor(model: nn.Module | Callable[[Tensor], Any], seed: int = 0) -> Iterator[Predict]:
+def predictor(
+    model: nn.Module | Callable[[Tensor], Any],
+    seed: int = 0,
+    *,
+    logits_fn: LogitsFn | None = None,
+    labels: Tensor | None = None,
+) -> Iterator[Predict]:
     """Within the block, provide a model as a function from pixels to logits.
 
     A module runs in evaluation mode with frozen weights, so that gradients reach only the pixels. After the block, even
@@ -27,11 +33,16 @@ def predictor(model: nn.Module | Callable[[Tensor], Any], seed: int = 0) -> Iter
 
     Args:
         model: Maps pixels in [0, 1], shape ``(n, ...)``, before normalisation, to logits, shape ``(n, K)`` with K >= 2:
-            a module that normalises its input itself, or any function.
+            a module that normalises its input itself, or any function. The logits may be within a tuple, mapping or
+            data class, by the name ``logits``, as the only tensor of that shape, or as the one whose K is the model's
+            ``num_classes`` or one more than the largest label. Those behind a final softmax, log-softmax or sigmoid are
+            taken instead of its probabilities, whose gradient vanishes where the model is certain.
         seed: Seed of the model's own random numbers.
+        logits_fn: Called with what the model returns; returns the logits.
+        labels: True classes of the images, if known.
 
     Yields:
-        The function from pixels to logits.
+        The function from pixels to logits; raises a `ValueError` if the model's output does not show which they are.
 
     Example:
         >>> import torch
@@ -52,9 +63,10 @@ def predictor(model: nn.Module | Callable[[Tensor], Any], seed: int = 0) -> Iter
             stack.enter_context(kept_random_numbers(seed))
             reference = None
 
+        classifier = Classifier(model, logits_fn, labels)
+
         def predict(images: Tensor) -> Tensor:
-            pixels = images if reference is None else images.to(reference.device, reference.dtype)
-            return _logits(model(pixels), len(images))
+            return classifier(images if reference is None else images.to(reference.device, reference.dtype))
 
         yield predict
 
@@ -64,16 +76,6 @@ def finite(logits: Tensor) -> Tensor:
     if not logits.isfinite().all():
         raise FloatingPointError("The model's logits are not finite.")
     return logits
-
-
-def _logits(output: Any, n: int) -> Tensor:
-    logits = first_floating_tensor(output)
-    if logits is None or logits.ndim != 2 or len(logits) != n or logits.shape[1] < 2:
-        actual = type(output).__name__ if logits is None else f"shape {tuple(logits.shape)}"
-        raise ValueError(
-            f"Argument `model` must return logits of shape (n, K) with n = {n} and K >= 2 classes, got {actual}."
-        )
-    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 @contextmanager

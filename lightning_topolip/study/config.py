@@ -113,7 +113,7 @@ class Lipschitz:
     Attributes:
         samples: Number of probe images at which local constants are computed and that span the region of the bounds;
             0 skips both.
-        tolerance: Tolerance of the power iteration, see `local_lipschitz`.
+        tolerance: Largest relative error of the local constants, see `local_lipschitz`.
         every_analysis: Whether to compute them for every snapshot instead of the last one only.
     """
 

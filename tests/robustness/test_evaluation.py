@@ -173,7 +173,7 @@ def test_rows_make_one_tidy_table(photos: Tensor, labels: Tensor) -> None:
     writer.writerows(rows)
     read = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert len(read) == 6
-    measured = ["total", "correct", "accuracy", "low", "high", "drop"]
+    measured = ["total", "correct", "accuracy", "low", "high", "drop", "masked"]
     assert list(read[0]) == ["model", "seed", "kind", "name", "strength", *measured]
     for row, accuracy in zip(read, report.accuracies, strict=True):
         assert (row["model"], row["kind"], row["name"]) == ("mean", accuracy.kind, accuracy.name)

@@ -58,10 +58,18 @@ def accuracy_table(source: Source, data: str) -> Table | None:
         for strength in sorted(accuracies.where(condition=attack).unique("strength")):
             cells = _cells(source, accuracies.where(condition=attack, strength=strength))
             rows.append([f"{condition_name(attack)}, ε = {strength:g}/255", *cells])
+            hidden = source.last.find(data, "masked_gradients", condition=attack, strength=strength)
+            if (hidden.values() > 0).any():
+                rows.append(["of these, images without a gradient", *_counts(source, hidden)])
     caption = (
         f"Accuracy on {data}: mean ± standard deviation over seeds; corruptions: mean over their severities, the most "
         "harmful first."
     )
+    if (source.last.find(data, "masked_gradients").values() > 0).any():
+        caption += (
+            " The gradient of some images is exactly zero: an attack by gradients cannot move them, and their accuracy "
+            "is that under a black-box attack, an upper bound."
+        )
     return Table(caption, ["test images", *source.models], rows)
 
 
@@ -115,6 +123,12 @@ def _sorted(accuracies: Results, conditions: Iterable[str]) -> list[str]:
 def _mean(accuracies: Results) -> float:
     values = accuracies.values()
     return float(np.nanmean(values)) if np.isfinite(values).any() else np.inf
+
+
+def _counts(source: Source, hidden: Results) -> list[str]:
+    """The largest number of images over the seeds, by model."""
+    by_model = (hidden.where(model=model).values() for model in source.models)
+    return [f"{max(counts):.0f}" if len(counts) else "" for counts in by_model]
 
 
 def _cells(source: Source, accuracies: Results) -> list[str]:

@@ -20,7 +20,10 @@ def validation_accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> Ite
 
 
 def robustness_accuracies(model: nn.Module, images: Tensor, labels: Tensor, options: Robustness) -> Iterator[Quantity]:
-    """Yield the number of ``images``, then the ``accuracy`` by condition and strength."""
+    """Yield the number of ``images``, then the ``accuracy`` by condition and strength.
+
+    With each attack comes ``masked_gradients``, the number of images whose gradient is exactly zero.
+    """
     attacks: dict[str, Attack] = {"fgsm": fgsm, "pgd": partial(pgd, steps=options.pgd_steps), "autoattack": autoattack}
     report = evaluate_robustness(
         model,
@@ -34,3 +37,5 @@ def robustness_accuracies(model: nn.Module, images: Tensor, labels: Tensor, opti
     yield Quantity("images", len(labels), "", "", "clean")
     for accuracy in report.accuracies:
         yield Quantity("accuracy", accuracy.value, "", "", accuracy.name, accuracy.strength)
+        if accuracy.kind == "attack":
+            yield Quantity("masked_gradients", accuracy.masked, "", "", accuracy.name, accuracy.strength)
