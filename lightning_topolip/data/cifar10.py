@@ -79,7 +79,7 @@ class CIFAR10DataModule(ImageDataModule):
             return
         train, test = self._open(train=True), self._open(train=False)
         images, labels = torch.from_numpy(train.data).permute(0, 3, 1, 2), torch.tensor(train.targets)
-        order = mixed_order(labels, self._generators["split"])
+        order = mixed_order(labels, self._split_generator())
         held_out = len(labels) // 10
         kept = self._keep_subset(order[held_out:], labels)
         padding = 4 if self.augment else 0

@@ -54,7 +54,7 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.subset = subset
         self.augment = augment
-        self._generators = {stage: Generator().manual_seed(seed) for stage in ("split", "train", "val", "test")}
+        self._generators = {stage: Generator().manual_seed(seed) for stage in ("train", "val", "test")}
         self._sets: dict[str, LabelledImages] = {}
 
     @property
@@ -116,9 +116,13 @@ class ImageDataModule(LightningDataModule):
             generator=self._generators[stage],
         )
 
+    def _split_generator(self) -> Generator:
+        """Return a new generator, so that a `setup` that failed can be repeated."""
+        return Generator().manual_seed(self.seed)
+
     def _divide(self, images: Tensor, labels: Tensor, held_out: float, padding: int) -> dict[str, LabelledImages]:
         """Return the three sets; `held_out` is the fraction for validation, and the same again for testing."""
-        order = mixed_order(labels, self._generators["split"])
+        order = mixed_order(labels, self._split_generator())
         count = round(held_out * len(labels))
         kept = self._keep_subset(order[2 * count :], labels)
         return {

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from PIL import Image
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset, get_worker_info
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
-__all__ = ["ImageFiles", "LabelledImages", "digit_shape", "list_images", "mixed_order"]
+from lightning_topolip.data.image_file import read_image
+
+__all__ = ["ImageFiles", "LabelledImages", "digit_shape", "mixed_order"]
 
 
 class ImageSource(Protocol):
@@ -25,8 +25,11 @@ class ImageSource(Protocol):
 class ImageFiles:
     """Image files, read as RGB on each access; other sizes are resized (shorter side, bilinear), then centre-cropped.
 
+    `read_image` says what is read. Grey images of more than 8 bits keep their depth.
+
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> path = Path(tempfile.mkdtemp()) / "red.png"
         >>> Image.new("RGB", (40, 30), "red").save(path)
         >>> ImageFiles([path], size=32)[0].shape
@@ -39,13 +42,12 @@ class ImageFiles:
         self.size = size
 
     def __getitem__(self, index: int, /) -> Tensor:
-        """Read one image: uint8 (3, size, size)."""
-        with Image.open(self.paths[index]) as file:
-            image = file.convert("RGB")
+        """Read one image, (3, size, size): uint8, or float32 in [0, 1] for a grey image of more than 8 bits."""
+        image = read_image(self.paths[index])
         if image.size != (self.size, self.size):
             image = center_crop(resize(image, [self.size]), [self.size, self.size])
         pixels: Tensor = pil_to_tensor(image)
-        return pixels
+        return pixels if image.mode == "RGB" else pixels.clamp(0, 1).expand(3, -1, -1)
 
 
 class LabelledImages(Dataset[tuple[Tensor, int]]):
@@ -143,23 +145,6 @@ def mixed_order(labels: Tensor, generator: Generator, *, balanced: bool = False)
         rank = torch.arange(len(members), dtype=torch.float64)
         sort_key[members] = rank if balanced else (rank + 0.5) / len(members)
     return order[sort_key.argsort(stable=True)]
-
-
-def list_images(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], Tensor]:
-    """Return the image files of `folder/<class>/*`, sorted by class and name, and their labels."""
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(class_names):
-        files = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
-        files = [path for path in files if not path.name.startswith(".")]
-        if not files:
-            raise FileNotFoundError(
-                f"Argument `root` must hold at least one image per class, got none in {folder / name}; add images "
-                f"({', '.join(IMG_EXTENSIONS)}), or remove the class everywhere."
-            )
-        paths += files
-        labels += [label] * len(files)
-    return paths, torch.tensor(labels)
 
 
 def digit_shape(channels: int, image_size: int) -> tuple[int, int, int]:

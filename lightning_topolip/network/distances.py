@@ -1,5 +1,8 @@
 """From a point cloud to its matrix of Euclidean distances, exact enough for a Rips filtration."""
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,7 +11,10 @@ _PAIRS = 512
 
 # Below this share of |x|^2 + |y|^2 the expansion |x|^2 + |y|^2 - 2 <x, y> has lost too many digits.
 _CANCELLATION = {torch.float32: 0.03, torch.float64: 1e-6}
-_TINY_SQUARE = 1e-24
+
+# Within these bounds of the largest squared norm, no product overflows and none that matters vanishes.
+_SQUARES = {torch.float32: (1e-24, float("inf")), torch.float64: (1e-240, 1e300)}
+_LARGEST_EXPONENT = 1000
 
 
 def distance_matrix(cloud: Tensor) -> Tensor:
@@ -16,18 +22,20 @@ def distance_matrix(cloud: Tensor) -> Tensor:
 
     The cloud is centred, multiplied 4,096 columns at a time with the sums kept in float64, and every pair that
     suffers from cancellation is measured again by its difference. So an offset cloud, near duplicates and tight
-    clusters are measured correctly, without a second copy of the cloud.
+    clusters are measured correctly, without a second copy of the cloud. A cloud whose squares would overflow or vanish
+    is scaled by a power of two first.
 
     Args:
-        cloud: Points, shape ``(n, d)``, any real dtype, on any device.
+        cloud: Points, shape ``(n, d)``, any real dtype, on any device. Complex coordinates count as pairs of real ones,
+            so that the distance is the root of the sum of ``abs(x - y)^2``.
 
     Returns:
         Distances, shape ``(n, n)``, float32, on the cloud's device (on the CPU for a device without float64),
         symmetric with a zero diagonal; the error is below 1e-5 of the cloud's diameter.
 
     Raises:
-        ValueError: If ``cloud`` is not a matrix, has no point, or holds a NaN or an infinite value, or distances
-            beyond the range of float32.
+        ValueError: If ``cloud`` is not a matrix, has no point, or holds a NaN or an infinite value, or if its diameter
+            is beyond the range of float32: too large, or not 0 and too small.
 
     Example:
         >>> import torch
@@ -41,21 +49,37 @@ def distance_matrix(cloud: Tensor) -> Tensor:
             "flatten the sample dimensions first (`point_cloud`)."
         )
     with torch.no_grad(), torch.autocast(cloud.device.type, enabled=False):
-        cloud = cloud.cpu() if cloud.device.type == "mps" else cloud
+        cloud = _real(cloud.cpu() if cloud.device.type == "mps" else cloud)
         squares, trusted = _squared_distances(cloud, _product_dtype(cloud))
         if not trusted:
-            squares, _ = _squared_distances(cloud, torch.float64)
-        distances = squares.sqrt().to(torch.float32)
-        if not bool(torch.isfinite(distances).all()):
-            bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
-            problem = (
-                f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else "distances beyond float32"
-            )
-            raise ValueError(
-                f"Argument `cloud` must be finite, got {problem}; "
-                "look for an exploding layer or an overflow in half precision."
-            )
-        return distances
+            squares, trusted = _squared_distances(cloud, torch.float64)
+        exponent = 0
+        if not trusted:
+            exponent = _spread_exponent(cloud)
+            squares = _scaled_squared_distances(cloud, exponent)
+        return _in_float32(squares.sqrt() * 2.0**exponent, cloud)
+
+
+def _real(cloud: Tensor) -> Tensor:
+    return torch.view_as_real(cloud.resolve_conj()).flatten(1) if cloud.is_complex() else cloud
+
+
+def _in_float32(exact: Tensor, cloud: Tensor) -> Tensor:
+    distances = exact.to(torch.float32)
+    if not bool(torch.isfinite(distances).all()):
+        bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
+        problem = f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else "distances beyond float32"
+        raise ValueError(
+            f"Argument `cloud` must be finite, got {problem}; "
+            "look for an exploding layer or an overflow in half precision."
+        )
+    diameter = float(exact.max())
+    if 0.0 < diameter < torch.finfo(torch.float32).tiny:
+        raise ValueError(
+            f"Argument `cloud` must have distances within float32, got a diameter of {diameter:.1e}; "
+            "look for a vanishing layer, or multiply the cloud by a constant."
+        )
+    return distances
 
 
 def _product_dtype(cloud: Tensor) -> torch.dtype:
@@ -66,32 +90,64 @@ def _product_dtype(cloud: Tensor) -> torch.dtype:
 def _squared_distances(cloud: Tensor, dtype: torch.dtype) -> tuple[Tensor, bool]:
     """The squared distances, and whether products in this dtype are exact enough."""
     n = len(cloud)
-    gram = torch.zeros(n, n, dtype=torch.float64, device=cloud.device)
+    squares, norms, close = _expansion(cloud, lambda columns: columns.to(dtype), _CANCELLATION[dtype])
+    few = dtype == torch.float64 or int(close.sum()) <= max(n, n * n // 200)
+    smallest, largest = _SQUARES[dtype]
+    if not few or not smallest < float(norms.max()) < largest:
+        return squares, False
+    return _repaired(squares, cloud, close), True
+
+
+def _scaled_squared_distances(cloud: Tensor, exponent: int) -> Tensor:
+    """The squared distances of the cloud divided by 2^exponent."""
+    squares, _, close = _expansion(
+        cloud, lambda columns: _scaled_spread(columns, exponent), _CANCELLATION[torch.float64]
+    )
+    return _repaired(squares, cloud, close, exponent)
+
+
+def _expansion(
+    cloud: Tensor, convert: Callable[[Tensor], Tensor], cancellation: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The squared distances, the squared norms, and the pairs that suffer from cancellation."""
+    gram = torch.zeros(len(cloud), len(cloud), dtype=torch.float64, device=cloud.device)
     for columns in torch.split(cloud, _COLUMNS, dim=1):
-        block = columns.to(dtype)
+        block = convert(columns)
         block = block - block.mean(dim=0)
         gram += block @ block.T
     norms = gram.diagonal()
     sums = norms[:, None] + norms[None, :]
     squares = sums - (gram + gram.T)
-    close = (squares <= _CANCELLATION[dtype] * sums).triu(diagonal=1)
-    if dtype == torch.float32:
-        few = int(close.sum()) <= max(n, n * n // 200)
-        largest = float(norms.max())
-        if not few or not _TINY_SQUARE < largest < float("inf"):
-            return squares, False
+    return squares, norms, (squares <= cancellation * sums).triu(diagonal=1)
+
+
+def _repaired(squares: Tensor, cloud: Tensor, close: Tensor, exponent: int = 0) -> Tensor:
     rows, others = close.nonzero(as_tuple=True)
-    repaired = _squares_by_difference(cloud, rows, others)
+    repaired = _squares_by_difference(cloud, rows, others, exponent)
     squares[rows, others] = repaired
     squares[others, rows] = repaired
-    return squares, True
+    return squares
 
 
-def _squares_by_difference(cloud: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+def _squares_by_difference(cloud: Tensor, rows: Tensor, others: Tensor, exponent: int) -> Tensor:
     squares = torch.zeros(len(rows), dtype=torch.float64, device=cloud.device)
     for columns in torch.split(cloud, _COLUMNS, dim=1):
         for start in range(0, len(rows), _PAIRS):
             pairs = slice(start, start + _PAIRS)
             difference = columns[rows[pairs]].to(torch.float64) - columns[others[pairs]].to(torch.float64)
-            squares[pairs] += difference.square().sum(dim=1)
+            squares[pairs] += (difference * 2.0**-exponent).square().sum(dim=1)
     return squares
+
+
+def _spread_exponent(cloud: Tensor) -> int:
+    """The exponent of the largest difference from the first point; 0 if there is none or it is not finite."""
+    blocks = torch.split(cloud, _COLUMNS, dim=1) if cloud.numel() else ()
+    spread = max((float(_scaled_spread(columns, 0).abs().max()) for columns in blocks), default=0.0)
+    exponent = math.frexp(spread)[1] if math.isfinite(spread) else 0
+    return max(-_LARGEST_EXPONENT, min(exponent, _LARGEST_EXPONENT))
+
+
+def _scaled_spread(columns: Tensor, exponent: int) -> Tensor:
+    """The differences from the first point, which no offset outweighs, divided by 2^exponent."""
+    points = columns.to(torch.float64)
+    return (points - points[:1]) * 2.0**-exponent

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.arguments import require_one_of
-from lightning_topolip.topology.matrices import checked_matrix
+from lightning_topolip.topology.matrices import checked_matrix, in_float32
 
 Engine = Literal["giotto", "ripser", "gudhi"]
 ENGINES: tuple[str, ...] = get_args(Engine)
@@ -26,10 +26,12 @@ def persistence_diagrams(
     """Compute the Vietoris-Rips persistence diagrams of a distance matrix over the field with two elements.
 
     The essential class of dimension 0 and points with birth equal to death are dropped, so that all points are finite
-    and above the diagonal. All engines get the same float32 matrix and return the same diagrams.
+    and above the diagonal. All engines get the same float32 matrix and return the same diagrams. Distances that float32
+    cannot hold are divided by a power of two before, and births and deaths multiplied by it after.
 
     Args:
-        distances: Distance matrix, shape ``(n, n)``, symmetric, finite, >= 0, zero on the diagonal.
+        distances: Distance matrix, shape ``(n, n)``, symmetric, finite, >= 0, zero on the diagonal; an array or a
+            tensor of any real dtype.
         dimensions: Homology dimensions, each from 0 to 3.
         engine: ``"giotto"`` (giotto-ph, the engine of giotto-tda, AGPL-3.0), ``"ripser"`` (MIT) or ``"gudhi"`` (MIT
             for its Rips persistence).
@@ -51,12 +53,12 @@ def persistence_diagrams(
         >>> persistence_diagrams(square)[1].round(4)
         array([[1.    , 1.4142]])
     """
-    matrix = checked_matrix(distances, fewest=1, dtype=np.float32)
+    matrix, exponent = in_float32(checked_matrix(distances, fewest=1))
     matrix = np.ascontiguousarray(np.maximum(matrix, matrix.T))
     dimensions = _checked_dimensions(dimensions)
     require_one_of("engine", engine, ENGINES)
     diagrams = _ENGINES[engine](matrix, max(dimensions)) if len(matrix) > 1 else {}
-    return {dimension: _canonical(diagrams.get(dimension)) for dimension in dimensions}
+    return {dimension: np.ldexp(_canonical(diagrams.get(dimension)), exponent) for dimension in dimensions}
 
 
 def scaled(diagrams: Mapping[int, Diagram], factor: float) -> Diagrams:

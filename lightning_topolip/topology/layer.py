@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,8 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
     Raises:
         ValueError: If ``distances`` is not a distance matrix.
     """
-    matrix = np.asarray(distances, dtype=np.float32)
+    matrix = np.asarray(distances)
+    matrix = matrix if matrix.dtype == np.float32 else matrix.astype(np.float64)
 
     def restricted(samples: Indices) -> LayerTopology:
         return _topology(matrix[np.ix_(samples, samples)], settings)
@@ -171,5 +173,5 @@ def _seen(layer: LayerTopology | None, view: str, dimensions: Sequence[int]) -> 
     return {dimension: diagrams[dimension] for dimension in dimensions}
 
 
-def _topology(matrix: npt.NDArray[np.float32], settings: Settings) -> LayerTopology:
+def _topology(matrix: npt.NDArray[np.floating[Any]], settings: Settings) -> LayerTopology:
     return LayerTopology(scale(matrix), persistence_diagrams(matrix, settings.dimensions, settings.engine))

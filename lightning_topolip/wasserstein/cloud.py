@@ -10,14 +10,14 @@ _REPAIR = 1e-6
 
 
 def read_cloud(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
-    """Check two clouds, (n, d) and (m, d), and convert them to float64.
+    """Check two clouds, (n, d) and (m, d), and convert them to float64, complex coordinates to pairs of real ones.
 
     Raises:
         ValueError: If a cloud is not two-dimensional, has no points, is not finite, or the widths differ.
     """
     clouds = []
     for name, value in (("first", first), ("second", second)):
-        cloud = read_numbers(name, value, "an (n, d) array of finite numbers")
+        cloud = read_numbers(name, value, "an (n, d) array of finite numbers", complex_as_pairs=True)
         if cloud.ndim != 2 or len(cloud) == 0:
             raise ValueError(
                 f"Argument `{name}` must be an (n, d) array with n >= 1, got shape {cloud.shape}; "

@@ -1,6 +1,6 @@
 """Canonical persistence diagrams: float64, sorted, finite, without points on the diagonal."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,23 +39,35 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
     return np.sort(points.view(np.complex128), axis=0).view(np.float64)  # by birth and then death
 
 
-def read_numbers(name: str, value: ArrayLike, allowed: str) -> Floats:
-    """Convert the argument `name`, an array-like of real numbers, to float64.
+def read_numbers(name: str, value: ArrayLike, allowed: str, *, complex_as_pairs: bool = False) -> Floats:
+    """Convert the argument `name`, an array-like of real numbers or a tensor on any device, to float64.
+
+    With `complex_as_pairs`, a complex number becomes two neighbours along the last axis.
 
     Raises:
         ValueError: If it is ragged, or holds anything but real numbers.
     """
     try:
-        array = np.asarray(value)
+        array = _read_array(value)
+        if complex_as_pairs and array.dtype.kind == "c" and array.ndim:
+            array = np.ascontiguousarray(array).view(array.real.dtype)
         if array.dtype.kind not in "fiu":
             raise TypeError(f"dtype {array.dtype}")
         with np.errstate(over="ignore"):
             return array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"Argument `{name}` must be {allowed}, got {type(value).__name__} ({error}); pass real numbers, "
-            "for a tensor tensor.detach().cpu().numpy()."
+            f"Argument `{name}` must be {allowed}, got {type(value).__name__} ({error}); pass real numbers."
         ) from error
+
+
+def _read_array(value: Any) -> NDArray[Any]:
+    """Convert an array-like or a tensor, whatever its device, gradient or precision, without needing its library."""
+    tensor = value.detach().cpu() if hasattr(value, "detach") else value
+    try:
+        return np.asarray(tensor)
+    except TypeError:  # numpy has no such dtype, bfloat16 for example
+        return np.asarray(tensor.double()) if hasattr(tensor, "double") else np.asarray(tensor, dtype=np.float64)
 
 
 class KeyedDiagram(NamedTuple):

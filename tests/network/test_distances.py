@@ -7,8 +7,8 @@ from lightning_topolip.network.distances import distance_matrix
 
 
 def reference(cloud: torch.Tensor) -> torch.Tensor:
-    points = cloud.double()
-    return torch.stack([(points - point).square().sum(dim=1).sqrt() for point in points])
+    points = cloud.to(torch.complex128) if cloud.is_complex() else cloud.double()
+    return torch.stack([(points - point).abs().square().sum(dim=1).sqrt() for point in points])
 
 
 def relative_error(cloud: torch.Tensor) -> float:
@@ -29,6 +29,14 @@ CLOUDS = {
     "line": lambda g: torch.rand(50, 1, generator=g),
     "bfloat16": lambda g: torch.randn(20, 100, generator=g).bfloat16(),
     "float64": lambda g: torch.randn(20, 100, generator=g, dtype=torch.float64) + 1e7,
+    "complex": lambda g: torch.randn(20, 30, generator=g, dtype=torch.complex64) + (1e3 + 1e3j),
+    "conjugated": lambda g: torch.randn(20, 30, generator=g, dtype=torch.complex128).conj(),
+    "imaginary": lambda g: 1j * torch.randn(20, 30, generator=g),
+    "near the largest float32": lambda g: 1e37 * torch.rand(20, 30, generator=g),
+    "near the smallest float32": lambda g: 1e-36 * torch.rand(20, 30, generator=g),
+    "tiny beside a huge constant": lambda g: torch.cat(
+        [torch.full((10, 3), 1e200, dtype=torch.float64), 1e-20 * torch.randn(10, 30, generator=g)], dim=1
+    ),
     "integers": lambda g: torch.randint(0, 9, (20, 30), generator=g),
 }
 
@@ -102,3 +110,32 @@ def test_distances_beyond_float32_raise() -> None:
         distance_matrix(torch.tensor([[0.0], [3e38], [-3e38]]))
     with pytest.raises(ValueError, match="got distances beyond float32"):
         distance_matrix(torch.tensor([[0.0], [1e200]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("exponent", [-1050, -600, -200, 200, 600, 900])
+def test_a_diameter_that_float32_cannot_hold_is_refused_not_zero(exponent: int, generator: torch.Generator) -> None:
+    cloud = (
+        torch.randn(10, 4, generator=generator, dtype=torch.float64) * 2.0 ** (exponent // 2) * 2.0 ** (exponent // 2)
+    )
+    with pytest.raises(ValueError, match="beyond float32" if exponent > 0 else r"`cloud` must have .* diameter of \d"):
+        distance_matrix(cloud)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.3, -1e300, 1e-320])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_equal_points_of_any_size_have_distance_zero(value: float, dtype: torch.dtype) -> None:
+    assert not distance_matrix(torch.full((7, 5), value, dtype=dtype)).any()
+
+
+@pytest.mark.parametrize("exponent", [-80, -8, 8, 80])
+def test_a_power_of_two_scales_the_distances_exactly(exponent: int, generator: torch.Generator) -> None:
+    cloud = torch.randn(20, 30, generator=generator, dtype=torch.float64)
+    assert torch.equal(distance_matrix(cloud * 2.0**exponent), distance_matrix(cloud) * 2.0**exponent)
+
+
+def test_a_cloud_with_gradients_has_distances_without() -> None:
+    assert not distance_matrix(torch.eye(3, requires_grad=True)).requires_grad
+
+
+def test_points_without_coordinates_coincide() -> None:
+    assert not distance_matrix(torch.zeros(4, 0)).any()

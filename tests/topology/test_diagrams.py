@@ -3,14 +3,21 @@
 import math
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from lightning_topolip import activation_drift, wasserstein_distance
 from lightning_topolip.network.distances import distance_matrix
-from lightning_topolip.topology.diagrams import ENGINES, persistence_diagrams, require_engine, scaled
+from lightning_topolip.topology.diagrams import ENGINES, Engine, persistence_diagrams, require_engine, scaled
+from lightning_topolip.topology.geometry import total_variance
+from lightning_topolip.topology.measurement import Measurement
+from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.smoothness_report import smoothness_report
 
 
 def distances_of(points: np.ndarray) -> np.ndarray:
@@ -88,6 +95,66 @@ def test_scaling_the_distances_scales_the_diagrams() -> None:
     matrix = distances_of(cloud(50, 3))
     for dimension, points in persistence_diagrams(4 * matrix).items():
         assert np.array_equal(points, scaled(persistence_diagrams(matrix), 4.0)[dimension])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("exponent", [-1060, -166, -140, 120, 127, 900])
+def test_a_matrix_beyond_float32_keeps_its_points(engine: Engine, exponent: int) -> None:
+    matrix = np.round(distances_of(cloud(30, 3)).astype(np.float64), 4)
+    matrix = np.ldexp(np.round(np.ldexp(matrix, 10)), -10)
+    for dimension, points in persistence_diagrams(np.ldexp(matrix, exponent), engine=engine).items():
+        assert len(points) > 3
+        assert np.array_equal(points, np.ldexp(persistence_diagrams(matrix, engine=engine)[dimension], exponent))
+
+
+def test_a_tiny_cluster_beside_a_large_one_keeps_its_points() -> None:
+    line = np.array([0.0, 1e-50, 3e-50, 1.0])
+    deaths = persistence_diagrams(np.abs(np.subtract.outer(line, line)), (0,))[0][:, 1]
+    assert deaths == pytest.approx([1e-50, 2e-50, 1.0], rel=1e-6, abs=0)
+
+
+def test_the_drifts_of_tiny_matrices_are_those_of_their_shape() -> None:
+    layers = {str(index): distances_of(cloud(24, 3, seed=index)).astype(np.float64) for index in range(4)}
+    report, tiny = (
+        smoothness_report(Measurement({name: size * matrix for name, matrix in layers.items()}), Settings())
+        for size in (1.0, 2.0**-166)
+    )
+    assert tiny.score == pytest.approx(report.score, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda matrix: torch.tensor(matrix, dtype=torch.bfloat16),
+        lambda matrix: torch.tensor(matrix).half(),
+        lambda matrix: torch.tensor(matrix, requires_grad=True),
+        lambda matrix: torch.nn.Parameter(torch.tensor(matrix).bfloat16()),
+        lambda matrix: matrix.tolist(),
+    ],
+    ids=["bfloat16", "float16", "gradient", "both", "list"],
+)
+def test_tensors_are_read_whatever_their_precision_and_gradient(convert: Callable[[np.ndarray], Any]) -> None:
+    matrix = np.round(8 * distances_of(cloud(20, 3)))
+    expected = persistence_diagrams(matrix)
+    for dimension, points in persistence_diagrams(convert(matrix)).items():
+        assert np.array_equal(points, expected[dimension])
+    assert wasserstein_distance(convert(expected[1]), expected[0]) == wasserstein_distance(expected[1], expected[0])
+    assert activation_drift(convert(matrix), convert(matrix)) == 0
+    assert total_variance(convert(matrix)) == total_variance(matrix)
+
+
+@pytest.mark.parametrize(
+    "matrix", [np.zeros((3, 3), complex), torch.zeros(3, 3, dtype=torch.complex64), "abc", [[0], []]]
+)
+def test_anything_but_real_numbers_is_refused_by_name(matrix: Any) -> None:
+    with pytest.raises(ValueError, match=r"`distances` must be a distance matrix, got .*; pass real numbers"):
+        persistence_diagrams(matrix)
+
+
+def test_the_drift_of_complex_clouds_is_that_of_pairs_of_reals() -> None:
+    first, second = (cloud(8, 3, seed) + 1j * cloud(8, 3, seed + 10) for seed in (0, 1))
+    pairs = [np.concatenate([points.real, points.imag], axis=1) for points in (first, second)]
+    assert activation_drift(first, torch.from_numpy(second)) == pytest.approx(activation_drift(*pairs), rel=1e-12)
 
 
 def test_contract_of_the_result() -> None:
