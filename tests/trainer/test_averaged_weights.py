@@ -197,3 +197,36 @@ def test_the_final_weights_are_drawn_and_a_further_fit_goes_on(tmp_path: Path) -
     again = trainer(tmp_path, restored, max_epochs=1)
     again.fit(run.lightning_module, loader(), loader())
     assert restored.history.epochs[:5] == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("average", [*AVERAGES[::2], swa, Restore])
+def test_a_training_with_averages_is_the_same_with_and_without(tmp_path: Path, average: Any, first: bool) -> None:
+    def trained(*watch: Callback) -> Any:
+        model = Seen(norm=False)
+        run = fit(tmp_path, model, *((*watch, average()) if first else (average(), *watch)))
+        return weights_of(model), model.seen, run.optimizers[0].state_dict(), torch.get_rng_state()
+
+    seed_everything(0, verbose=False)
+    with_it = trained(TopoLipCallback(**OPTIONS))
+    seed_everything(0, verbose=False)
+    torch.testing.assert_close(with_it, trained(), rtol=0, atol=0)
+
+
+def test_a_module_that_was_moved_away_is_analysed_on_the_device_of_the_training(tmp_path: Path) -> None:
+    places: list[torch.device] = []
+
+    class Moves(Seen):
+        def to(self, *args: Any, **kwargs: Any) -> Any:
+            places.append(args[0])
+            return super().to(*args, **kwargs)
+
+    callback = TopoLipCallback(**OPTIONS)
+    run = fit(tmp_path, Moves(norm=False), callback, Restore())
+    assert places[-2:] == [run.strategy.root_device, torch.device("cpu")]
+    places.clear()
+    fit(tmp_path, Moves(norm=False), TopoLipCallback(**OPTIONS))
+    moved = len(places)
+    places.clear()
+    fit(tmp_path, Moves(norm=False))
+    assert len(places) == moved
