@@ -53,9 +53,9 @@ def analyze(
 
     Example:
         >>> import torch
-        >>> model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(4)])
+        >>> model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(5)])
         >>> report = analyze(model, torch.randn(32, 8))
-        >>> report.layers
+        >>> report.layers  # without the output
         ('<input>', '0', '1', '2', '3')
         >>> report.score >= 0
         True

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.loss import _Loss
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 FEWEST_LAYERS = 3
 _WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 _PARALLEL = (DataParallel, DistributedDataParallel)
 _LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_IDLE = (_DropoutNd, _Loss, nn.Identity, nn.Flatten, nn.Unflatten)
 _SHARE = 0.5
 _WIDTHS = ("out_features", "out_channels", "embedding_dim", "hidden_size")  # a sharded weight is flat
 _PARAMETRIZATIONS = "parametrizations"
@@ -79,7 +82,8 @@ def levels(model: nn.Module) -> list[list[str]]:
 
     In the sets of parts and of single layers the last layer with weights does not count: it computes the output, such
     as the logits of a perceptron, which blocks do not hold either. Linear layers beside it that read what it reads are
-    further outputs and do not count. The last set is all layers with these, for networks too short for any other.
+    further outputs and do not count. The last set is all layers with these, for networks too short for any other. Never
+    counted are layers that do nothing in evaluation mode (dropout, identity, flattening), losses and metrics.
 
     A class whose modules hold repeated blocks that make up more than half of their weights is a stage. Its blocks
     count instead of it, in every module of the class.
@@ -98,7 +102,7 @@ def levels(model: nn.Module) -> list[list[str]]:
     root = _tree(model, "", set())
     listed, siblings = _listed_blocks(root), _sibling_blocks(root)
     candidates = [listed, siblings] if _weight(listed) > _SHARE * _weight(siblings) else [siblings, listed]
-    layers = [node for node in root.walk() if not node.children and not node.is_list]
+    layers = [node for node in root.walk() if not node.children and not node.is_list and not _is_idle(node)]
     outputs = _outputs([node for node in layers if node.matrices])
     parts = [_parts(nodes) for nodes in candidates if 0 < len(nodes) < FEWEST_LAYERS]
     single = [[node for node in layers if node.matrices], layers]
@@ -110,6 +114,12 @@ def levels(model: nn.Module) -> list[list[str]]:
     ]
     names = [tuple(node.name for node in nodes) for nodes in candidates]
     return [list(path) for path in dict.fromkeys(names) if path]
+
+
+def _is_idle(node: Node) -> bool:
+    module = node.module
+    is_metric = hasattr(module, "update") and hasattr(module, "compute")
+    return not node.size and (isinstance(module, _IDLE) or is_metric)
 
 
 def content(module: nn.Module) -> nn.Module:

@@ -57,7 +57,7 @@ def is_column(values: Any) -> bool:
         return False
     if all(isinstance(value, Tensor) for value in values):
         axes = {value.ndim for value in values}
-        lengths = {len(value) for value in values if value.ndim}
+        lengths = {value.size(0) for value in values if value.ndim}
         images = axes == {_IMAGE_AXES} and lengths <= set(_IMAGE_CHANNELS) and len(lengths) == 1
         return images or (len(axes) == 1 and len(lengths) > 1)
     if all(isinstance(value, Mapping) for value in values):
@@ -97,7 +97,7 @@ def _lengths(entry: Any, deepest: int = 12) -> dict[int, bool]:
         lengths[int(entry.batch_sizes[0])] = True
     elif isinstance(entry, Tensor):
         if entry.ndim:
-            lengths[len(entry)] = entry.ndim > 1
+            lengths[entry.size(0)] = entry.ndim > 1
     elif is_column(entry):
         lengths[len(entry)] = True
     elif deepest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -45,21 +45,39 @@ def with_working_forward(
         >>> subject == Subject(), sentence
         (True, '')
     """
-    step = next((name for name in _STEPS if _can_run(model, name)), None)
-    if subject.forward_fn is not run_model or step is None:
+    steps = [name for name in _STEPS if _can_run(model, name)]
+    if subject.forward_fn is not run_model or not steps:
         return subject, ""
-
-    def forward(module: Any, given: Any) -> Any:
-        return _run_step(module, given, step)
-
     tried = failure_of or (lambda forward_fn: forward_failure(model, batch, forward_fn, subject.settings.seed))
     reason = tried(run_model) if _overrides(model, "forward") else "there is none"
-    if not reason or tried(forward):
+    working = next((step for step in map(Step, steps) if not tried(step)), None) if reason else None
+    if working is None:
         return subject, ""
-    return replace(subject, forward_fn=forward), (
-        f"TopoLip runs `{step}` of {type(model).__name__} instead of its `forward` on the probe ({reason}); "
+    return replace(subject, forward_fn=working), (
+        f"TopoLip runs `{working.name}` of {type(model).__name__} instead of its `forward` on the probe ({reason}); "
         "forward_fn=lambda module, batch: ... chooses another way"
     )
+
+
+@dataclass(frozen=True)
+class Step:
+    """Calls a step of a LightningModule as a forward, with the index 0 for the batch and its loader.
+
+    Attributes:
+        name: Name of the step.
+    """
+
+    name: str
+
+    def __call__(self, model: Any, batch: Any) -> Any:
+        """Run the step."""
+        step = getattr(model, self.name)
+        required = [
+            parameter
+            for parameter in inspect.signature(step).parameters.values()
+            if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+        ]
+        return step(*(batch, 0, 0)[: max(len(required), 1)])
 
 
 def forward_failure(model: nn.Module, batch: Any, forward_fn: Forward, seed: int) -> str:
@@ -70,16 +88,6 @@ def forward_failure(model: nn.Module, batch: Any, forward_fn: Forward, seed: int
     except Exception as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     return ""
-
-
-def _run_step(model: Any, batch: Any, name: str) -> Any:
-    step = getattr(model, name)
-    required = [
-        parameter
-        for parameter in inspect.signature(step).parameters.values()
-        if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
-    ]
-    return step(*(batch, 0, 0)[: max(len(required), 1)])
 
 
 def _can_run(model: Any, name: str) -> bool:

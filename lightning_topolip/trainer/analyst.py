@@ -86,7 +86,7 @@ class Analyst:
         self._overhead = overhead
         self._source = TrainerProbe(trainer, pl_module, source, probe_size, subject)
         self._probe: Any = None
-        self._weights: tuple[int, ...] | None = None
+        self._weights: dict[bool, tuple[int, ...] | None] = {}
         self._shrunk = ""
         placement = self._allowed(placement)
         in_background = placement.background
@@ -159,13 +159,13 @@ class Analyst:
         except Exception as error:
             return self._failure(error)
 
-    def remember_weights(self) -> None:
-        """Remember the weights as they are, for `weights_replaced`."""
-        self._weights = weights_fingerprint(self._trainer, self._module)
+    def remember_weights(self, *, analysed: bool) -> None:
+        """Remember the weights as they are, analysed ones or those at the end of an epoch, for `weights_replaced`."""
+        self._weights[analysed] = weights_fingerprint(self._trainer, self._module)
 
     def weights_replaced(self) -> bool:
-        """Whether the weights are others than when they were remembered."""
-        return self._weights is not None and self._weights != weights_fingerprint(self._trainer, self._module)
+        """Whether the weights are neither those that were analysed last nor those at the end of the last epoch."""
+        return bool(self._weights) and weights_fingerprint(self._trainer, self._module) not in self._weights.values()
 
     def collect_together(self, *, drain: bool) -> None:
         """Record the results of the background on all processes; an error of the first process raises on every one.

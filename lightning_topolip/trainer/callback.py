@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from lightning_topolip.arguments import require_one_of, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
+from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject
 from lightning_topolip.topology.diagrams import require_engine
@@ -198,12 +199,17 @@ class TopoLipCallback(Callback):
         require_whole_model(trainer, self.lipschitz)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Resolve the layers, so that a wrong name raises before anything runs, and start or resume the curves."""
+        """Resolve the layers, so that a wrong name raises before anything runs, and start or resume the curves.
+
+        A network in which ``"auto"`` finds no layers is not watched, with a warning.
+        """
         self._overhead = Overhead()
-        analyst = self._new_analyst(trainer, pl_module, self._recorder, self.placement)
         history = self.history if trainer.global_step else History()
         self._recorder.begin(history if self._restored is None else self._restored)
         self._restored = None
+        if not self._can_watch(pl_module):
+            return
+        analyst = self._new_analyst(trainer, pl_module, self._recorder, self.placement)
         self._watch = Watch(trainer, pl_module, analyst, self._recorder, self._schedule, self._overhead, self._share)
         warn_of_lost_history(trainer)
 
@@ -307,7 +313,19 @@ class TopoLipCallback(Callback):
         if run and dataloader_idx == 0:
             run.analyst.deliver(stage, batch, batch_idx)
 
+    def _can_watch(self, pl_module: LightningModule) -> bool:
+        if self.subject.layers != "auto" or self._recorder.on_error == "raise":
+            return True
+        try:
+            resolve_layers(pl_module)
+        except ValueError as error:
+            rank_zero_warn(f"TopoLip does not watch this training: {error}")
+            return False
+        return True
+
     def _begin_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        if not self._can_watch(pl_module):
+            return
         recorder, in_place = self._recorder.with_prefix(prefix), replace(self.placement, background=False)
         self._evaluation = Evaluation(self._new_analyst(trainer, pl_module, recorder, in_place), recorder)
 

@@ -106,6 +106,7 @@ class Watch:
         self.analyst.end("train")
         self._schedule.end_epoch()
         self._analyze_if_due()
+        self.analyst.remember_weights(analysed=False)
         self._show()
 
     def end_training(self) -> None:
@@ -161,7 +162,7 @@ class Watch:
             return False
         self._prepare()
         self._schedule.mark(moment)
-        self.analyst.remember_weights()
+        self.analyst.remember_weights(analysed=True)
         if affordable:
             self.analyst.analyze(moment)
         return affordable

@@ -23,7 +23,13 @@ class Tiny(LightningModule):
     def __init__(self, break_at_epoch: int | None = None) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 8), nn.Dropout(0.2), nn.Linear(8, 2)
+            nn.Linear(6, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Linear(8, 8),
+            nn.Dropout(0.2),
+            nn.Linear(8, 8),
+            nn.Linear(8, 2),
         )
         self.break_at_epoch = break_at_epoch
 

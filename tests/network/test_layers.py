@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import timm
+import torchmetrics
 import torchvision
 from torch import nn
 
@@ -72,8 +73,8 @@ def test_auto_in_a_plain_sequence_takes_layers_with_weights() -> None:
 
 def test_auto_takes_every_layer_but_the_last_with_weights_where_few_have_weights() -> None:
     assert resolve_layers(nn.Sequential(*layers_of_widths(4, 4, 4, 2))) == ["0", "1", "2", "3"]
-    recurrent = nn.Sequential(nn.Embedding(9, 4), nn.Dropout(), nn.Flatten(), nn.Linear(12, 2))
-    assert resolve_layers(recurrent) == ["0", "1", "2"]
+    recurrent = nn.Sequential(nn.Embedding(9, 4), nn.Tanh(), nn.Flatten(), nn.Softplus(), nn.Linear(12, 2))
+    assert resolve_layers(recurrent) == ["0", "1", "3"]
 
 
 def test_auto_takes_the_output_too_where_no_other_three_layers_are() -> None:
@@ -194,7 +195,14 @@ def test_lazy_modules_are_refused() -> None:
 
 
 def test_auto_without_weights_takes_every_layer() -> None:
-    assert resolve_layers(nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Softmax(dim=1))) == ["0", "1", "2"]
+    assert resolve_layers(nn.Sequential(nn.ReLU(), nn.Tanh(), nn.Softmax(dim=1))) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    "idle", [nn.Dropout(), nn.AlphaDropout(), nn.Identity(), nn.Flatten(), nn.MSELoss(), torchmetrics.MeanMetric()]
+)
+def test_auto_does_not_count_what_does_nothing_in_evaluation(idle: nn.Module) -> None:
+    assert resolve_layers(nn.Sequential(nn.ReLU(), idle, nn.Tanh(), nn.Softmax(dim=1))) == ["0", "2", "3"]
 
 
 def test_auto_without_layers_raises() -> None:

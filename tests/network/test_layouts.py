@@ -199,7 +199,7 @@ class Waves(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fourier = Converted(lambda rows: torch.fft.fft(rows))
+        self.fourier = Converted(torch.fft.fft)
         self.mixed = nn.Linear(D, D, dtype=torch.complex64)
         self.conjugate = Converted(lambda rows: torch.complex(rows, rows.flip(-1)).conj())
 

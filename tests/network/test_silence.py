@@ -25,7 +25,7 @@ class Talkative(Tiny):
     def __init__(self, way: str) -> None:
         super().__init__()
         self.way = way
-        self.inner = TalkativePart()
+        self.inner = TalkativePart() if way == "inner module" else None
         self.calls = 0
         self.outputs: list[Tensor] = []
         self.by_name: dict[str, list[int]] = defaultdict(list)
@@ -41,7 +41,7 @@ class Talkative(Tiny):
             self.log("norm", norm, on_step=True, on_epoch=True)
         elif self.way == "log_dict":
             self.log_dict({"norm": norm})
-        elif self.way == "inner module":
+        elif self.inner is not None:
             self.inner(inputs)
         elif self.way == "logger" and self.logger:
             self.logger.log_metrics({"norm": norm.item()}, step=self.global_step)
@@ -72,7 +72,7 @@ WAYS = ["log", "log on step", "log_dict", "inner module", "logger", "stop"]
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("options", [{}, {"every_n_steps": 2}, {"lipschitz": 4}])
+@pytest.mark.parametrize("options", [{"every_n_steps": 2}, {"layers": "layers.*", "lipschitz": 4}])
 def test_a_forward_that_speaks_to_the_trainer_is_not_heard_during_an_analysis(
     tmp_path: Path, way: str, options: dict[str, Any]
 ) -> None:

@@ -29,7 +29,7 @@ def watched(folder: Path, options: dict[str, Any], stage: str) -> tuple[list[str
     return [str(warning.message) for warning in caught if "TopoLip" in str(warning.message)], score
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_a_daemonic_process_computes_by_itself(tmp_path: Path, method: str) -> None:
     kinds = [({"background": True}, "fit"), ({"workers": 2}, "fit"), ({"workers": 2}, "validate"), ({}, "fit")]
     with multiprocessing.get_context(method).Pool(1) as pool:
