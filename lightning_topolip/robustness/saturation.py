@@ -68,13 +68,14 @@ def unsaturated(run: Callable[[], Tensor]) -> Tensor:
     output = run()
     if not (_in_unit_interval(output) or _sums_to_one(output.detach().double().exp(), output.dtype)):
         return output
-    with _Recording() as recording:
+    recording = _Recording()
+    with recording:
         output = run()
     for call in reversed(recording.calls):
         if call.explains(output):
             return call.operand
     if _in_unit_interval(output) and _sums_to_one(output.detach().double(), output.dtype):
-        return output.clamp_min(torch.finfo(output.dtype).tiny).log()
+        return torch.log(output.clamp_min(torch.finfo(output.dtype).tiny))
     return output
 
 

@@ -44,7 +44,7 @@ def square(
 
     Example:
         >>> import torch
-        >>> predict = lambda images: torch.stack([images.sum(1), -images.sum(1)], dim=1).round()
+        >>> predict = lambda images: torch.stack([images.sum(1), -images.sum(1)], dim=1).round(decimals=1)
         >>> square(predict, torch.tensor([[1.0, 0.5]]), torch.tensor([0]), epsilon=0.25)
         tensor([[0.7500, 0.2500]])
     """

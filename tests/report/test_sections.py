@@ -108,6 +108,26 @@ def test_the_accuracy_table_puts_the_worst_corruption_first() -> None:
     assert table.rows[0][1] == f"{100 * np.mean(clean):.1f} ± {100 * np.std(clean, ddof=1):.1f} %"
 
 
+def test_images_without_a_gradient_are_counted_below_their_accuracy() -> None:
+    accuracies = only(made_up_rows(("digits",), ("vit", "resnet"), (0, 1)), "accuracy")
+    attacked = [row for row in accuracies if row.condition == "pgd"]
+    counts = [
+        row._replace(quantity="masked_gradients", value=40.0 + row.seed if row.model == "vit" else 0.0)
+        for row in attacked
+    ]
+    plain, table = (accuracy_table(source_of(rows), "digits") for rows in (accuracies, [*accuracies, *counts]))
+    assert plain is not None
+    assert table is not None
+    hidden = [place for place, row in enumerate(table.rows) if row[0] == "of these, images without a gradient"]
+    assert len(hidden) == len({row.strength for row in attacked})
+    assert all(table.rows[place - 1][0].startswith("PGD") for place in hidden)
+    assert all(list(table.rows[place][1:]) == ["41", "0"] for place in hidden)
+    assert "an upper bound" in table.caption
+    assert "gradient" not in plain.caption
+    unmasked = accuracy_table(source_of([*accuracies, *(row._replace(value=0.0) for row in counts)]), "digits")
+    assert unmasked == plain
+
+
 def test_every_lipschitz_number_says_which_bound_it_is() -> None:
     rows = only(
         made_up_rows(("digits",), ("vit", "resnet"), (0, 1)), "pairwise_lipschitz", "local_lipschitz", "lipschitz_bound"

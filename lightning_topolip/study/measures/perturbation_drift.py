@@ -51,7 +51,7 @@ def _perturbation(family: str, model: nn.Module, labels: Tensor, options: Robust
     if family == "noise":
         yield noise_family()
     elif family == "pgd":
-        with predictor(model) as predict:
+        with predictor(model, labels=labels) as predict:
             yield attack_family(partial(pgd, steps=options.pgd_steps), predict, labels)
     else:
         yield corruption_family(family)
