@@ -227,7 +227,7 @@ class Attachment(AbstractContextManager[Any]):
         enough = [index for index, size in sizes.items() if size >= FEWEST_LAYERS]
         best = enough[0] if enough else max(sizes, key=sizes.__getitem__)
         layers = self._candidates[best][0]
-        if sizes[best] < FEWEST_LAYERS and (layers.fused or layers.sealed):
+        if 0 < sizes[best] < FEWEST_LAYERS and (layers.fused or layers.sealed):
             self._tell(
                 "TopoLipMetric sees fewer than three layers: the others are parts of fused or compiled ones, where a "
                 "hook would change the outputs. Use `analyze`, or call `torch.backends.mha.set_fastpath_enabled(False)`"

@@ -180,7 +180,7 @@ def test_the_probe_comes_from_the_user_the_validation_or_the_training_data(tmp_p
 
 
 def test_an_unknown_layer_raises_before_training(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'layers\.9', which matches none; close matches are layers\.[0-5]"):
+    with pytest.raises(ValueError, match=r"'layers\.9', which matches none; close matches are layers\.[0-6]"):
         fit(tmp_path, TopoLipCallback(layers="layers.9"))
     with pytest.raises(ValueError, match="`diagram_layers` must contain only values from"):
         fit(tmp_path, TopoLipCallback(diagram_layers=["layers.1"]))

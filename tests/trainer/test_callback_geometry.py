@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix
 from lightning_topolip.lipschitz import layer_lipschitz, pairwise_lipschitz
 from lightning_topolip.models import ViTClassifier
+from lightning_topolip.network.probe import take_probe
 from lightning_topolip.topology import layer_geometry
 from lightning_topolip.topology.geometry import (
     covering_dimension,
@@ -149,13 +150,14 @@ def test_local_constants_are_those_of_the_first_samples(tmp_path: Path) -> None:
     assert callback.history.last is not None
     found = callback.history.last.local_lipschitz
     assert found is not None
-    by_hand = layer_lipschitz(model, INPUTS[:4], LAYERS).steps
+    first = take_probe(loader(), 30)[0][:4]
+    by_hand = layer_lipschitz(model, first, LAYERS).steps
     chain = ["<input>", *LAYERS, "<output>"]
     assert list(found.steps) == chain[1:]
     for start, end in itertools.pairwise(chain):
         assert found.steps[end] == by_hand[start, end].max
     assert found.network == by_hand["<input>", "<output>"].max
-    jacobians = [torch.autograd.functional.jacobian(model.eval(), x[None])[0, :, 0] for x in INPUTS[:4]]
+    jacobians = [torch.autograd.functional.jacobian(model.eval(), x[None])[0, :, 0] for x in first]
     assert found.network == pytest.approx(max(torch.linalg.matrix_norm(j, 2).item() for j in jacobians), rel=1e-2)
     assert found.failures == {}
     assert float(run.callback_metrics["topolip/local_lipschitz"]) == pytest.approx(found.network)

@@ -204,7 +204,7 @@ def test_several_callbacks_keep_their_own_curves_and_states(tmp_path: Path) -> N
     keep = ModelCheckpoint(tmp_path, save_last=True)
     run = trainer(tmp_path, deep, few, keep, max_epochs=1)
     run.fit(Tiny(), loader(), loader())
-    assert (len(deep.history.curves[0]), len(few.history.curves[0])) == (6, 3)
+    assert (len(deep.history.curves[0]), len(few.history.curves[0])) == (7, 3)
     assert {"deep/score", "few/score"} <= set(run.callback_metrics)
     resumed = [
         TopoLipCallback(layers=c.subject.layers, probe_size=16, figures=False, prefix=c.prefix) for c in (few, deep)
