@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ from lightning_topolip import data as _data  # noqa: F401  so that its classes c
 from lightning_topolip.analysis import analyze
 from lightning_topolip.display.terminal import report_table
 from lightning_topolip.files import write_json
-from lightning_topolip.models.checkpoints import load_model
+from lightning_topolip.models.checkpoints import load_model, require_images
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.network.sample_axis import tensors_in
 from lightning_topolip.report import report_environment, write_report
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.progress import progress_bars
@@ -47,15 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words and words[0] in _COMMANDS:
         _call(words[0], words[1:])
     elif words and words[0] in _TRAINER_COMMANDS:
-        _TopoLipCLI(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "topolip"},
-            args=None if arguments is None else words,
-        )
+        _train(words[0], None if arguments is None else words)
     else:
         Console(soft_wrap=True).print(_USAGE, markup=False, highlight=False)
         sys.exit(0 if words in ([], ["-h"], ["--help"]) else 2)
@@ -64,19 +58,67 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _call(name: str, arguments: list[str]) -> None:
     parser = ArgumentParser(prog=f"topolip {name}")
     parser.add_function_arguments(_COMMANDS[name], as_positional=False)
-    options = vars(parser.instantiate_classes(parser.parse_args(arguments)))
+    options = parser.parse_args(arguments)
     try:
-        _COMMANDS[name](**options)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        sys.exit(f"topolip {name}: {error}")
+        _COMMANDS[name](**vars(parser.instantiate_classes(options)))
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sys.exit(f"topolip {name}: {_sentence(error) or error or type(error).__name__}")
+
+
+def _train(name: str, arguments: list[str] | None) -> None:
+    try:
+        _TopoLipCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "topolip"},
+            args=arguments,
+        )
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        sentence = _sentence(error)
+        if not sentence:
+            raise  # an error of the user's own model or data needs its traceback
+        sys.exit(f"topolip {name}: {sentence}")
+
+
+def _sentence(error: Exception) -> str:
+    """The text of an error of this package, also one that a worker process of a loader reports; otherwise nothing."""
+    lines = str(error).strip().splitlines()
+    last = lines[-1] if lines else ""
+    if len(lines) > 1 and "DataLoader worker" in lines[0]:
+        last = last.partition(": ")[2]
+    is_ours = last.startswith(("Argument `", "Arguments `", "Layer ")) or "pip install" in last
+    return last if is_ours else ""
 
 
 class _TopoLipCLI(LightningCLI):
-    """Lightning's command line, with the number of classes linked from the data to the model."""
+    """Lightning's command line, with the classes and the shape of the images linked from the data to the model.
+
+    A shape that the recipe or a checkpoint gives stays as it is.
+    """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link the number of classes."""
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+        self._subparsers = [*getattr(self, "_subparsers", []), parser]
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the arguments, and keep those that were given apart from the defaults."""
+        super().parse_arguments(parser, args)
+        self._given = parser.parse_args(args, defaults=False)
+
+    def before_instantiate_classes(self) -> None:
+        """Link the parts of the shape that were not given."""
+        given = self._given[self.subcommand]
+        if given.get("ckpt_path"):
+            return
+        parser = self._subparsers[list(self.subcommands()).index(self.subcommand)]
+        for name, axis in {"in_channels": 0, "image_size": 1}.items():
+            target = f"model.init_args.{name}"
+            if target not in given:
+                parser.link_arguments("data.image_shape", target, itemgetter(axis), apply_on="instantiate")
 
 
 def analyze_command(
@@ -108,7 +150,11 @@ def analyze_command(
     data.prepare_data()
     data.setup({"train": "fit", "val": "validate", "test": "test"}[split])
     loader = {"train": data.train_dataloader, "val": data.val_dataloader, "test": data.test_dataloader}[split]()
-    report = analyze(network, take_probe(loader, probe_size), layers, **settings)
+    probe = take_probe(loader, probe_size)
+    images = next(tensors_in(probe), None)
+    if images is not None:
+        require_images(network, images, model)
+    report = analyze(network, probe, layers, **settings)
     origin = "trained" if Path(model).is_file() or weights or pretrained else "random weights"
     write_json(
         output, {"model": model, "weights": origin, "data": type(data).__name__, "split": split, **report.to_dict()}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from lightning_topolip.models import (
     ResNetClassifier,
     ViTClassifier,
 )
+from lightning_topolip.models.weights import load_weights, read_checkpoint, weights_for
 from lightning_topolip.randomness import kept_random_numbers
 
 _CLASSES: dict[str, type[ImageClassifier]] = {
@@ -23,13 +23,17 @@ _CLASSES: dict[str, type[ImageClassifier]] = {
     for classifier in (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
 }
 
+_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
+_NUMPY_SUFFIXES = (".npz", ".npy")
+
 
 def load_model(source: str, weights: str | None = None, *, pretrained: bool = False) -> nn.Module:
     """Load a network that takes pixels in [0, 1]: a checkpoint file or a timm model.
 
     Args:
         source: A checkpoint written by `topolip fit`, or the name of a timm model.
-        weights: For a timm model, a file with its state dictionary (``.safetensors``, ``.pth``).
+        weights: For a timm model, a file with its state dictionary (``.safetensors``, ``.pth``). It decides the number
+            of classes. Parts of names that wrappers add, such as ``_orig_mod.`` and ``module.``, do not matter.
         pretrained: For a timm model, whether to load timm's published weights, which needs a network connection or a
             cache. Without ``weights`` and ``pretrained``, the weights are random, from a fixed seed.
 
@@ -37,9 +41,16 @@ def load_model(source: str, weights: str | None = None, *, pretrained: bool = Fa
         The network; a timm model includes its normalisation.
 
     Raises:
-        ValueError: If ``source`` is neither a readable checkpoint of this package nor a timm model.
+        ValueError: If ``source`` is neither a readable checkpoint of this package nor a timm model, or ``weights`` are
+            not those of the model.
     """
-    if Path(source).suffix == ".ckpt" or Path(source).is_file():
+    if Path(source).is_dir():
+        files = sorted(path.name for path in Path(source).iterdir() if path.suffix in _SUFFIXES)
+        raise ValueError(
+            f"Argument `model` must be a checkpoint file or the name of a timm model, got the folder {source!r}; "
+            f"name one of its files: {', '.join(files[:5]) or 'it has no checkpoint'}."
+        )
+    if Path(source).suffix in _SUFFIXES or Path(source).is_file():
         if weights is not None or pretrained:
             raise ValueError(
                 "Arguments `weights` and `pretrained` must be given for a timm model only, "
@@ -58,12 +69,95 @@ def _from_timm(name: str, weights: str | None, *, pretrained: bool) -> nn.Module
             f"Argument `model` must be a checkpoint file or the name of a timm model, got {name!r}; "
             f"close names: {', '.join(close) or 'none, see timm.list_models()'}."
         )
-    with kept_random_numbers(seed=0):
-        model = timm.create_model(name, pretrained=pretrained)
-    if weights is not None:
-        timm.models.load_checkpoint(model, weights, weights_only=True)
+    state = None if weights is None else _read_weights(weights)
+    model = _create(name, pretrained=pretrained)
+    if state is not None:
+        state = weights_for(model.state_dict(), state)
+        classes = _classes_of(model, state)
+        if classes is not None and classes != model.num_classes:
+            model = _create(name, num_classes=classes)
+        load_weights(model, state, "weights", str(weights))
+    elif weights is not None:
+        timm.models.load_checkpoint(model, weights)
     configuration = cast(dict[str, Any], model.pretrained_cfg)
     return Normalised(model, configuration["mean"], configuration["std"])
+
+
+def _create(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    import timm
+
+    with kept_random_numbers(seed=0):
+        try:
+            model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+        except (OSError, RuntimeError, ValueError) as error:
+            if not pretrained:
+                raise
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"Argument `pretrained` must be False where the weights of {name!r} cannot be had, got True "
+                f"({reason}); check the network connection, or name a file with --weights."
+            ) from error
+    return model
+
+
+def _read_weights(weights: str) -> dict[str, Tensor] | None:
+    """The state dictionary in a file; None for an archive of numpy's, which timm reads itself."""
+    import timm
+
+    if not Path(weights).is_file():
+        raise ValueError(f"Argument `weights` must be an existing file, got {weights!r}; check the path.")
+    if Path(weights).suffix in _NUMPY_SUFFIXES:
+        return None
+    try:
+        state: dict[str, Tensor] = timm.models.load_state_dict(weights, weights_only=True)
+        if not state or not all(isinstance(weight, Tensor) for weight in state.values()):
+            raise ValueError("it holds other values than tensors")
+    except Exception as error:  # every format has errors of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"Argument `weights` must be a file with a state dictionary, got {weights!r} ({reason}); "
+            "save it with torch.save(model.state_dict(), path)."
+        ) from error
+    return state
+
+
+def _classes_of(model: nn.Module, state: dict[str, Tensor]) -> int | None:
+    """The number of classes that a state dictionary was trained for; None if it has no head."""
+    heads = cast(dict[str, Any], model.pretrained_cfg).get("classifier") or ()
+    names = [heads] if isinstance(heads, str) else heads
+    return next((len(state[f"{name}.weight"]) for name in names if f"{name}.weight" in state), None)
+
+
+def require_images(model: nn.Module, images: Tensor, source: str) -> None:
+    """Raise a `ValueError` unless a loaded model takes images of this shape, with the shape that it was made for.
+
+    Args:
+        model: The result of `load_model`.
+        images: Pixels, shape ``(n, C, H, W)``.
+        source: The name of the model in the text.
+    """
+    shape = tuple(images.shape[1:])
+    try:
+        with torch.no_grad(), kept_random_numbers(seed=0):
+            model.eval()(images[:2])
+    except Exception as error:  # every network has errors of its own
+        expected = _image_shape(model)
+        size = "" if expected is None else f" {expected[-1]}"
+        hint = "--data.channels" if expected and shape[0] != expected[0] else f"--data.image_size{size}"
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(
+            f"Argument `data` must hold images that {source} takes{f', {expected}' if expected else ''}, got {shape} "
+            f"({reason}); pass {hint}."
+        ) from error
+
+
+def _image_shape(model: nn.Module) -> tuple[int, ...] | None:
+    """The shape of the images that a model was made for, as far as it says so."""
+    if isinstance(model, Normalised):
+        return tuple(cast(dict[str, Any], model.network.pretrained_cfg)["input_size"])
+    if isinstance(model, ImageClassifier) and model.required_image_size is not None:
+        return (model.in_channels, *model.required_image_size)
+    return None
 
 
 class Normalised(nn.Module):
@@ -91,22 +185,43 @@ class Normalised(nn.Module):
 
 
 def _from_checkpoint(path: Path) -> ImageClassifier:
-    if not path.is_file():
-        raise ValueError(f"Argument `model` must be an existing checkpoint, got {str(path)!r}; check the path.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"Argument `model` must be a complete checkpoint of plain values and tensors, got {str(path)!r}; "
-            "it is damaged or would run code when loaded, and nothing of it was executed."
-        ) from error
-    class_name = content.get("model_class") if isinstance(content, dict) else None
+    if path.suffix == ".safetensors" and path.is_file():
+        _refuse_bare(path)
+    content = read_checkpoint(path)
+    class_name = content.get("model_class")
     if class_name not in _CLASSES:
+        _refuse_checkpoint(path, content)
+    arguments = content.get("hyper_parameters")
+    if not arguments or "state_dict" not in content:
+        lacking = "weights" if arguments else "hyper-parameters"
         raise ValueError(
-            f"Argument `model` must be a checkpoint of {sorted(_CLASSES)} written by this package, "
-            f"got one of {class_name!r}; for other models call lightning_topolip.analyze(model, batch) in Python."
+            f"Argument `model` must be a checkpoint with hyper-parameters and weights, got {str(path)!r} without "
+            f"{lacking}; build the model in Python, load its weights, and call lightning_topolip.analyze(model, batch)."
         )
-    arguments = {name: value for name, value in content["hyper_parameters"].items() if not name.startswith("_")}
-    model = _CLASSES[class_name](**arguments)
-    model.load_state_dict(content["state_dict"])
+    try:
+        with kept_random_numbers(seed=0):
+            model = _CLASSES[class_name](**{name: value for name, value in arguments.items() if name[:1] != "_"})
+    except TypeError as error:
+        raise ValueError(
+            f"Argument `model` must be a checkpoint whose hyper-parameters {class_name} takes, got {str(path)!r} "
+            f"({error}); it may come from another version."
+        ) from error
+    load_weights(model, content["state_dict"], "model", str(path))
     return model
+
+
+def _refuse_checkpoint(path: Path, content: dict[str, Any]) -> NoReturn:
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        _refuse_bare(path)
+    raise ValueError(
+        f"Argument `model` must be a checkpoint of {sorted(_CLASSES)} written by this package, "
+        f"got one of {content.get('model_class')!r} in {str(path)!r}; for other models call "
+        "lightning_topolip.analyze(model, batch) in Python."
+    )
+
+
+def _refuse_bare(path: Path) -> NoReturn:
+    raise ValueError(
+        f"Argument `model` must name an architecture, got a bare state dictionary in {str(path)!r}; "
+        f"pass --model with the name of its timm model and --weights {path}."
+    )

@@ -112,12 +112,49 @@ class ImageClassifier(LightningModule):
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
 
+    @property
+    def required_image_size(self) -> tuple[int, int] | None:
+        """Height and width of the only images that the network takes; None if it takes others too."""
+        patches = getattr(self.network, "patch_embed", None)
+        strict = getattr(patches, "strict_img_size", False)
+        return cast(tuple[int, int], getattr(patches, "img_size")) if strict else None  # noqa: B009  untyped in timm
+
+    def setup(self, stage: str) -> None:
+        """Check that the images and classes of the data module are those that the network is made for."""
+        data = getattr(self.trainer, "datamodule", None)
+        classes = getattr(data, "num_classes", None)
+        if isinstance(classes, int) and classes > self.num_classes:
+            raise ValueError(
+                f"Argument `num_classes` must be at least {classes}, the number of classes of the data, got "
+                f"{self.num_classes}; pass num_classes={classes} to the model."
+            )
+        shape = tuple(getattr(data, "image_shape", None) or ())
+        if len(shape) != 3 or shape[1] != shape[2]:
+            return
+        if shape[0] != self.in_channels:
+            raise ValueError(
+                f"Argument `in_channels` must be {shape[0]}, as in the data's images {shape}, got {self.in_channels}; "
+                f"pass in_channels={shape[0]} to the model, or other data."
+            )
+        size = self.required_image_size
+        if size is not None and size != shape[1:]:
+            raise ValueError(
+                f"Argument `image_size` must be {shape[1]}, as in the data's images {shape}, got {size[0]}; "
+                f"pass image_size={shape[1]} to the model, or the model's to the data."
+            )
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (batch, num_classes), of pixels in [0, 1], (batch, in_channels, height, width)."""
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
                 f"Argument `images` must have shape (batch, {self.in_channels}, height, width), got "
                 f"{tuple(images.shape)}; pass a batch of images, or set `in_channels`."
+            )
+        size = self.required_image_size
+        if size is not None and size != tuple(images.shape[2:]):
+            raise ValueError(
+                f"Argument `images` must have shape (batch, {self.in_channels}, {size[0]}, {size[1]}), got "
+                f"{tuple(images.shape)}; resize the images, or set `image_size`."
             )
         return cast(Tensor, self.network((images - self.mean) / self.std))
 

@@ -133,9 +133,11 @@ def test_parts_of_fused_layers_are_missing_and_the_warning_says_how_to_see_them(
     model = encoder(2).eval()
     metric = TopoLipMetric(noise_splits=0)
     with torch.no_grad():
-        with pytest.warns(UserWarning, match=r"fewer than three layers.*set_fastpath_enabled\(False\)"):
-            with metric.attach(model):
-                model(SEQUENCES)
+        with (
+            pytest.warns(UserWarning, match=r"fewer than three layers.*set_fastpath_enabled\(False\)"),
+            metric.attach(model),
+        ):
+            model(SEQUENCES)
         metric = TopoLipMetric(noise_splits=0)
         torch.backends.mha.set_fastpath_enabled(False)
         try:
