@@ -17,6 +17,7 @@ from lightning_topolip.models import ResNetClassifier, ViTClassifier
 from lightning_topolip.models.checkpoints import load_model
 
 QUICK = [
+    "--seed_everything=1",
     "--trainer.fast_dev_run=true",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
