@@ -82,7 +82,8 @@ def test_every_recipe_runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", STUDIES, ids=lambda path: path.stem)
 def test_every_study_runs(recipe: Path, tmp_path: Path) -> None:
-    main(["study", "--config", str(recipe), "--workers", "0", "--output", str(tmp_path)])
+    config = shortened(recipe, tmp_path)
+    main(["study", "--config", str(config), "--workers", "0", "--output", str(tmp_path)])
     about = json.loads((tmp_path / "about.json").read_text())
     assert [run["failure"] for run in about["runs"]] == [None] * len(about["runs"])
     report = (tmp_path / "report.html").read_text()
@@ -117,6 +118,22 @@ def test_the_results_page_matches_all_studies_together() -> None:
     (command,) = re.findall(r"`python examples/together.py (.+?)`", page)
     together_table = runpy.run_path(str(ROOT / "examples" / "together.py"))["together_table"]
     assert together_table([ROOT / folder for folder in command.split()]) in page
+
+
+def shortened(recipe: Path, folder: Path) -> Path:
+    """Copy a recipe with a smaller size `short`: fewer images, one epoch and one condition of each kind."""
+    content = yaml.safe_load(recipe.read_text())
+    short = content["sizes"]["short"]
+    short["seeds"] = [0]
+    for data in short["data"].values():
+        data["init_args"]["subset"] = 60
+    for model in short["models"].values():
+        model["epochs"] = 1
+    short["smoothness"] = {"probe_size": 24, "noise_splits": 1}
+    conditions = {"corruptions": ["fog"], "severities": [1], "epsilons": [8], "pgd_steps": 1}
+    short["robustness"] |= {"images": 10, "validation_images": 20, **conditions}
+    (folder / recipe.name).write_text(yaml.safe_dump(content))
+    return folder / recipe.name
 
 
 class FakeCIFAR10:
