@@ -111,10 +111,11 @@ class _TopoLipCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Link the parts of the shape that were not given."""
-        given = self._given[self.subcommand]
+        command = str(self.subcommand)
+        given = self._given[command]
         if given.get("ckpt_path"):
             return
-        parser = self._subparsers[list(self.subcommands()).index(self.subcommand)]
+        parser = self._subparsers[list(self.subcommands()).index(command)]
         for name, axis in {"in_channels": 0, "image_size": 1}.items():
             target = f"model.init_args.{name}"
             if target not in given:

@@ -32,7 +32,8 @@ def read_image(path: Path) -> Image.Image:
         >>> np.asarray(read_image(path)).tolist()
         [[0.0, 1.0]]
     """
-    return _with_name(path, _read)
+    image: Image.Image = _with_name(path, _read)
+    return image
 
 
 def check_image(path: Path) -> None:

@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _CONTAINERS = (list, tuple, dict, set, deque)
 _WIDTH = 64
-_OWN_COPYING = ("__reduce__", "__reduce_ex__", "__getstate__", "__deepcopy__", "__copy__")
+_OWN_COPYING = ("__reduce__", "__reduce_ex__", "__getstate__", "__deepcopy__", "__copy__", "__new__")
 
 
 def isolated(value: Value) -> Value:
@@ -99,4 +99,4 @@ def _is_plain(value: Any) -> bool:
         return False
     if any(getattr(kind, name, None) is not getattr(object, name, None) for name in _OWN_COPYING):
         return False
-    return kind.__new__ is object.__new__ and not any(vars(base).get("__slots__") for base in kind.__mro__)
+    return not any(vars(base).get("__slots__") for base in kind.__mro__)

@@ -31,7 +31,8 @@ def dense(tensor: Tensor) -> Tensor:
         if tensor.is_quantized:
             return tensor.dequantize()
         if tensor.is_nested:
-            return torch.nested.to_padded_tensor(tensor, 0.0)
+            padded: Tensor = torch.nested.to_padded_tensor(tensor, 0.0)
+            return padded
         return tensor if tensor.layout is torch.strided else tensor.to_dense()
     except RuntimeError as error:
         raise ValueError(f"its output of layout {tensor.layout} has no dense form ({error}); it is skipped") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-from collections.abc import Hashable, Iterable, Iterator, Sized
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -87,13 +87,13 @@ def _workers(loader: DataLoader[Any]) -> int:
     return int(loader.num_workers > 0 and not multiprocessing.current_process().daemon)
 
 
-def _batched_entries(batch_sampler: Any, dataset: Any) -> list[Any]:
+def _batched_entries(batch_sampler: Any, dataset: Any) -> Sequence[Any]:
     if type(batch_sampler) is BatchSampler:
         return _entries(batch_sampler.sampler, dataset)
     return _listed(itertools.chain.from_iterable(batch_sampler), dataset)
 
 
-def _entries(sampler: Any, dataset: Any) -> Any:
+def _entries(sampler: Any, dataset: Any) -> Sequence[Any]:
     """All that a sampler yields, of a distributed one on all processes, each once."""
     if type(sampler) in (SequentialSampler, RandomSampler):
         return range(len(sampler.data_source))
@@ -110,7 +110,7 @@ def _listed(order: Iterable[Any], dataset: Any) -> list[Any]:
     return list(dict.fromkeys(entries)) if all(isinstance(entry, Hashable) for entry in entries) else entries
 
 
-def _spread(entries: Any, size: int) -> list[Any]:
+def _spread(entries: Sequence[Any], size: int) -> list[Any]:
     """One entry at random from each of ``size`` equal parts, in random order, so that the first ones are spread too."""
     generator, count = np.random.default_rng(0), len(entries)
     taken = min(size, count)

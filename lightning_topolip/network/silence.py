@@ -43,8 +43,8 @@ def silenced(model: nn.Module) -> Iterator[None]:
         for module in reversed(modules):
             trainer = trainers[id(module)]
             if trainer is not None:
-                stack.callback(setattr, module, "trainer", trainer)
-                module.trainer = _StandIn(trainer)
+                stack.callback(_set_trainer, module, trainer)
+                _set_trainer(module, _StandIn(trainer))
         yield
 
 
@@ -109,6 +109,10 @@ def _replaced(module: nn.Module, name: str, function: Callable[..., None]) -> It
             vars(module).pop(name, None)
         else:
             vars(module)[name] = before
+
+
+def _set_trainer(module: Any, trainer: Any) -> None:
+    module.trainer = trainer
 
 
 def _trainer_of(module: Any) -> Any:
