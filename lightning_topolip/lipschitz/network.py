@@ -23,12 +23,12 @@ from lightning_topolip.network.sample_axis import (
     with_tensor_replaced,
 )
 from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import Forward, SamplesFn
 from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.topology.names import INPUT, OUTPUT
 
 _WITNESSES = 2
 
-Forward = Callable[[Any, Any], Any]
 Step = tuple[str, str]
 Constant = TypeVar("Constant")
 
@@ -53,6 +53,7 @@ def layer_lipschitz(
     layers: str | Sequence[str] = "auto",
     *,
     forward_fn: Forward | None = None,
+    samples_fn: SamplesFn = samples_in,
     tolerance: float = 1e-2,
     max_iterations: int = 200,
     batch_size: int = 64,
@@ -69,6 +70,7 @@ def layer_lipschitz(
             first layer.
         layers: See `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
+        samples_fn: Counts the samples of the batch.
         tolerance: See `local_lipschitz`.
         max_iterations: See `local_lipschitz`.
         batch_size: Number of samples per forward pass.
@@ -95,9 +97,13 @@ def layer_lipschitz(
             function, inputs, tolerance=tolerance, max_iterations=max_iterations, batch_size=len(inputs), seed=seed
         )
 
-    n = samples_in(batch)
+    n = samples_fn(batch)
     parts = [
-        _measure_steps(model, _samples(batch, n, start, batch_size), layers, forward_fn or run_model, seed, measure)
+        _measure_steps(
+            _network(model, _samples(batch, n, start, batch_size), layers, forward_fn, samples_fn),
+            seed,
+            measure,
+        )
         for start in range(0, max(n, 1), batch_size)
     ]
     failures = {step: reason for part in parts for step, reason in part.failures.items()}
@@ -111,6 +117,7 @@ def layer_bounds(
     layers: str | Sequence[str] = "auto",
     *,
     forward_fn: Forward | None = None,
+    samples_fn: SamplesFn = samples_in,
     everywhere: bool = False,
     seed: int = 0,
 ) -> LayerConstants[LipschitzBound]:
@@ -121,6 +128,7 @@ def layer_bounds(
         batch: The probe, samples first, as for `analyze`.
         layers: See `resolve_layers`.
         forward_fn: Called as ``forward_fn(model, batch)`` instead of `run_model`.
+        samples_fn: Counts the samples of the batch.
         everywhere: Whether the bounds must hold on the whole space, see `lipschitz_bound`.
         seed: Seed of the model's own random numbers.
 
@@ -139,10 +147,7 @@ def layer_bounds(
         True
     """
     return _measure_steps(
-        model,
-        batch,
-        layers,
-        forward_fn or run_model,
+        _network(model, batch, layers, forward_fn, samples_fn),
         seed,
         lambda function, inputs: lipschitz_bound(function, inputs, everywhere=everywhere, seed=seed),
         chained,
@@ -161,11 +166,12 @@ class _Network:
     batch: Any
     forward: Forward
     layers: HookedLayers
+    samples_fn: SamplesFn
 
     @property
     def samples(self) -> int:
         """Number of samples of the batch."""
-        return samples_in(self.batch)
+        return self.samples_fn(self.batch)
 
     def input(self) -> Tensor | None:
         """The first floating-point tensor among the model's inputs."""
@@ -207,22 +213,29 @@ class _Network:
             return first_floating_tensor(output)
 
 
-def _measure_steps(
+def _network(
     model: nn.Module,
     batch: Any,
     layers: str | Sequence[str],
-    forward: Forward,
+    forward_fn: Forward | None,
+    samples_fn: SamplesFn,
+) -> _Network:
+    hooked = HookedLayers(model, resolve_layers(model, layers))
+    parameter = next(model.parameters(), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    return _Network(model, move_batch(batch, device), forward_fn or run_model, hooked, samples_fn)
+
+
+def _measure_steps(
+    network: _Network,
     seed: int,
     measure: Callable[[Function, Tensor], Constant],
     combine: Callable[[list[Constant]], Constant] | None = None,
 ) -> LayerConstants[Constant]:
     """Measure each step, and the whole network unless ``combine`` computes it from the steps."""
-    names = resolve_layers(model, layers)
-    parameter = next(model.parameters(), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
-    network = _Network(model, move_batch(batch, device), forward, HookedLayers(model, names))
+    names = network.layers.names
     constants: LayerConstants[Constant] = LayerConstants({}, {})
-    with borrowed(model, seed):
+    with borrowed(network.model, seed):
         outputs, skipped = network.outputs()
         chain = [name for name in outputs if name in (INPUT, *names, OUTPUT)]
         if len(chain) < 2:

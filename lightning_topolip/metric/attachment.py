@@ -22,6 +22,7 @@ from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.fused_layers import asks_for_hooks, unhookable
 from lightning_topolip.network.sample_axis import first_numbers, input_rows
 from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import SamplesFn
 from lightning_topolip.topology.names import INPUT
 
 Hook = TypeVar("Hook", bound=Callable[..., None])
@@ -73,6 +74,7 @@ class Attachment(AbstractContextManager[Any]):
         metric: Updated with the rows; as a context manager the attachment returns it.
         sample: The metric's sample, which chooses the rows.
         warn: Called with the reason why a pass is skipped.
+        samples_fn: Counts the samples of a call.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Attachment(AbstractContextManager[Any]):
         metric: Metric | None = None,
         sample: EpochSample | None = None,
         warn: Callable[[str], None] = lambda message: None,
+        samples_fn: SamplesFn = samples_in,
     ) -> None:
         self._metric = metric
         self._sample = sample
         self._warn = warn
+        self._samples_fn = samples_fn
         self._hooks = ExitStack()
         self._pass_hooks = ExitStack()
         self._candidates: dict[int, tuple[HookedLayers, ExitStack]] = {}
@@ -199,7 +203,7 @@ class Attachment(AbstractContextManager[Any]):
             _log.warning(message)
 
     def _start_with(self, inputs: Any) -> None:
-        samples = samples_in(inputs)
+        samples = self._samples_fn(inputs)
         self._start(samples, input_rows(inputs, samples))
 
     def _start(self, samples: int, inputs: Tensor | None) -> None:

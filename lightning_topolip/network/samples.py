@@ -45,8 +45,8 @@ def samples_in(batch: Any) -> int:
 def is_column(values: Any) -> bool:
     """Whether a list or tuple holds one tensor or mapping per sample, because they cannot be stacked.
 
-    They are images, ``(C, H, W)`` with 1, 3 or 4 channels, tensors with the same number of axes and first axes of
-    different lengths, or mappings with the same keys of which one holds such tensors.
+    They are images, ``(C, H, W)`` with 1, 3 or 4 channels; in a list also tensors that differ in the length of their
+    first axis alone; or mappings with the same keys of which one holds such tensors.
 
     Example:
         >>> import torch
@@ -56,10 +56,12 @@ def is_column(values: Any) -> bool:
     if not isinstance(values, (list, tuple)) or len(values) < 2 or isinstance(values, PackedSequence):
         return False
     if all(isinstance(value, Tensor) for value in values):
-        axes = {value.ndim for value in values}
         lengths = {value.size(0) for value in values if value.ndim}
-        images = axes == {_IMAGE_AXES} and lengths <= set(_IMAGE_CHANNELS) and len(lengths) == 1
-        return images or (len(axes) == 1 and len(lengths) > 1)
+        axes = {value.ndim for value in values}
+        if axes == {_IMAGE_AXES} and lengths <= set(_IMAGE_CHANNELS) and len(lengths) == 1:
+            return True
+        forms = {(value.dtype, *_shape_of_one(value)) for value in values}
+        return isinstance(values, list) and len(forms) == 1 and len(lengths) > 1
     if all(isinstance(value, Mapping) for value in values):
         keys = list(values[0])
         return all(list(value) == keys for value in values) and any(
@@ -80,6 +82,10 @@ def are_batches(values: Any) -> bool:
     if not isinstance(values, list) or not values or isinstance(values[0], Tensor) or is_column(values):
         return False
     return len({_form(value) for value in values}) == 1 and samples_in(values[0]) > 0
+
+
+def _shape_of_one(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.size(axis) for axis in range(1, tensor.ndim))
 
 
 def _entries(batch: Any) -> list[Any]:

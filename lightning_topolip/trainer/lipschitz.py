@@ -53,7 +53,12 @@ def local_constants(
         with torch.inference_mode(False), trainer.precision_plugin.forward_context():
             batch = move_batch(take_probe(probe, samples, subject.samples_fn), pl_module.device)
             constants = layer_lipschitz(
-                pl_module, batch, names, forward_fn=subject.forward_fn, seed=subject.settings.seed
+                pl_module,
+                batch,
+                names,
+                forward_fn=subject.forward_fn,
+                samples_fn=subject.samples_fn,
+                seed=subject.settings.seed,
             )
             return _largest(constants, names)
     except Exception as error:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip import TopoLipMetric, analyze
+from lightning_topolip.lipschitz import layer_lipschitz
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.samples import samples_in
 
@@ -45,6 +46,8 @@ BATCHES: dict[str, Any] = {
     "graph": (X, torch.zeros(2, 40), torch.zeros(40, 3), Y),
     "own class": OwnBatch(X, Y),
     "frozen data class": Frozen(torch.zeros(5), X, Y),
+    "inputs of other sizes": (X, torch.zeros(20, 6)),
+    "list of sizes": [torch.zeros(N, 6), torch.zeros(5, 3)],
     "labels alone": Y,
 }
 
@@ -105,3 +108,29 @@ def test_an_attached_metric_counts_the_samples_of_a_call_with_a_time_grid() -> N
     with metric.attach(model):
         model(torch.zeros(5), X)
     assert int(metric.seen) == N
+
+
+class WithCodebooks(nn.Module):
+    """Most of what it takes does not hold samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6))
+
+    def forward(self, keys: Tensor, values: Tensor, inputs: Tensor) -> Tensor:
+        return self.layers(inputs) + (keys * values).sum()
+
+
+def test_the_users_count_is_taken_by_metric_and_lipschitz_constants() -> None:
+    torch.manual_seed(0)
+    model, names = WithCodebooks().eval(), ["layers.0", "layers.1", "layers.2"]
+    batch = (torch.zeros(20, 6), torch.zeros(20, 6), X)
+    assert samples_in(batch) == 20
+    metric = TopoLipMetric(layers=names)
+    with metric.attach(model, samples_fn=lambda inputs: N):
+        model(*batch)
+    assert int(metric.seen) == N
+    assert metric.report().speed_mean == analyze(model, batch, names, samples_fn=lambda inputs: N).speed_mean
+    constants = layer_lipschitz(model, batch, names, samples_fn=lambda inputs: len(inputs[2])).steps
+    by_hand = torch.linalg.matrix_norm(model.layers[1].weight, 2).item()
+    assert constants["layers.0", "layers.1"].max == pytest.approx(by_hand, rel=1e-3)
