@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,10 +53,13 @@ def take_probe(source: Any, size: int, samples_fn: SamplesFn = samples_in) -> An
     """
     collected = CollectedBatches(size, samples_fn)
     with kept_random_numbers(seed=0):
-        for batch in _batches(source, size, samples_fn):
+        batches = _batches(source, size, samples_fn)
+        for batch in batches:
             collected.add(batch)
             if collected.is_complete:
                 break
+        if isinstance(batches, Generator):
+            batches.close()
     return collected.probe()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-from collections.abc import Hashable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch.utils.data import (
     DataLoader,
     DistributedSampler,
     IterableDataset,
+    IterDataPipe,
     RandomSampler,
     SequentialSampler,
 )
 
-from lightning_topolip.network.isolation import isolated, live_iterators
+from lightning_topolip.network.restoration import is_shared, moves_on, restored
 
 _LONGEST_ORDER = 10_000_000
 
@@ -27,7 +28,7 @@ def is_readable(source: Any) -> bool:
     """Whether a loader can be read by a loader of ours without a trace.
 
     Not if its class has a way of its own to iterate, which may change the batches or move iterators that training uses,
-    nor if it streams, in this process, from an iterator that reading would move.
+    nor if something in it that we would move cannot be put back: an iterator, a queue, memory that processes share.
 
     Example:
         >>> from torch.utils.data import TensorDataset
@@ -39,15 +40,19 @@ def is_readable(source: Any) -> bool:
         return False
     if kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator:
         return False
-    return not isinstance(source.dataset, IterableDataset) or _workers(source) > 0 or _can_be_copied(source.dataset)
+    if moves_on(source.sampler, source.batch_sampler):
+        return False
+    read = (source.dataset, source.collate_fn, source.worker_init_fn)
+    return not (is_shared(*read) if _workers(source) else moves_on(*read) or isinstance(source.dataset, IterDataPipe))
 
 
 def probe_batches(loader: DataLoader[Any], size: int) -> Iterator[Any]:
     """Read ``size`` samples of a readable loader as it would, and leave it and what it holds as they are.
 
     A data set with indices is read at a spread of ``size`` of the indices that the loader's sampler yields on all
-    processes together, in one batch; a stream from its start, batch by batch. One worker process of ours reads if the
-    loader has workers; else this process reads copies of the Python objects in the loader, see `isolated`.
+    processes together, in one batch, or, if they cannot be collated together, in batches of the loader's size; batches
+    of a batch sampler of one's own stay together. A stream is read from its start, batch by batch. One worker process
+    of ours reads if the loader has workers; else this process does, and puts back what changed, see `restored`.
 
     Args:
         loader: A loader for which `is_readable` holds.
@@ -56,41 +61,46 @@ def probe_batches(loader: DataLoader[Any], size: int) -> Iterator[Any]:
     Yields:
         Batches, collated by the loader's own ``collate_fn``; random numbers come from fixed seeds.
     """
-    workers = _workers(loader)
-    dataset, sampler, batch_sampler, collate = isolated(
-        (loader.dataset, loader.sampler, loader.batch_sampler, loader.collate_fn)
-    )
-    if isinstance(loader.dataset, IterableDataset):
-        order: dict[str, Any] = {"batch_size": loader.batch_size}
-    elif batch_sampler is None:
-        order = {"batch_size": None, "sampler": _spread(_entries(sampler, dataset), size)}
+    with restored(loader.dataset, loader.sampler, loader.batch_sampler, loader.collate_fn):
+        if isinstance(loader.dataset, IterableDataset):
+            yield from _ours(loader, batch_size=loader.batch_size)
+        elif loader.batch_sampler is None:
+            yield from _ours(loader, sampler=_spread(_entries(loader.sampler, loader.dataset), size))
+        elif type(loader.batch_sampler) is not BatchSampler:
+            batches = _listed(loader.batch_sampler, loader.dataset)
+            yield from _ours(loader, batch_sampler=_spread(batches, size))
+        else:
+            entries = _spread(_entries(loader.batch_sampler.sampler, loader.dataset), size)
+            yield from _collated_together(loader, entries)
+
+
+def _collated_together(loader: DataLoader[Any], entries: list[Any]) -> Iterator[Any]:
+    try:
+        together = list(_ours(loader, batch_sampler=[entries]))
+    except Exception:
+        length = loader.batch_sampler.batch_size  # type: ignore[union-attr]
+        yield from _ours(loader, batch_sampler=[entries[i : i + length] for i in range(0, len(entries), length)])
     else:
-        order = {"batch_sampler": [_spread(_batched_entries(batch_sampler, dataset), size)]}
-    yield from DataLoader(
-        loader.dataset if workers else dataset,
-        collate_fn=loader.collate_fn if workers else collate,
+        yield from together
+
+
+def _ours(loader: DataLoader[Any], **order: Any) -> DataLoader[Any]:
+    workers = _workers(loader)
+    return DataLoader(
+        loader.dataset,
+        collate_fn=loader.collate_fn,
         num_workers=workers,
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context if workers else None,
-        timeout=loader.timeout if workers else 0,
         generator=torch.Generator().manual_seed(0),
+        **({"batch_size": None} if "sampler" in order else {}),
         **order,
     )
-
-
-def _can_be_copied(stream: Any) -> bool:
-    return isolated(stream) is not stream and not live_iterators(stream)
 
 
 def _workers(loader: DataLoader[Any]) -> int:
     """One if the loader has workers; a daemonic process cannot start any."""
     return int(loader.num_workers > 0 and not multiprocessing.current_process().daemon)
-
-
-def _batched_entries(batch_sampler: Any, dataset: Any) -> Sequence[Any]:
-    if type(batch_sampler) is BatchSampler:
-        return _entries(batch_sampler.sampler, dataset)
-    return _listed(itertools.chain.from_iterable(batch_sampler), dataset)
 
 
 def _entries(sampler: Any, dataset: Any) -> Sequence[Any]:
@@ -107,7 +117,10 @@ def _listed(order: Iterable[Any], dataset: Any) -> list[Any]:
     """An order as a list without repetitions; an endless one is cut at the length of the data set."""
     longest = len(dataset) if isinstance(dataset, Sized) else _LONGEST_ORDER
     entries = list(itertools.islice(order, longest))
-    return list(dict.fromkeys(entries)) if all(isinstance(entry, Hashable) for entry in entries) else entries
+    try:
+        return list(dict.fromkeys(entries))
+    except TypeError:
+        return entries
 
 
 def _spread(entries: Sequence[Any], size: int) -> list[Any]:
