@@ -108,11 +108,11 @@ def perturbation_drifts(reports: Mapping[float, SmoothnessReport], view: View | 
         >>> import torch
         >>> from lightning_topolip import analyze
         >>> from lightning_topolip.robustness import noise_family, perturbed
-        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 12))
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), *[torch.nn.Linear(12, 12) for _ in range(4)])
         >>> probes = perturbed(torch.rand(16, 3, 2, 2), noise_family(), strengths=[0.05, 0.1])
         >>> path = perturbation_drifts({strength: analyze(model, probe) for strength, probe in probes})
         >>> path.layers, path.gains.shape
-        (('<input>', '0', '1'), (3, 2))
+        (('<input>', '1', '2', '3'), (4, 2))
     """
     strengths = tuple(sorted(reports))
     if len(strengths) < 2 or strengths[0] != 0:

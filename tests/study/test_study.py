@@ -55,11 +55,11 @@ def test_numbers_equal_those_of_the_public_functions(study):
     data = make_data(DIGITS, 0)
     model = make_model(CONVOLUTION, data, 0)
     snapshots_in(run.folder / "snapshots")[-1].load_into(model)
-    report = analyze(model, take_probe(data.val_dataloader(), 24), order=math.inf)
+    report = analyze(model, take_probe(iter(data.val_dataloader()), 24), order=math.inf)
     last = results.where(model="convolution", epoch=2.0)
     assert last.where(quantity="topolip", variant="scaled bottleneck").values() == pytest.approx([report.score])
     assert last.where(quantity="drift", variant="raw bottleneck").values() == pytest.approx(report.drifts["raw"]["all"])
-    clean = evaluate_robustness(model, *take_probe(data.test_dataloader(), 20), corruptions=(), attacks={}).clean
+    clean = evaluate_robustness(model, *take_probe(iter(data.test_dataloader()), 20), corruptions=(), attacks={}).clean
     assert last.where(quantity="accuracy", condition="clean").values() == [clean.value]
 
 
@@ -136,11 +136,12 @@ def test_an_interrupted_training_continues_to_the_same_weights(tmp_path):
 def test_a_folder_of_checkpoints_yields_the_curves_logged_in_training(tmp_path):
     data = make_data(DIGITS, 0)
     model = make_model(CONVOLUTION, data, 0)
+    probe = take_probe(iter(data.val_dataloader()), 24)
     Trainer(
         max_epochs=2,
         accelerator="cpu",
         logger=CSVLogger(tmp_path / "log", name="", version=""),
-        callbacks=[TopoLipCallback(probe_size=24), ModelCheckpoint(tmp_path / "ckpt", save_top_k=-1)],
+        callbacks=[TopoLipCallback(probe=probe, probe_size=24), ModelCheckpoint(tmp_path / "ckpt", save_top_k=-1)],
         enable_progress_bar=False,
         enable_model_summary=False,
     ).fit(model, data)

@@ -200,9 +200,12 @@ def network() -> nn.Sequential:
     return nn.Sequential(*[nn.Linear(6, 6) for _ in range(4)])
 
 
+ALL = list("0123")
+
+
 def test_analyze_equals_the_steps_by_hand(generator: torch.Generator) -> None:
     model, batch = network(), torch.randn(30, 6, generator=generator)
-    report = analyze(model, batch, noise_splits=0)
+    report = analyze(model, batch, ALL, noise_splits=0)
     states = [batch]
     for layer in model:
         states.append(layer(states[-1]).detach())
@@ -217,7 +220,7 @@ def test_analyze_equals_the_steps_by_hand(generator: torch.Generator) -> None:
 
 
 def test_a_report_becomes_json(generator: torch.Generator) -> None:
-    report = analyze(network(), torch.randn(20, 6, generator=generator))
+    report = analyze(network(), torch.randn(20, 6, generator=generator), ALL)
     values = json.loads(json.dumps(report.to_dict()))
     assert values["score"] == report.score
     assert values["layers"] == ["<input>", "0", "1", "2", "3"]
@@ -285,7 +288,7 @@ def test_a_model_that_takes_a_dictionary_and_token_ids() -> None:
 
 def test_another_forward_can_be_analysed(generator: torch.Generator) -> None:
     model, batch = network(), torch.randn(20, 6, generator=generator)
-    report = analyze(model, batch, forward_fn=lambda model, batch: model[:3](batch))
+    report = analyze(model, batch, ALL, forward_fn=lambda model, batch: model[:3](batch))
     assert report.layers == ("<input>", "0", "1", "2")
     assert "did not run" in report.failures["3"]
 
@@ -326,7 +329,7 @@ def test_a_score_from_independent_solvers(generator: torch.Generator) -> None:
         math.hypot(*(wasserstein_distance(a, b, engine="pot") for a, b in zip(first, second, strict=True)))
         for first, second in itertools.pairwise(by_dimension)
     ]
-    report = analyze(model, batch)
+    report = analyze(model, batch, ALL)
     assert report.curve[1:] == pytest.approx(drifts, rel=1e-4)
     assert report.score == pytest.approx(np.abs(np.diff(drifts)).mean(), rel=1e-3)
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.trainings import INPUTS, fit
+from helpers.trainings import fit, loader
 
 from lightning_topolip import TopoLipCallback, analyze, distance_matrix
+from lightning_topolip.network.probe import take_probe
 from lightning_topolip.topology.layer import disjoint_subsets
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
@@ -87,7 +88,7 @@ def test_a_wrong_size_raises(wrong: Any) -> None:
 def test_a_callback_draws_logs_and_resumes_with_subsets(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=48, subset_size=12)
     run = fit(tmp_path, callback, max_epochs=2)
-    report = analyze(run.lightning_module, INPUTS, subset_size=12)
+    report = analyze(run.lightning_module, take_probe(loader(), 48), subset_size=12)
     last = callback.history.last
     assert last is not None
     assert last.curve == pytest.approx(report.curve)
