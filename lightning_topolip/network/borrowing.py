@@ -7,11 +7,14 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lightning_topolip.network.attributes import attributes_kept
 from lightning_topolip.network.layouts import restore
 from lightning_topolip.network.silence import silenced
 from lightning_topolip.randomness import kept_random_numbers
+
+_LARGEST_WEIGHTS = 2**28
 
 
 @contextmanager
@@ -21,8 +24,7 @@ def borrowed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     Within the block the model runs in evaluation mode, without gradients, eagerly even if it is compiled, without
     torch's fused transformer layers, which hide their parts and pass nested tensors on, and draws its random numbers
     from ``seed``; a LightningModule is cut off from its trainer, see `silenced`. Afterwards every module's mode, all
-    buffers, Python attributes and every global random generator are what they were before. Objects in attributes,
-    other than containers, tensors and generators, are not restored.
+    weights up to 256 MB, buffers, Python attributes and every global random generator are what they were before.
 
     Args:
         model: The module to borrow.
@@ -75,11 +77,15 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the content, identity and existence of every buffer; `named_buffers` hides those that are None."""
+    """Restore the content, identity and existence of every buffer; `named_buffers` hides those that are None.
+
+    The weights are restored too, since some forwards change them: an embedding with ``max_norm``, a momentum encoder.
+    """
     kept = [(module, dict(module._buffers), set(module._non_persistent_buffers_set)) for module in model.modules()]
     contents = [
         (buffer, buffer.detach().clone()) for _, buffers, _ in kept for buffer in buffers.values() if buffer is not None
     ]
+    contents += [(weight, weight.detach().clone()) for weight in _weights_to_keep(model)]
     try:
         yield
     finally:
@@ -96,6 +102,13 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
             module._buffers.update(buffers)
             module._non_persistent_buffers_set.clear()
             module._non_persistent_buffers_set.update(hidden)
+
+
+def _weights_to_keep(model: nn.Module) -> list[Tensor]:
+    """All weights, or none if they are large, sharded or not initialised."""
+    weights = list(model.parameters())
+    plain = all(type(weight.data) is Tensor and not is_lazy(weight) for weight in weights)
+    return weights if plain and sum(weight.nbytes for weight in weights) <= _LARGEST_WEIGHTS else []
 
 
 def _same(first: Mapping[str, Tensor | None], second: Mapping[str, Tensor | None]) -> bool:

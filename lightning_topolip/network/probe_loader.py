@@ -19,16 +19,17 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
-from lightning_topolip.network.restoration import is_shared, moves_on, restored
+from lightning_topolip.network.restoration import holds_open_file, is_shared, moves_on, restored
 
-_LONGEST_ORDER = 10_000_000
+_LONGEST_ORDER = 100_000
 
 
 def is_readable(source: Any) -> bool:
     """Whether a loader can be read by a loader of ours without a trace.
 
     Not if its class has a way of its own to iterate, which may change the batches or move iterators that training uses,
-    nor if something in it that we would move cannot be put back: an iterator, a queue, memory that processes share.
+    nor if something in it that we would move cannot be put back: an iterator, a queue, memory that processes share, or
+    the position of a file that a stream has open.
 
     Example:
         >>> from torch.utils.data import TensorDataset
@@ -43,7 +44,11 @@ def is_readable(source: Any) -> bool:
     if moves_on(source.sampler, source.batch_sampler):
         return False
     read = (source.dataset, source.collate_fn, source.worker_init_fn)
-    return not (is_shared(*read) if _workers(source) else moves_on(*read) or isinstance(source.dataset, IterDataPipe))
+    if isinstance(source.dataset, IterableDataset) and (
+        isinstance(source.dataset, IterDataPipe) or holds_open_file(read)
+    ):
+        return False
+    return not (is_shared(*read) if _workers(source) else moves_on(*read))
 
 
 def probe_batches(loader: DataLoader[Any], size: int) -> Iterator[Any]:

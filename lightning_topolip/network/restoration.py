@@ -11,6 +11,7 @@ import multiprocessing.queues
 import multiprocessing.sharedctypes
 import queue
 import random
+import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +30,19 @@ _BETWEEN_PROCESSES = (
     multiprocessing.queues.SimpleQueue,
     multiprocessing.connection.Connection,
 )
-_MOVING = (Iterator, queue.Queue, queue.SimpleQueue)
-_WIDTH, _OBJECTS = 64, 100_000
+_MOVING = (Iterator, queue.Queue, queue.SimpleQueue, socket.socket)
+_OF_OTHER_THREADS = (
+    "threading",
+    "_thread",
+    "concurrent.",
+    "queue",
+    "multiprocessing.",
+    "asyncio",
+    "logging",
+    "weakref",
+)
+_SCALARS = (str, bytes, int, float, complex, type(None), type, ModuleType)
+_MOST_OBJECTS = 100_000
 _LARGEST = 2**20
 
 
@@ -40,7 +52,8 @@ def restored(*owners: Any, largest: int = _LARGEST, foreign: tuple[str, ...] = (
 
     That is: attributes, also those in slots, the contents of lists, dictionaries, sets and queues, variables that
     functions close over, random generators, and tensors and arrays. Identities stay. A file that the block opened and
-    kept in an attribute is closed. The elements of containers with more than 64 are not looked into.
+    kept in an attribute is closed. The 100,000 objects that are nearest are looked into, but not what other threads may
+    change meanwhile, such as queues, locks and futures.
 
     Args:
         owners: The objects.
@@ -71,6 +84,13 @@ def moves_on(*owners: Any) -> bool:
     return state.moves or state.is_shared
 
 
+def holds_open_file(*owners: Any) -> bool:
+    """Whether objects hold an open file, whose position a forked process shares."""
+    state = _State(0, ())
+    state.take(owners)
+    return state.is_open
+
+
 def is_shared(*owners: Any) -> bool:
     """Whether objects hold a value, queue or proxy that several processes share."""
     state = _State(0, ())
@@ -83,26 +103,27 @@ class _State:
 
     def __init__(self, largest: int, foreign: tuple[str, ...]) -> None:
         self.undo: list[Callable[[], None]] = []
-        self.moves = self.is_shared = False
-        self._largest, self._foreign = largest, foreign
+        self.moves = self.is_shared = self.is_open = False
+        self._largest, self._foreign = largest, (*foreign, *_OF_OTHER_THREADS)
 
     def take(self, owners: Any) -> None:
         seen: dict[int, Any] = {}
-        waiting = [owners]
-        while waiting and len(seen) < _OBJECTS:
-            value = waiting.pop()
+        waiting = deque([owners])
+        while waiting and len(seen) < _MOST_OBJECTS:
+            value = waiting.popleft()
             if id(value) not in seen:
                 seen[id(value)] = value
-                waiting += self._visit(value)
+                waiting.extend(held for held in self._visit(value) if not isinstance(held, _SCALARS))
 
     def _visit(self, value: Any) -> list[Any]:
         """Take the state of one object, and return what it holds."""
         self.is_shared |= isinstance(value, _BETWEEN_PROCESSES)
+        self.is_open |= isinstance(value, io.IOBase) and not value.closed
         self.moves |= isinstance(value, _MOVING) and not isinstance(value, io.IOBase)
         if isinstance(value, (*_GENERATORS, Tensor, np.ndarray)):
             self._take_numbers(value)
             return []
-        if isinstance(value, (type, ModuleType, str, bytes)) or type(value).__module__.startswith(self._foreign):
+        if isinstance(value, _SCALARS) or type(value).__module__.startswith(self._foreign):
             return []
         if isinstance(value, functools.partial):
             return [value.func, *value.args, *value.keywords.values()]
@@ -137,12 +158,12 @@ class _State:
         if isinstance(value, dict):
             items = list(value.items())
             self.undo.append(lambda: _set_items(value, items))
-            return [item for _, item in items] if len(items) <= _WIDTH else []
+            return [item for _, item in items]
         if isinstance(value, (list, deque, set)):
             elements = list(value)
             self.undo.append(lambda: _set_elements(value, elements))
-            return elements if len(elements) <= _WIDTH else []
-        return list(value) if isinstance(value, tuple) and len(value) <= _WIDTH else []
+            return elements
+        return list(value) if isinstance(value, tuple) else []
 
     def _take_attributes(self, value: Any) -> list[Any]:
         attributes = dict(getattr(value, "__dict__", {}))
