@@ -85,7 +85,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
     contents = [
         (buffer, buffer.detach().clone()) for _, buffers, _ in kept for buffer in buffers.values() if buffer is not None
     ]
-    contents += [(weight, weight.detach().clone()) for weight in _weights_to_keep(model)]
+    contents += [(weight.data, weight.detach().clone()) for weight in _weights_to_keep(model)]
     try:
         yield
     finally:
@@ -106,7 +106,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
 
 def _weights_to_keep(model: nn.Module) -> list[Tensor]:
     """All weights, or none if they are large, sharded or not initialised."""
-    weights = list(model.parameters())
+    weights: list[Tensor] = list(model.parameters())
     plain = all(type(weight.data) is Tensor and not is_lazy(weight) for weight in weights)
     return weights if plain and sum(weight.nbytes for weight in weights) <= _LARGEST_WEIGHTS else []
 

@@ -70,7 +70,7 @@ def probe_batches(loader: DataLoader[Any], size: int) -> Iterator[Any]:
         if isinstance(loader.dataset, IterableDataset):
             yield from _ours(loader, batch_size=loader.batch_size)
         elif loader.batch_sampler is None:
-            yield from _ours(loader, sampler=_spread(_entries(loader.sampler, loader.dataset), size))
+            yield from _ours(loader, batch_size=None, sampler=_spread(_entries(loader.sampler, loader.dataset), size))
         elif type(loader.batch_sampler) is not BatchSampler:
             batches = _listed(loader.batch_sampler, loader.dataset)
             yield from _ours(loader, batch_sampler=_spread(batches, size))
@@ -98,7 +98,6 @@ def _ours(loader: DataLoader[Any], **order: Any) -> DataLoader[Any]:
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context if workers else None,
         generator=torch.Generator().manual_seed(0),
-        **({"batch_size": None} if "sampler" in order else {}),
         **order,
     )
 

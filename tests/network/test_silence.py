@@ -105,6 +105,43 @@ def test_a_module_outside_of_a_trainer_is_not_changed_either() -> None:
     assert not model.accuracy.update_called
 
 
+class Normalises(Tiny):
+    """Embeddings whose weights a forward scales in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(6, 6, max_norm=0.5)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs + self.embedding(inputs.argmax(1)))
+
+
+class Momentum(Tiny):
+    """A second network that follows the first in its forward, as in contrastive learning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.follower = nn.Linear(6, 8).requires_grad_(False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for own, other in zip(self.follower.parameters(), self.layers[0].parameters(), strict=True):
+            own.data.mul_(0.9).add_(other.data, alpha=0.1)
+        return super().forward(inputs) + self.follower(inputs).mean()
+
+
+@pytest.mark.parametrize("kind", [Normalises, Momentum])
+def test_weights_that_a_forward_changes_are_put_back(tmp_path: Path, kind: Any) -> None:
+    def trained(*callbacks: Any) -> Any:
+        seed_everything(0, verbose=False)
+        model = kind()
+        trainer(tmp_path, *callbacks, max_epochs=2).fit(model, loader(shuffle=True), loader())
+        return model.state_dict()
+
+    callback = TopoLipCallback("layers.*", probe_size=12, figures=False)
+    torch.testing.assert_close(trained(callback), trained(), rtol=0, atol=0)
+    assert callback.history.epochs == [0, 1, 2]
+
+
 def test_an_attribute_that_two_modules_share_stays_shared() -> None:
     class Shares(nn.Module):
         def __init__(self, seen: list[int]) -> None:
