@@ -85,10 +85,14 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
     contents = [
         (buffer, buffer.detach().clone()) for _, buffers, _ in kept for buffer in buffers.values() if buffer is not None
     ]
-    contents += [(weight.data, weight.detach().clone()) for weight in _weights_to_keep(model)]
+    weights = [(weight, weight.data, weight.detach().clone()) for weight in _weights_to_keep(model)]
     try:
         yield
     finally:
+        for weight, data, content in weights:
+            if weight.data_ptr() != data.data_ptr():
+                weight.data = data
+            restore(data, content)
         for buffer, content in contents:
             restore(buffer, content)
         for module, buffers, hidden in kept:

@@ -54,7 +54,7 @@ def restore(tensor: Tensor, content: Tensor) -> None:
         return
     if tensor.layout in _SPARSE and len(now[-1]) != len(before[-1]):
         tensor.resize_as_sparse_(content)
-    elif tensor.layout is torch.strided and not tensor.is_nested:
+    elif tensor.layout is torch.strided and not tensor.is_nested and tensor.shape != content.shape:
         tensor.resize_(content.shape)
     tensor.copy_(content)
 

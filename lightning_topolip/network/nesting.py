@@ -31,6 +31,18 @@ def parts(value: Any) -> list[Any]:
     return list(_attributes(value).values())
 
 
+def holds_names(value: Any, names: frozenset[str], deepest: int = _DEEPEST) -> bool:
+    """Whether a nesting has a key or an attribute of one of these names, or a value in it.
+
+    Example:
+        >>> holds_names([{"edge_index": 1}], frozenset({"edge_index"}))
+        True
+    """
+    own = value if isinstance(value, Mapping) else _attributes(value)
+    inner = parts(value) if deepest else []
+    return not names.isdisjoint(own) or any(holds_names(part, names, deepest - 1) for part in inner)
+
+
 def mapped(value: Any, kinds: Kinds, function: Callable[[Any], Any], deepest: int = _DEEPEST) -> Any:
     """Copy a nesting, with the function's result in place of every value of some kinds.
 

@@ -13,12 +13,14 @@ from torch.utils.data import DataLoader
 
 from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, require_padded
 from lightning_topolip.network.joined_batches import cut, joined, shapes, with_columns
+from lightning_topolip.network.nesting import holds_names
 from lightning_topolip.network.probe_loader import is_readable, probe_batches
 from lightning_topolip.network.samples import are_batches, samples_in
 from lightning_topolip.network.subject import SamplesFn
 from lightning_topolip.randomness import kept_random_numbers
 
 _LONGEST_SEARCH = 8
+_INDICES = frozenset({"cu_seqlens", "edge_index", "ptr"})
 
 
 def take_probe(source: Any, size: int, samples_fn: SamplesFn = samples_in) -> Any:
@@ -124,6 +126,12 @@ class CollectedBatches:
                 stacklevel=3,
             )
         parts, counts = zip(*group, strict=True)
+        if sum(counts) > self.size and holds_names(parts[0], _INDICES):
+            raise ValueError(
+                f"Argument `probe` must be a whole batch if other tensors index its rows, as {sorted(_INDICES)} do, "
+                f"got {sum(counts)} rows for {self.size} samples; give a batch and samples_fn=lambda batch: ..., which "
+                "counts its samples."
+            )
         return cut(joined(parts, counts), sum(counts), self.size)
 
     @property

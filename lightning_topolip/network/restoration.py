@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import functools
 import io
+import mmap
 import multiprocessing.connection
 import multiprocessing.managers
 import multiprocessing.queues
+import multiprocessing.shared_memory
 import multiprocessing.sharedctypes
 import queue
 import random
@@ -29,21 +32,16 @@ _BETWEEN_PROCESSES = (
     multiprocessing.queues.Queue,
     multiprocessing.queues.SimpleQueue,
     multiprocessing.connection.Connection,
+    multiprocessing.shared_memory.SharedMemory,
+    mmap.mmap,
 )
 _MOVING = (Iterator, queue.Queue, queue.SimpleQueue, socket.socket)
-_OF_OTHER_THREADS = (
-    "threading",
-    "_thread",
-    "concurrent.",
-    "queue",
-    "multiprocessing.",
-    "asyncio",
-    "logging",
-    "weakref",
-)
+_OF_OTHER_THREADS = {
+    "threading", "_thread", "concurrent", "queue", "multiprocessing", "asyncio", "logging", "weakref"
+}  # fmt: skip
 _SCALARS = (str, bytes, int, float, complex, type(None), type, ModuleType)
 _MOST_OBJECTS = 100_000
-_LARGEST = 2**20
+_LARGEST = 2**26
 
 
 @contextmanager
@@ -104,7 +102,7 @@ class _State:
     def __init__(self, largest: int, foreign: tuple[str, ...]) -> None:
         self.undo: list[Callable[[], None]] = []
         self.moves = self.is_shared = self.is_open = False
-        self._largest, self._foreign = largest, (*foreign, *_OF_OTHER_THREADS)
+        self._largest, self._foreign = largest, foreign
 
     def take(self, owners: Any) -> None:
         seen: dict[int, Any] = {}
@@ -117,14 +115,16 @@ class _State:
 
     def _visit(self, value: Any) -> list[Any]:
         """Take the state of one object, and return what it holds."""
-        self.is_shared |= isinstance(value, _BETWEEN_PROCESSES)
+        self.is_shared |= _is_shared_memory(value)
         self.is_open |= isinstance(value, io.IOBase) and not value.closed
         self.moves |= isinstance(value, _MOVING) and not isinstance(value, io.IOBase)
         if isinstance(value, (*_GENERATORS, Tensor, np.ndarray)):
             self._take_numbers(value)
             return []
-        if isinstance(value, _SCALARS) or type(value).__module__.startswith(self._foreign):
+        if isinstance(value, _SCALARS) or self._is_foreign(type(value).__module__):
             return []
+        if isinstance(value, io.IOBase) and not value.closed:
+            self._take_position(value)
         if isinstance(value, functools.partial):
             return [value.func, *value.args, *value.keywords.values()]
         if isinstance(value, MethodType):
@@ -132,6 +132,17 @@ class _State:
         if isinstance(value, FunctionType):
             return self._take_closure(value)
         return self._take_content(value) + self._take_attributes(value)
+
+    def _is_foreign(self, module: str) -> bool:
+        return module.partition(".")[0] in _OF_OTHER_THREADS or module.startswith(self._foreign)
+
+    def _take_position(self, file: io.IOBase) -> None:
+        try:
+            position = file.tell()
+        except (OSError, ValueError):
+            self.moves = True
+        else:
+            self.undo.append(lambda: _seek(file, position))
 
     def _take_numbers(self, value: Any) -> None:
         if isinstance(value, _GENERATORS):
@@ -173,6 +184,19 @@ class _State:
         for name, content in slots.items():
             self.undo.append(functools.partial(_set_slot, value, name, content))
         return [*attributes.values(), *slots.values()]
+
+
+def _is_shared_memory(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.device.type == "cpu" and value.layout is torch.strided and value.is_shared()
+    if isinstance(value, np.memmap):
+        return bool(value.flags.writeable)
+    return isinstance(value, _BETWEEN_PROCESSES) or (isinstance(value, ctypes.Array) and hasattr(value, "_wrapper"))
+
+
+def _seek(file: io.IOBase, position: int) -> None:
+    if not file.closed and file.tell() != position:
+        file.seek(position)
 
 
 def _set_attributes(value: Any, attributes: dict[str, Any]) -> None:

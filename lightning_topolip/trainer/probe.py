@@ -48,6 +48,8 @@ class TrainerProbe:
         self._delivered = CollectedBatches(size, subject.samples_fn)
         self._is_over = False
         self._announced = False
+        self._error: Exception | None = None
+        self._readable: dict[int, tuple[Any, bool]] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -68,7 +70,10 @@ class TrainerProbe:
             return
         if batch_idx == 0:
             self._delivered = CollectedBatches(self._size, self._subject.samples_fn)
-        self._delivered.add(batch)
+        try:
+            self._delivered.add(batch)
+        except Exception as error:
+            self._error = error
 
     def end(self, stage: Stage) -> None:
         """Note that a loop has delivered all of its batches."""
@@ -86,6 +91,8 @@ class TrainerProbe:
         def taken() -> Any:
             if not trainer.is_global_zero:
                 return None
+            if awaited and self._error is not None:
+                raise self._error
             return self._delivered.probe() if awaited else self._read()
 
         probe = agreed(trainer, taken)
@@ -107,9 +114,19 @@ class TrainerProbe:
     def _awaited(self) -> Stage | None:
         """The loop whose batches make the probe; None if the probe can be read at once."""
         for stage, source in self._candidates()[:1]:
-            if stage is not None and not _can_be_read(stage, source):
+            if stage is not None and not self._can_be_read(stage, source):
                 return stage
         return None
+
+    def _can_be_read(self, stage: Stage, source: Any) -> bool:
+        """Look at a loader once; one that cannot be looked at cannot be read."""
+        if id(source) not in self._readable:
+            try:
+                readable = _can_be_read(stage, source)
+            except Exception:
+                readable = False
+            self._readable[id(source)] = (source, readable)
+        return self._readable[id(source)][1]
 
     def _candidates(self) -> list[tuple[Stage | None, Any]]:
         """Where a probe could come from, the best first, each with the loop that delivers it, if any does."""

@@ -162,6 +162,20 @@ def test_memory_that_processes_share_is_noticed() -> None:
     assert not is_shared(Holder([torch.zeros(2)]))
 
 
+def test_the_position_of_an_open_file_is_put_back(tmp_path: Any) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    with (tmp_path / "file").open("rb") as file:
+        file.read(3)
+        with restored(Holder(file)):
+            assert file.read(4) == b"3456"
+        assert file.read(2) == b"34"
+
+
+@pytest.mark.parametrize("shared", [torch.zeros(3).share_memory_(), multiprocessing.RawArray("i", 3)])
+def test_shared_numbers_are_noticed(shared: Any) -> None:
+    assert is_shared(Holder(shared))
+
+
 def test_open_files_are_noticed(tmp_path: Any) -> None:
     with (tmp_path / "file").open("w") as file:
         assert holds_open_file(Holder(file))

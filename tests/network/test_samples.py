@@ -110,6 +110,14 @@ def test_an_attached_metric_counts_the_samples_of_a_call_with_a_time_grid() -> N
     assert int(metric.seen) == N
 
 
+def test_a_graph_is_not_cut_by_its_nodes() -> None:
+    graph = {"x": torch.zeros(80, 3), "edge_index": torch.zeros(2, 90, dtype=torch.long), "batch": torch.zeros(80)}
+    with pytest.raises(ValueError, match=r"whole batch if other tensors index its rows, .* got 80 rows for 16 samples"):
+        take_probe(graph, 16)
+    probe = take_probe(graph, 16, samples_fn=lambda batch: 16)
+    assert probe["x"].shape == (80, 3)
+
+
 class WithCodebooks(nn.Module):
     """Most of what it takes does not hold samples."""
 

@@ -125,7 +125,7 @@ class Momentum(Tiny):
 
     def forward(self, inputs: Tensor) -> Tensor:
         for own, other in zip(self.follower.parameters(), self.layers[0].parameters(), strict=True):
-            own.data.mul_(0.9).add_(other.data, alpha=0.1)
+            own.data = own.data * 0.9 + other.data * 0.1
         return super().forward(inputs) + self.follower(inputs).mean()
 
 
