@@ -174,7 +174,7 @@ def test_ordinary_logits_are_returned_to_the_bit_and_run_once(probe: tuple[Tenso
     model = Outputs(count)
     with predictor(model) as predict:
         assert torch.equal(predict(probe[0]), logits_of(model, probe[0]))
-    assert len(calls) == 1
+        assert len(calls) == 1
     attention = Outputs(lambda f, z: z * f[:, :CLASSES].softmax(1))
     with predictor(attention) as predict:
         assert torch.equal(predict(probe[0]), attention(probe[0]))
