@@ -187,9 +187,6 @@ class _State:
 
 
 def _is_shared_memory(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        on_cpu = value.device.type == "cpu" and value.layout is torch.strided
-        return on_cpu and bool(value.is_shared())  # type: ignore[no-untyped-call]
     if isinstance(value, np.memmap):
         return bool(value.flags.writeable)
     return isinstance(value, _BETWEEN_PROCESSES) or (isinstance(value, ctypes.Array) and hasattr(value, "_wrapper"))

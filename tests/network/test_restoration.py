@@ -171,9 +171,13 @@ def test_the_position_of_an_open_file_is_put_back(tmp_path: Any) -> None:
         assert file.read(2) == b"34"
 
 
-@pytest.mark.parametrize("shared", [torch.zeros(3).share_memory_(), multiprocessing.RawArray("i", 3)])
-def test_shared_numbers_are_noticed(shared: Any) -> None:
-    assert is_shared(Holder(shared))
+def test_shared_numbers_are_noticed_or_put_back() -> None:
+    assert is_shared(Holder(multiprocessing.RawArray("i", 3)))
+    tensor = torch.zeros(3).share_memory_()  # as every tensor is that was sent to a worker
+    assert not is_shared(Holder(tensor))
+    with restored(Holder(tensor)):
+        tensor.add_(1)
+    assert not tensor.any()
 
 
 def test_open_files_are_noticed(tmp_path: Any) -> None:
