@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lightning_topolip.lipschitz.bound import LipschitzBound, chained, lipschitz_bound
@@ -17,6 +16,7 @@ from lightning_topolip.network.batches import model_inputs, move_batch, run_mode
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
+from lightning_topolip.network.nesting import mapped
 from lightning_topolip.network.sample_axis import (
     find_representation,
     first_floating_tensor,
@@ -309,4 +309,4 @@ def _samples(batch: Any, n: int, start: int, size: int) -> Any:
     def rows(tensor: Tensor) -> Tensor:
         return tensor[start : start + size] if tensor.ndim and len(tensor) == n else tensor
 
-    return apply_to_collection(batch, Tensor, rows)
+    return mapped(batch, Tensor, rows)

@@ -146,8 +146,7 @@ class TopoLipMetric(Metric):
             settings = self.settings if needs_noise(self.quantity) else replace(self.settings, noise_splits=0)
             report = smoothness_report(self._sample.measurement(rows, settings.reduction), settings)
             value = value_of(self.quantity, report)
-            for name, reason in report.failures.items():
-                self._notices.warn(f"TopoLipMetric, layer {name!r}: {reason}.")
+            self._notices.warn_by_reason(report.failures, "TopoLipMetric cannot measure")
         elif self.update_called:
             self._notices.warn(f"TopoLipMetric needs at least {FEWEST_SAMPLES} samples, got {n}; its value is NaN.")
         return torch.tensor(value, dtype=torch.float32, device=self.device)

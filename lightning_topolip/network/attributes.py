@@ -8,21 +8,22 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from lightning_topolip.network.restoration import restored
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _SHARDED = ("torch.distributed", "deepspeed", "lightning.fabric.strategies")
-_FRAMEWORKS = ("lightning.", "pytorch_lightning.", "torch.nn.", "torch.optim.", "torch._")
-_LARGEST = 2**26
+_FRAMEWORKS = ("lightning.", "pytorch_lightning.", "lightning_topolip.", "torch.nn.", "torch.optim.", "torch._")
+_LEFT_ALONE = (nn.Module, Dataset, DataLoader)
 
 
 @contextmanager
 def attributes_kept(model: nn.Module) -> Iterator[None]:
     """Put back after the block what it changed in the attributes of all modules and in what these hold.
 
-    Buffers, parameters and hooks are not attributes in this sense. The modules of torch itself keep nothing in
-    attributes; a model that is sharded keeps there what belongs to the sharding, and is skipped.
+    Buffers, parameters, hooks, and data sets with their loaders are not attributes in this sense. The modules of torch
+    itself keep nothing in attributes; a model that is sharded keeps there what belongs to the sharding, and is skipped.
 
     Args:
         model: The network.
@@ -41,7 +42,7 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
         yield
         return
     kept = [(module, _attributes(module)) for module in modules if _keeps_attributes(module)]
-    with restored([attributes for _, attributes in kept], largest=_LARGEST, foreign=_FRAMEWORKS):
+    with restored([attributes for _, attributes in kept], foreign=_FRAMEWORKS):
         try:
             yield
         finally:
@@ -55,7 +56,7 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if name not in _OF_EVERY_MODULE and not isinstance(value, nn.Module)
+        if name not in _OF_EVERY_MODULE and not isinstance(value, _LEFT_ALONE)
     }
 
 

@@ -12,38 +12,42 @@ from torch import Tensor, nn
 
 Kinds = type | tuple[type, ...]
 
-_DEEPEST = 12
+DEEPEST = 12
+
+
+def named_parts(value: Any) -> dict[Any, Any]:
+    """Return the values that a collection or a plain object holds, by key, name or place; none for anything else.
+
+    Example:
+        >>> named_parts({"images": 1, "labels": 2}), named_parts((3, 4)), named_parts("text")
+        ({'images': 1, 'labels': 2}, {0: 3, 1: 4}, {})
+    """
+    if isinstance(value, Tensor):
+        return {}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (tuple, list)):
+        return dict(zip(getattr(value, "_fields", range(len(value))), value, strict=True))
+    return _attributes(value)
 
 
 def parts(value: Any) -> list[Any]:
-    """Return the values that a collection or a plain object holds; none for a tensor and for anything else.
-
-    Example:
-        >>> parts({"images": 1, "labels": 2}), parts((1, 2)), parts("text")
-        ([1, 2], [1, 2], [])
-    """
-    if isinstance(value, Tensor):
-        return []
-    if isinstance(value, Mapping):
-        return list(value.values())
-    if isinstance(value, (tuple, list)):
-        return list(value)
-    return list(_attributes(value).values())
+    """Return the values of `named_parts`."""
+    return list(named_parts(value).values())
 
 
-def holds_names(value: Any, names: frozenset[str], deepest: int = _DEEPEST) -> bool:
+def holds_names(value: Any, names: frozenset[str], deepest: int = DEEPEST) -> bool:
     """Whether a nesting has a key or an attribute of one of these names, or a value in it.
 
     Example:
         >>> holds_names([{"edge_index": 1}], frozenset({"edge_index"}))
         True
     """
-    own = value if isinstance(value, Mapping) else _attributes(value)
-    inner = parts(value) if deepest else []
-    return not names.isdisjoint(own) or any(holds_names(part, names, deepest - 1) for part in inner)
+    inner = named_parts(value) if deepest else {}
+    return not names.isdisjoint(inner) or any(holds_names(part, names, deepest - 1) for part in inner.values())
 
 
-def mapped(value: Any, kinds: Kinds, function: Callable[[Any], Any], deepest: int = _DEEPEST) -> Any:
+def mapped(value: Any, kinds: Kinds, function: Callable[[Any], Any], deepest: int = DEEPEST) -> Any:
     """Copy a nesting, with the function's result in place of every value of some kinds.
 
     Collections and objects keep their types; any other value is shared by both, and what lies deeper than ``deepest``.
@@ -90,9 +94,11 @@ def _with_attributes(value: Any, attributes: dict[str, Any]) -> Any:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """The attributes of a data class, or of an instance of a Python class that is neither a module nor callable."""
+    """The attributes of a data class, or of an object like a batch: one with a tensor, or with a method ``to``."""
     if isinstance(value, (type, nn.Module)) or callable(value):
         return {}
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
-    return dict(getattr(value, "__dict__", {}))
+    attributes = dict(getattr(value, "__dict__", {}))
+    is_like_a_batch = hasattr(value, "to") or any(isinstance(held, Tensor) for held in attributes.values())
+    return attributes if is_like_a_batch else {}

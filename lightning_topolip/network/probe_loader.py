@@ -19,7 +19,8 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
-from lightning_topolip.network.restoration import holds_open_file, is_shared, moves_on, restored
+from lightning_topolip.network.hazards import hazards_in
+from lightning_topolip.network.restoration import restored
 
 _LONGEST_ORDER = 100_000
 
@@ -41,14 +42,13 @@ def is_readable(source: Any) -> bool:
         return False
     if kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator:
         return False
-    if moves_on(source.sampler, source.batch_sampler):
+    order = hazards_in(source.sampler, source.batch_sampler)
+    data = hazards_in(source.dataset, source.collate_fn, source.worker_init_fn)
+    if order.moves or order.is_shared or data.is_shared or isinstance(source.dataset, IterDataPipe):
         return False
-    read = (source.dataset, source.collate_fn, source.worker_init_fn)
-    if isinstance(source.dataset, IterableDataset) and (
-        isinstance(source.dataset, IterDataPipe) or holds_open_file(read)
-    ):
+    if isinstance(source.dataset, IterableDataset) and data.is_open:
         return False
-    return not (is_shared(*read) if _workers(source) else moves_on(*read))
+    return not data.moves or _workers(source) > 0
 
 
 def probe_batches(loader: DataLoader[Any], size: int) -> Iterator[Any]:

@@ -3,59 +3,35 @@
 from __future__ import annotations
 
 import copy
-import ctypes
-import functools
 import io
-import mmap
-import multiprocessing.connection
-import multiprocessing.managers
-import multiprocessing.queues
-import multiprocessing.shared_memory
-import multiprocessing.sharedctypes
-import queue
 import random
-import socket
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FunctionType, MethodType, ModuleType
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_topolip.network.reachable import filled_cells, is_foreign, reachable, slots
+
 _GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-_BETWEEN_PROCESSES = (
-    multiprocessing.sharedctypes.SynchronizedBase,
-    multiprocessing.managers.BaseProxy,
-    multiprocessing.queues.Queue,
-    multiprocessing.queues.SimpleQueue,
-    multiprocessing.connection.Connection,
-    multiprocessing.shared_memory.SharedMemory,
-    mmap.mmap,
-)
-_MOVING = (Iterator, queue.Queue, queue.SimpleQueue, socket.socket)
-_OF_OTHER_THREADS = {
-    "threading", "_thread", "concurrent", "queue", "multiprocessing", "asyncio", "logging", "weakref"
-}  # fmt: skip
-_SCALARS = (str, bytes, int, float, complex, type(None), type, ModuleType)
-_MOST_OBJECTS = 100_000
 _LARGEST = 2**26
 
 
 @contextmanager
-def restored(*owners: Any, largest: int = _LARGEST, foreign: tuple[str, ...] = ()) -> Iterator[None]:
-    """Put back after the block what it changed in objects and in all that these hold.
+def restored(*owners: Any, foreign: tuple[str, ...] = ()) -> Iterator[None]:
+    """Put back after the block what it changed in objects and in all that these hold, see `reachable`.
 
-    That is: attributes, also those in slots, the contents of lists, dictionaries, sets and queues, variables that
-    functions close over, random generators, and tensors and arrays. Identities stay. A file that the block opened and
-    kept in an attribute is closed. The 100,000 objects that are nearest are looked into, but not what other threads may
-    change meanwhile, such as queues, locks and futures.
+    That is: attributes, also those in slots, the contents of lists, dictionaries, sets and deques, variables that
+    functions close over, positions of files, random generators, and tensors and arrays up to 64 MB. Identities stay.
+    A file that the block opened and kept in an attribute is closed.
 
     Args:
         owners: The objects.
-        largest: Bytes of the largest tensor or array that is put back.
         foreign: Beginnings of the names of modules whose objects are left alone.
 
     Example:
@@ -66,130 +42,49 @@ def restored(*owners: Any, largest: int = _LARGEST, foreign: tuple[str, ...] = (
         >>> first == list(sampler)
         True
     """
-    state = _State(largest, foreign)
-    state.take(owners)
-    try:
+    values = list(reachable(*owners, foreign=foreign))
+    known = set(map(id, values))
+    with ExitStack() as stack:
+        for value in values:
+            if not is_foreign(value, foreign) or isinstance(value, (*_GENERATORS, Tensor)):
+                for undo in _undoing(value, known):
+                    stack.callback(undo)
         yield
-    finally:
-        for undo in state.undo:
-            undo()
 
 
-def moves_on(*owners: Any) -> bool:
-    """Whether objects hold something that cannot be put back: an iterator that is no file, a queue, shared memory."""
-    state = _State(0, ())
-    state.take(owners)
-    return state.moves or state.is_shared
+def _undoing(value: Any, known: Collection[int]) -> Iterator[Callable[[], None]]:
+    """What puts the state of one object back, without that of the objects it holds."""
+    if isinstance(value, _GENERATORS):
+        yield partial(_set_generator_state, value, _generator_state(value))
+    elif isinstance(value, Tensor):
+        if value.layout is torch.strided and value.nbytes <= _LARGEST:
+            yield partial(_set_tensor, value, value.detach().clone())
+    elif isinstance(value, np.ndarray):
+        if value.flags.writeable and 0 < value.nbytes <= _LARGEST:
+            yield partial(np.copyto, value, value.copy())
+    elif isinstance(value, FunctionType):
+        for cell in filled_cells(value):
+            yield partial(setattr, cell, "cell_contents", cell.cell_contents)
+    else:
+        yield from _undoing_content(value)
+        yield from _undoing_attributes(value, known)
 
 
-def holds_open_file(*owners: Any) -> bool:
-    """Whether objects hold an open file, whose position a forked process shares."""
-    state = _State(0, ())
-    state.take(owners)
-    return state.is_open
+def _undoing_content(value: Any) -> Iterator[Callable[[], None]]:
+    if isinstance(value, dict):
+        yield partial(_set_items, value, list(value.items()))
+    elif isinstance(value, (list, deque, set)):
+        yield partial(_set_elements, value, list(value))
+    elif isinstance(value, io.IOBase) and not value.closed:
+        with suppress(OSError, ValueError):
+            yield partial(_seek, value, value.tell())
 
 
-def is_shared(*owners: Any) -> bool:
-    """Whether objects hold a value, queue or proxy that several processes share."""
-    state = _State(0, ())
-    state.take(owners)
-    return state.is_shared
-
-
-class _State:
-    """What has to be done to put the state back; every object is visited once."""
-
-    def __init__(self, largest: int, foreign: tuple[str, ...]) -> None:
-        self.undo: list[Callable[[], None]] = []
-        self.moves = self.is_shared = self.is_open = False
-        self._largest, self._foreign = largest, foreign
-
-    def take(self, owners: Any) -> None:
-        seen: dict[int, Any] = {}
-        waiting = deque([owners])
-        while waiting and len(seen) < _MOST_OBJECTS:
-            value = waiting.popleft()
-            if id(value) not in seen:
-                seen[id(value)] = value
-                waiting.extend(held for held in self._visit(value) if not isinstance(held, _SCALARS))
-
-    def _visit(self, value: Any) -> list[Any]:
-        """Take the state of one object, and return what it holds."""
-        self.is_shared |= _is_shared_memory(value)
-        self.is_open |= isinstance(value, io.IOBase) and not value.closed
-        self.moves |= isinstance(value, _MOVING) and not isinstance(value, io.IOBase)
-        if isinstance(value, (*_GENERATORS, Tensor, np.ndarray)):
-            self._take_numbers(value)
-            return []
-        if isinstance(value, _SCALARS) or self._is_foreign(type(value).__module__):
-            return []
-        if isinstance(value, io.IOBase) and not value.closed:
-            self._take_position(value)
-        if isinstance(value, functools.partial):
-            return [value.func, *value.args, *value.keywords.values()]
-        if isinstance(value, MethodType):
-            return [value.__self__, value.__func__]
-        if isinstance(value, FunctionType):
-            return self._take_closure(value)
-        return self._take_content(value) + self._take_attributes(value)
-
-    def _is_foreign(self, module: str) -> bool:
-        return module.partition(".")[0] in _OF_OTHER_THREADS or module.startswith(self._foreign)
-
-    def _take_position(self, file: io.IOBase) -> None:
-        try:
-            position = file.tell()
-        except (OSError, ValueError):
-            self.moves = True
-        else:
-            self.undo.append(lambda: _seek(file, position))
-
-    def _take_numbers(self, value: Any) -> None:
-        if isinstance(value, _GENERATORS):
-            before = _generator_state(value)
-            self.undo.append(lambda: _set_generator_state(value, before))
-        elif isinstance(value, Tensor) and value.layout is torch.strided and value.nbytes <= self._largest:
-            numbers = value.detach().clone()
-            self.undo.append(lambda: _set_tensor(value, numbers))
-        elif isinstance(value, np.ndarray) and value.flags.writeable and 0 < value.nbytes <= self._largest:
-            array = value.copy()
-            self.undo.append(lambda: np.copyto(value, array))
-
-    def _take_closure(self, function: FunctionType) -> list[Any]:
-        filled = [(cell, cell.cell_contents) for cell in function.__closure__ or () if _is_filled(cell)]
-
-        def undo() -> None:
-            for cell, content in filled:
-                cell.cell_contents = content
-
-        self.undo.append(undo)
-        return [content for _, content in filled] + list(function.__defaults__ or ())
-
-    def _take_content(self, value: Any) -> list[Any]:
-        if isinstance(value, dict):
-            items = list(value.items())
-            self.undo.append(lambda: _set_items(value, items))
-            return [item for _, item in items]
-        if isinstance(value, (list, deque, set)):
-            elements = list(value)
-            self.undo.append(lambda: _set_elements(value, elements))
-            return elements
-        return list(value) if isinstance(value, tuple) else []
-
-    def _take_attributes(self, value: Any) -> list[Any]:
-        attributes = dict(getattr(value, "__dict__", {}))
-        slots = {name: getattr(value, name) for name in _slots(value) if hasattr(value, name)}
-        if attributes or hasattr(value, "__dict__"):
-            self.undo.append(lambda: _set_attributes(value, attributes))
-        for name, content in slots.items():
-            self.undo.append(functools.partial(_set_slot, value, name, content))
-        return [*attributes.values(), *slots.values()]
-
-
-def _is_shared_memory(value: Any) -> bool:
-    if isinstance(value, np.memmap):
-        return bool(value.flags.writeable)
-    return isinstance(value, _BETWEEN_PROCESSES) or (isinstance(value, ctypes.Array) and hasattr(value, "_wrapper"))
+def _undoing_attributes(value: Any, known: Collection[int]) -> Iterator[Callable[[], None]]:
+    for name, content in slots(value).items():
+        yield partial(_set_slot, value, name, content)
+    if hasattr(value, "__dict__"):
+        yield partial(_set_attributes, value, dict(vars(value)), known)
 
 
 def _seek(file: io.IOBase, position: int) -> None:
@@ -197,26 +92,20 @@ def _seek(file: io.IOBase, position: int) -> None:
         file.seek(position)
 
 
-def _set_attributes(value: Any, attributes: dict[str, Any]) -> None:
+def _set_attributes(value: Any, attributes: dict[str, Any], known: Collection[int]) -> None:
     present = vars(value)
     changed = [new for name, new in present.items() if new is not attributes.get(name, present)]
     if changed or len(present) != len(attributes):
         present.clear()
         present.update(attributes)
     for new in changed:
-        if isinstance(new, io.IOBase):
+        if isinstance(new, io.IOBase) and id(new) not in known:
             new.close()
 
 
 def _set_slot(value: Any, name: str, content: Any) -> None:
     if getattr(value, name, None) is not content:
         object.__setattr__(value, name, content)
-
-
-def _slots(value: Any) -> list[str]:
-    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
-    names = [name for part in slots for name in ([part] if isinstance(part, str) else part)]
-    return [name for name in names if name not in ("__dict__", "__weakref__") and not name.startswith("__")]
 
 
 def _set_items(value: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
@@ -245,14 +134,6 @@ def _set_tensor(value: Tensor, numbers: Tensor) -> None:
             value.data = numbers
         elif not torch.equal(value, numbers):
             value.detach().copy_(numbers)
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018  an empty cell raises
-    except ValueError:
-        return False
-    return True
 
 
 def _generator_state(generator: Any) -> Any:

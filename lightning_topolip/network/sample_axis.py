@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lightning_topolip.network.layouts import dense
+from lightning_topolip.network.nesting import DEEPEST, mapped, parts
 
 
 class SequenceFirstBatchError(ValueError):
@@ -118,11 +117,11 @@ def with_tensor_replaced(values: Any, old: Tensor | None, new: Tensor | None) ->
     def copy(tensor: Tensor) -> Tensor:
         return new if new is not None and tensor is old else tensor.clone()
 
-    return apply_to_collection(values, Tensor, copy)
+    return mapped(values, Tensor, copy)
 
 
-def tensors_in(value: Any, *, padded_batch_first: bool = True) -> Iterator[Tensor]:
-    """Iterate over the tensors in tuples, lists, mappings and data classes at any depth, in their order.
+def tensors_in(value: Any, *, padded_batch_first: bool = True, deepest: int = DEEPEST) -> Iterator[Tensor]:
+    """Iterate over the tensors in any nesting, in their order.
 
     Quantised tensors are dequantised; packed sequences are padded with zeros, to ``(n, T, ...)`` or ``(T, n, ...)``,
     nested tensors to ``(n, T, ...)``. Sparse tensors stay sparse, see `dense`.
@@ -131,9 +130,9 @@ def tensors_in(value: Any, *, padded_batch_first: bool = True) -> Iterator[Tenso
         yield pad_packed_sequence(value, batch_first=padded_batch_first)[0]
     elif isinstance(value, Tensor):
         yield dense(value) if value.is_quantized or value.is_nested else value
-    else:
-        for part in _parts(value):
-            yield from tensors_in(part, padded_batch_first=padded_batch_first)
+    elif deepest:
+        for part in parts(value):
+            yield from tensors_in(part, padded_batch_first=padded_batch_first, deepest=deepest - 1)
 
 
 def batch_first(module: nn.Module) -> bool | None:
@@ -204,13 +203,3 @@ def _sample_axis(tensor: Tensor, samples: int, first: bool | None, mixed: bool) 
             )
         return 1
     return 0 if tensor.ndim and lengths[0] == samples else None
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    if isinstance(value, (tuple, list)):
-        return list(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return [getattr(value, field.name) for field in fields(value)]
-    return []

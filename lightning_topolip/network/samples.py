@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from lightning_topolip.network.nesting import parts
+from lightning_topolip.network.nesting import DEEPEST, parts
 
 _IMAGE_AXES, _IMAGE_CHANNELS = 3, (1, 3, 4)
 
@@ -43,7 +43,7 @@ def samples_in(batch: Any) -> int:
 
 
 def is_column(values: Any) -> bool:
-    """Whether a list or tuple holds one tensor or mapping per sample, because they cannot be stacked.
+    """Whether a list or tuple holds one tensor or mapping per sample, instead of one tensor with a row per sample.
 
     They are images, ``(C, H, W)`` with 1, 3 or 4 channels; in a list also tensors that differ in the length of their
     first axis alone; or mappings with the same keys of which one holds such tensors.
@@ -96,7 +96,7 @@ def _entries(batch: Any) -> list[Any]:
     return entries or [batch]
 
 
-def _lengths(entry: Any, deepest: int = 12) -> dict[int, bool]:
+def _lengths(entry: Any, deepest: int = DEEPEST) -> dict[int, bool]:
     """The lengths in an entry, in their order, and whether a list or a tensor with two axes or more has them."""
     lengths: dict[int, bool] = {}
     if isinstance(entry, PackedSequence):

@@ -57,7 +57,6 @@ class _StandIn:
         own["logger"] = None if trainer.logger is None else _MuteLogger(trainer.logger)
         own["loggers"] = [_MuteLogger(logger) for logger in trainer.loggers]
         own["save_checkpoint"] = own["print"] = _Nothing()
-        own.update({name: dict(getattr(trainer, name)) for name in _METRICS})
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -65,7 +64,8 @@ class _StandIn:
         return kind
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["_trainer"], name)
+        value = getattr(vars(self)["_trainer"], name)
+        return dict(value) if name in _METRICS else value
 
 
 class _Nothing:

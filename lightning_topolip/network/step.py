@@ -14,7 +14,6 @@ from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.silence import is_lightning
 from lightning_topolip.network.subject import Forward, Subject
 
-_FRAMEWORKS = ("lightning", "pytorch_lightning", "torch")
 _STEPS = ("validation_step", "training_step")
 
 
@@ -98,5 +97,6 @@ def _can_run(model: Any, name: str) -> bool:
 
 
 def _overrides(model: nn.Module, name: str) -> bool:
-    method = getattr(type(model), name, None)
-    return method is not None and method.__module__.partition(".")[0] not in _FRAMEWORKS
+    """Whether a LightningModule has a method of its own in place of Lightning's."""
+    lightning_module = next(kind for kind in reversed(type(model).__mro__) if "log_dict" in vars(kind))
+    return getattr(type(model), name) is not getattr(lightning_module, name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_topolip.network.nesting import DEEPEST, named_parts
 from lightning_topolip.robustness.saturation import unsaturated
 
 LogitsFn = Callable[[Any], Tensor]
@@ -72,24 +72,12 @@ class Classifier:
         )
 
 
-def _named_tensors(value: Any, name: str = "") -> Iterator[Named]:
-    """Iterate over the tensors in tuples, lists, mappings and data classes at any depth, with their path."""
+def _named_tensors(value: Any, name: str = "", deepest: int = DEEPEST) -> Iterator[Named]:
+    """Iterate over the tensors in any nesting, with their path."""
     if isinstance(value, Tensor):
         yield name, value
-    for key, part in _items(value):
-        yield from _named_tensors(part, f"{name}.{key}" if name else str(key))
-
-
-def _items(value: Any) -> list[tuple[Any, Any]]:
-    if isinstance(value, Mapping):
-        return list(value.items())
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return list(zip(value._fields, value, strict=True))
-    if isinstance(value, (tuple, list)):
-        return list(enumerate(value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return [(field.name, getattr(value, field.name)) for field in fields(value)]
-    return []
+    for key, part in named_parts(value).items() if deepest else ():
+        yield from _named_tensors(part, f"{name}.{key}" if name else str(key), deepest - 1)
 
 
 def _last(path: str) -> str:

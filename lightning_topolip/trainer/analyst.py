@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -105,8 +104,7 @@ class Analyst:
     def deliver(self, stage: Stage, batch: Any, batch_idx: int) -> None:
         """See a batch that a loop delivers, from which the probe may have to be taken."""
         if self._probe is None:
-            with contextlib.suppress(Exception):
-                self._source.deliver(stage, batch, batch_idx)
+            self._source.deliver(stage, batch, batch_idx)
 
     def end(self, stage: Stage) -> None:
         """Note that a loop has delivered all of its batches."""

@@ -69,7 +69,7 @@ class TrainerProbe:
         if self._is_over or self._delivered.is_complete or not self._trainer.is_global_zero or self._awaited() != stage:
             return
         if batch_idx == 0:
-            self._delivered = CollectedBatches(self._size, self._subject.samples_fn)
+            self._delivered, self._error = CollectedBatches(self._size, self._subject.samples_fn), None
         try:
             self._delivered.add(batch)
         except Exception as error:

@@ -3,9 +3,6 @@
 import collections
 import functools
 import io
-import itertools
-import multiprocessing
-import queue
 import random
 import threading
 from concurrent.futures import Future
@@ -16,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_topolip.network.restoration import holds_open_file, is_shared, moves_on, restored
+from lightning_topolip.network.restoration import restored
 
 
 class Holder:
@@ -150,18 +147,6 @@ def test_a_future_that_another_thread_finishes_stays_finished() -> None:
     assert future.result(timeout=1) == 3
 
 
-@pytest.mark.parametrize("live", [iter([1]), (x for x in "a"), itertools.count(), queue.Queue(), queue.SimpleQueue()])
-def test_what_cannot_be_put_back_is_noticed(live: Any) -> None:
-    assert moves_on(Holder({"inner": [Holder(live)] * 100}))
-    assert not moves_on(Holder([1, "text", torch.zeros(2), io.BytesIO()]))
-
-
-def test_memory_that_processes_share_is_noticed() -> None:
-    for shared in (multiprocessing.Value("i", 0), multiprocessing.Array("i", 3), multiprocessing.SimpleQueue()):
-        assert is_shared(Holder([shared]))
-    assert not is_shared(Holder([torch.zeros(2)]))
-
-
 def test_the_position_of_an_open_file_is_put_back(tmp_path: Any) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     with (tmp_path / "file").open("rb") as file:
@@ -171,16 +156,28 @@ def test_the_position_of_an_open_file_is_put_back(tmp_path: Any) -> None:
         assert file.read(2) == b"34"
 
 
-def test_shared_numbers_are_noticed_or_put_back() -> None:
-    assert is_shared(Holder(multiprocessing.RawArray("i", 3)))
-    tensor = torch.zeros(3).share_memory_()  # as every tensor is that was sent to a worker
-    assert not is_shared(Holder(tensor))
+def test_a_file_that_was_open_before_is_not_closed_where_an_attribute_turns_to_it(tmp_path: Any) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    with (tmp_path / "a").open() as first, (tmp_path / "b").open() as second:
+        shards = Holder([first, second])
+        shards.current = first  # type: ignore[attr-defined]
+        with restored(shards):
+            shards.current = second  # type: ignore[attr-defined]
+        assert shards.current is first  # type: ignore[attr-defined]
+        assert second.read() == "b"
+
+
+def test_what_cannot_be_put_back_does_not_keep_the_rest_from_it() -> None:
+    array, numbers = np.zeros(3), [1]
+    with pytest.raises(ValueError, match="broadcast"), restored(Holder([numbers, array, [numbers]])):  # noqa: PT012
+        numbers.append(2)
+        array.resize(7, refcheck=False)
+    assert numbers == [1]
+
+
+def test_a_tensor_that_was_sent_to_a_worker_is_put_back() -> None:
+    tensor = torch.zeros(3).share_memory_()
     with restored(Holder(tensor)):
         tensor.add_(1)
     assert not tensor.any()
-
-
-def test_open_files_are_noticed(tmp_path: Any) -> None:
-    with (tmp_path / "file").open("w") as file:
-        assert holds_open_file(Holder(file))
-    assert not holds_open_file(Holder(file))

@@ -11,6 +11,7 @@ import torch
 import torchmetrics
 from helpers.trainings import INPUTS, Order, Tiny, loader, trainer
 from lightning import LightningModule, seed_everything
+from lightning.pytorch.demos.boring_classes import BoringModel
 from torch import Tensor, nn
 
 from lightning_topolip import TopoLipCallback, analyze
@@ -108,3 +109,19 @@ def test_a_manual_training_step_does_not_run_in_an_analysis(tmp_path: Path) -> N
 def test_other_modules_raise_their_own_error() -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         analyze(nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 5)), torch.zeros(4, 3))
+
+
+class FromBoring(BoringModel):
+    """Overrides a step and inherits the forward of another LightningModule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(*[nn.Linear(6, 6) for _ in range(4)])  # type: ignore[assignment]
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        raise AssertionError
+
+
+def test_an_inherited_forward_is_a_forward() -> None:
+    report = analyze(FromBoring(), INPUTS)
+    assert np.isfinite(report.score)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from helpers.digits import trained_on_digits
 from torch import Tensor, nn
 
 from lightning_topolip.robustness import (
@@ -28,18 +28,7 @@ EPSILON = 24
 @pytest.fixture(scope="module")
 def digits() -> tuple[nn.Module, Tensor, Tensor]:
     """A small classifier trained on digits, and digits that it was not trained on."""
-    data = load_digits()
-    images, labels = torch.from_numpy(data.images / 16).float()[:, None], torch.from_numpy(data.target)
-    generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
-    for _ in range(60):
-        batch = torch.randint(1600, (128,), generator=generator)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
-        optimizer.step()
+    model, images, labels = trained_on_digits()
     return model, images[-40:], labels[-40:]
 
 
