@@ -129,8 +129,15 @@ def shortened(recipe: Path, folder: Path) -> Path:
         data["init_args"]["subset"] = 60
     for model in short["models"].values():
         model["epochs"] = 1
-    short["smoothness"] = {"probe_size": 24, "noise_splits": 1}
-    conditions = {"corruptions": ["fog"], "severities": [1], "epsilons": [8], "pgd_steps": 1}
+    short["smoothness"] = {"probe_size": 16, "noise_splits": 1}
+    short["lipschitz"] = {"samples": 1, "tolerance": 0.5}
+    conditions = {
+        "corruptions": ["fog"],
+        "severities": [1],
+        "epsilons": [8],
+        "pgd_steps": 1,
+        "paths": {"noise": [0.1], "pgd": [8]},
+    }
     short["robustness"] |= {"images": 10, "validation_images": 20, **conditions}
     (folder / recipe.name).write_text(yaml.safe_dump(content))
     return folder / recipe.name
