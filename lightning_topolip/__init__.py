@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from lightning_topolip.metric.metric import TopoLipMetric
     from lightning_topolip.network.distances import distance_matrix
     from lightning_topolip.network.layers import resolve_layers
-    from lightning_topolip.topology.diagrams import persistence_diagrams
+    from lightning_topolip.topology.diagrams import persistence_diagrams, persistence_edges
     from lightning_topolip.topology.smoothness_report import SmoothnessReport
     from lightning_topolip.trainer.callback import TopoLipCallback
     from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
@@ -24,6 +24,7 @@ __all__ = [
     "analyze",
     "distance_matrix",
     "persistence_diagrams",
+    "persistence_edges",
     "resolve_layers",
     "wasserstein_distance",
 ]
@@ -37,6 +38,7 @@ _HOMES = {
     "analyze": "analysis",
     "distance_matrix": "network.distances",
     "persistence_diagrams": "topology.diagrams",
+    "persistence_edges": "topology.diagrams",
     "resolve_layers": "network.layers",
     "wasserstein_distance": "wasserstein",
 }

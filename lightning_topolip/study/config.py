@@ -13,7 +13,7 @@ from lightning_topolip.network.batches import FEWEST_SAMPLES
 from lightning_topolip.robustness import CORRUPTIONS, SEVERITIES
 from lightning_topolip.study.judging.claims import Claim
 from lightning_topolip.study.judging.summaries import ATTACKS
-from lightning_topolip.topology.diagrams import Engine
+from lightning_topolip.topology.engines import Engine
 from lightning_topolip.topology.settings import Reduction, Settings
 
 _LABEL = re.compile(r"\w[\w.+=-]*")
@@ -86,14 +86,14 @@ class Smoothness:
         probe_size: Number of validation images in the probe.
         layers: See `resolve_layers`.
         reduction: ``"flatten"``, ``"mean"`` or ``"cls"``.
-        engine: ``"giotto"``, ``"ripser"`` or ``"gudhi"``.
+        engine: The engine for persistence, see `persistence_diagrams`; it changes no number.
         noise_splits: Random halvings of the probe for the noise band.
     """
 
     probe_size: int = 256
     layers: str = "auto"
     reduction: Reduction = "flatten"
-    engine: Engine = "giotto"
+    engine: Engine = "auto"
     noise_splits: int = 4
 
     def __post_init__(self) -> None:

@@ -100,6 +100,7 @@ def _about_run(job: Job, failure: str | None, results: Results) -> dict[str, Any
         "seconds training": training.get("seconds"),
         "seconds measuring": measuring.get("seconds"),
         "device": measuring.get("device"),
+        "engine": measuring.get("engine"),
         "warnings": [
             *measuring.get("warnings", []),
             *_version_changes("trained", training),

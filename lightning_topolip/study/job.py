@@ -24,6 +24,7 @@ from lightning_topolip.study.runs import Run, fingerprint, make_data, make_model
 from lightning_topolip.study.snapshots import Snapshot, snapshots_in
 from lightning_topolip.study.training import train
 from lightning_topolip.study.versions import versions
+from lightning_topolip.topology.engine_choice import process_choice
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage (``"training"``, ``"measuring"``, ``"failed"``), and the parts done and in total."""
@@ -60,8 +61,9 @@ class Job:
     @property
     def measuring_fingerprint(self) -> str:
         """A fingerprint of everything that the numbers depend on."""
-        options = (self.config.smoothness, self.config.lipschitz, self.config.robustness)
-        return fingerprint(self.training_fingerprint, [asdict(part) for part in options])
+        smoothness, others = asdict(self.config.smoothness), (self.config.lipschitz, self.config.robustness)
+        del smoothness["engine"]  # all engines return the same diagrams
+        return fingerprint(self.training_fingerprint, [smoothness, *map(asdict, others)])
 
     @property
     def training_record(self) -> dict[str, Any]:
@@ -95,7 +97,14 @@ class Job:
             for epochs, quantity in quantities
         ).write(self.results_file)  # fmt: skip
         write_json(self.diagrams_file, {"epoch": snapshots[-1].epochs, "layers": diagrams})
-        self._write_record("measured", self.measuring_fingerprint, start, device=device, warnings=_messages(recorded))
+        self._write_record(
+            "measured",
+            self.measuring_fingerprint,
+            start,
+            device=device,
+            engine=str(process_choice(config.smoothness.engine)),
+            warnings=_messages(recorded),
+        )
 
     def _snapshots(
         self,

@@ -1,27 +1,31 @@
-"""Persistence diagrams of a distance matrix; only this module uses giotto-tda, Ripser and GUDHI."""
+"""Persistence diagrams of a distance matrix, and the pairs of points that make them."""
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
-from typing import Literal, TypeAlias, get_args
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.arguments import require_one_of
-from lightning_topolip.topology.matrices import checked_matrix, in_float32
-
-Engine = Literal["giotto", "ripser", "gudhi"]
-ENGINES: tuple[str, ...] = get_args(Engine)
-
-Diagram: TypeAlias = npt.NDArray[np.float64]
-Diagrams: TypeAlias = dict[int, Diagram]
+from lightning_topolip.topology.engine_choice import process_choice
+from lightning_topolip.topology.engines import (
+    ENGINES,
+    Diagrams,
+    Engine,
+    Matrix,
+    compute_diagrams,
+    compute_simplices,
+)
+from lightning_topolip.topology.matrices import float32_matrix
 
 _HIGHEST_DIMENSION = 3
 
+Edges = npt.NDArray[np.int64]
+
 
 def persistence_diagrams(
-    distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 1), engine: Engine = "giotto"
+    distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 1), engine: Engine = "auto"
 ) -> Diagrams:
     """Compute the Vietoris-Rips persistence diagrams of a distance matrix over the field with two elements.
 
@@ -33,8 +37,9 @@ def persistence_diagrams(
         distances: Distance matrix, shape ``(n, n)``, symmetric, finite, >= 0, zero on the diagonal; an array or a
             tensor of any real dtype.
         dimensions: Homology dimensions, each from 0 to 3.
-        engine: ``"giotto"`` (giotto-ph, the engine of giotto-tda, AGPL-3.0), ``"ripser"`` (MIT) or ``"gudhi"`` (MIT
-            for its Rips persistence).
+        engine: ``"auto"``: RedZeD, the fastest one, whose first diagrams in a process are compared with giotto-tda's,
+            which takes over if they differ, see `EngineChoice`. By name: ``"redzed"`` (MIT), ``"giotto"`` (giotto-ph,
+            the engine of giotto-tda, AGPL-3.0), ``"ripser"`` (MIT) or ``"gudhi"`` (MIT for its Rips persistence).
 
     Returns:
         For every dimension an array of shape ``(k, 2)``, float64, with the columns birth and death in the unit of the
@@ -43,9 +48,11 @@ def persistence_diagrams(
     Raises:
         ValueError: If an argument is not allowed.
         ModuleNotFoundError: If the package of the engine is not installed.
+        RuntimeError: If the engine fails on a valid matrix.
 
     Source:
-        giotto-ph, arXiv:2107.05412; giotto-tda, arXiv:2004.02551; Ripser, DOI 10.1007/s41468-021-00071-5.
+        RedZeD, arXiv:2606.06310; giotto-ph, arXiv:2107.05412; giotto-tda, arXiv:2004.02551; Ripser,
+        DOI 10.1007/s41468-021-00071-5.
 
     Example:
         >>> import numpy as np
@@ -53,15 +60,52 @@ def persistence_diagrams(
         >>> persistence_diagrams(square)[1].round(4)
         array([[1.    , 1.4142]])
     """
-    matrix, exponent = in_float32(checked_matrix(distances, fewest=1))
-    matrix = np.ascontiguousarray(np.maximum(matrix, matrix.T))
+    matrix, exponent = float32_matrix(distances)
     dimensions = _checked_dimensions(dimensions)
     require_one_of("engine", engine, ENGINES)
-    diagrams = _ENGINES[engine](matrix, max(dimensions)) if len(matrix) > 1 else {}
-    return {dimension: np.ldexp(_canonical(diagrams.get(dimension)), exponent) for dimension in dimensions}
+    diagrams = process_choice(engine).run(
+        lambda name: compute_diagrams(matrix, dimensions, name), [matrix], dimensions
+    )
+    return {dimension: np.ldexp(points, exponent) for dimension, points in diagrams.items()}
 
 
-def scaled(diagrams: Mapping[int, Diagram], factor: float) -> Diagrams:
+def persistence_edges(distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 1)) -> dict[int, Edges]:
+    """Find the pairs of points whose distances are the births and deaths of the persistence diagrams.
+
+    They tell which samples make a component or a loop. A birth or death in a diagram is the length of the longest edge
+    of a simplex, so that the diagrams are entries of the distance matrix, and gradients reach them through it. Where
+    several pairs have the same distance, one of them is returned.
+
+    Args:
+        distances: Distance matrix, as in `persistence_diagrams`.
+        dimensions: Homology dimensions, each from 0 to 3.
+
+    Returns:
+        For every dimension an array of shape ``(k, 2, 2)``, int64, with one row per row of `persistence_diagrams` in
+        the same order: the two points whose distance is the birth, then the two whose distance is the death. A class
+        that is born at 0 has one point twice.
+
+    Raises:
+        ValueError: If an argument is not allowed.
+        RuntimeError: If RedZeD, which computes them, fails on a valid matrix.
+
+    Source:
+        RedZeD, arXiv:2606.06310.
+
+    Example:
+        >>> import numpy as np
+        >>> square = np.array([[0, 1, 2**0.5, 1], [1, 0, 1, 2**0.5], [2**0.5, 1, 0, 1], [1, 2**0.5, 1, 0]])
+        >>> (birth, death), = persistence_edges(square)[1]
+        >>> float(square[tuple(birth)]), round(float(square[tuple(death)]), 4)
+        (1.0, 1.4142)
+    """
+    matrix, _ = float32_matrix(distances)
+    dimensions = _checked_dimensions(dimensions)
+    simplices = compute_simplices(matrix, max(dimensions))
+    return {dimension: _edges(matrix, simplices[dimension]) for dimension in dimensions}
+
+
+def scaled(diagrams: Mapping[int, npt.NDArray[np.float64]], factor: float) -> Diagrams:
     """Multiply every birth and death: the diagrams of the distance matrix times ``factor``.
 
     Example:
@@ -70,12 +114,6 @@ def scaled(diagrams: Mapping[int, Diagram], factor: float) -> Diagrams:
         {0: array([[0., 1.]])}
     """
     return {dimension: points * factor for dimension, points in diagrams.items()}
-
-
-def require_engine(engine: str) -> None:
-    """Raise before a training starts if an engine is unknown or not installed."""
-    require_one_of("engine", engine, ENGINES)
-    _import(engine)
 
 
 def _checked_dimensions(dimensions: Sequence[int]) -> tuple[int, ...]:
@@ -88,50 +126,22 @@ def _checked_dimensions(dimensions: Sequence[int]) -> tuple[int, ...]:
     return tuple(dimensions)
 
 
-def _canonical(points: npt.ArrayLike | None) -> Diagram:
-    if points is None:
-        return np.empty((0, 2))
-    diagram = np.array(points, dtype=np.float64).reshape(-1, 2)
-    diagram = diagram[np.isfinite(diagram[:, 1]) & (diagram[:, 0] < diagram[:, 1])]
-    order = np.lexsort((diagram[:, 1], diagram[:, 0]))
-    return np.ascontiguousarray(diagram[order])
+def _edges(matrix: Matrix, simplices: Sequence[tuple[list[int], list[int]]]) -> Edges:
+    """The longest edges of the simplices of every finite class above the diagonal, in the order of the diagram."""
+    births = _longest_edges(matrix, [birth for birth, death in simplices if death])
+    deaths = _longest_edges(matrix, [death for _, death in simplices if death])
+    birth, death = matrix[births[:, 0], births[:, 1]], matrix[deaths[:, 0], deaths[:, 1]]
+    above = np.flatnonzero(birth < death)
+    order = above[np.lexsort((death[above], birth[above]))]
+    return np.stack([births[order], deaths[order]], axis=1)
 
 
-def _import(engine: str) -> ModuleType:
-    package, module = {
-        "giotto": ("giotto-tda", "gph"),
-        "ripser": ("ripser", "ripser"),
-        "gudhi": ("gudhi", "gudhi.sklearn"),
-    }[engine]
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        others = [name for name in ENGINES if name != engine]
-        raise ModuleNotFoundError(
-            f"Argument `engine` must name an installed engine, got {engine!r}; "
-            f"run `pip install {package}` or choose another one of {others}."
-        ) from error
-
-
-def _giotto(matrix: npt.NDArray[np.float32], highest: int) -> dict[int, npt.ArrayLike]:
-    result = _import("giotto").ripser_parallel(matrix, maxdim=highest, metric="precomputed", n_threads=1)
-    return dict(enumerate(result["dgms"]))
-
-
-def _ripser(matrix: npt.NDArray[np.float32], highest: int) -> dict[int, npt.ArrayLike]:
-    result = _import("ripser").ripser(matrix, maxdim=highest, distance_matrix=True)
-    return dict(enumerate(result["dgms"]))
-
-
-def _gudhi(matrix: npt.NDArray[np.float32], highest: int) -> dict[int, npt.ArrayLike]:
-    estimator = _import("gudhi").RipsPersistence(
-        list(range(highest + 1)), input_type="full distance matrix", homology_coeff_field=2
-    )
-    return dict(enumerate(estimator.fit_transform([matrix.astype(np.float64)])[0]))
-
-
-_ENGINES: dict[str, Callable[[npt.NDArray[np.float32], int], dict[int, npt.ArrayLike]]] = {
-    "giotto": _giotto,
-    "ripser": _ripser,
-    "gudhi": _gudhi,
-}
+def _longest_edges(matrix: Matrix, simplices: Sequence[list[int]]) -> Edges:
+    """The two ends, the smaller index first, of the longest edge of every simplex; of a point the point twice."""
+    if not simplices:
+        return np.empty((0, 2), np.int64)
+    vertices = np.sort(np.array(simplices, dtype=np.int64), axis=1)
+    first, second = np.triu_indices(vertices.shape[1], k=1 if vertices.shape[1] > 1 else 0)
+    longest = matrix[vertices[:, first], vertices[:, second]].argmax(axis=1)
+    rows = np.arange(len(vertices))
+    return np.stack([vertices[rows, first[longest]], vertices[rows, second[longest]]], axis=1)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lightning_topolip.topology.diagrams import Diagrams, persistence_diagrams, scaled
+from lightning_topolip.topology.diagrams import persistence_diagrams, scaled
+from lightning_topolip.topology.engines import Diagrams
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
 from lightning_topolip.topology.matrices import scale
 from lightning_topolip.topology.measurement import Distances

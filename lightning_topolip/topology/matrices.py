@@ -35,6 +35,19 @@ def checked_matrix(distances: npt.ArrayLike, name: str = "distances", *, fewest:
     raise ValueError(f"Argument `{name}` must {requirement}, got {actual}; give the matrix of `distance_matrix`.")
 
 
+def float32_matrix(distances: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], int]:
+    """Convert a distance matrix of one point or more to a float32 one that is symmetric to the bit, as the engines take.
+
+    Returns:
+        The matrix and the exponent e: the true distances are the returned ones times 2^e.
+
+    Raises:
+        ValueError: If ``distances`` is not a distance matrix.
+    """
+    matrix, exponent = in_float32(checked_matrix(distances, fewest=1))
+    return np.ascontiguousarray(np.maximum(matrix, matrix.T)), exponent
+
+
 def in_float32(matrix: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float32], int]:
     """Convert a checked matrix to float32, divided by a power of two if its entries would overflow or vanish there.
 

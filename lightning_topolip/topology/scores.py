@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lightning_topolip.topology.diagrams import Diagrams
+from lightning_topolip.topology.engines import Diagrams
 from lightning_topolip.wasserstein import combine_dimensions, wasserstein_distances
 
 

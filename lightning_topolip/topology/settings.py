@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, get_args
 
-from lightning_topolip.topology.diagrams import ENGINES, Engine
+from lightning_topolip.topology.engines import ENGINES, Engine
 
 Reduction = Literal["flatten", "mean", "cls"]
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)
@@ -26,7 +26,9 @@ class SettingsOptions(TypedDict, total=False):
             default.
         reduction: How an output becomes one point per sample: ``"flatten"`` (default), ``"mean"`` over positions, or
             ``"cls"``, token 0.
-        engine: The engine for persistence: ``"giotto"`` (default), ``"ripser"`` or ``"gudhi"``.
+        engine: The engine for persistence: ``"auto"`` (default), RedZeD checked against giotto-tda's engine, see
+            `persistence_diagrams`, or by name ``"redzed"``, ``"giotto"``, ``"ripser"`` or ``"gudhi"``. All return the
+            same diagrams, so settings that differ only here are equal.
         view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone; default) or ``"raw"``.
         include_input: Whether the step from the input to the first layer joins speed and TopoLip; False by default.
         noise_splits: Number of random halvings of the probe for the noise band, 4 by default; 0 for no band.
@@ -62,7 +64,7 @@ class Settings:
     order: float = 2.0
     dimensions: tuple[int, ...] = (0, 1)
     reduction: Reduction = "flatten"
-    engine: Engine = "giotto"
+    engine: Engine = field(default="auto", compare=False)
     view: View = "scaled"
     include_input: bool = False
     noise_splits: int = 4

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from lightning_topolip.topology.diagrams import Diagrams
+from lightning_topolip.topology.engine_choice import EngineChoice, process_choice
+from lightning_topolip.topology.engines import Diagrams
 from lightning_topolip.topology.layer import (
     Array,
     LayerTopology,
@@ -43,9 +44,10 @@ class SmoothnessReport:
         errors: Standard error over subsets of every drift of the curve; NaN for a probe that is taken as a whole.
         noise: The noise band of the headline's view.
         points: Size n of the probe.
-        settings: The settings of the analysis.
+        settings: The settings of the analysis; ``settings.engine`` is the engine that computed it, by its own name.
         failures: Why a layer is missing or NaN, by name.
         local_lipschitz: Local Lipschitz constants of the steps; None unless they were requested.
+        engine_check: How the engine that ``"auto"`` chose was checked, in words; empty for one that was named.
     """
 
     layers: tuple[str, ...]
@@ -57,6 +59,7 @@ class SmoothnessReport:
     settings: Settings
     failures: dict[str, str] = field(default_factory=dict)
     local_lipschitz: LocalConstants | None = None
+    engine_check: str = ""
 
     @property
     def curve(self) -> Array:
@@ -138,6 +141,7 @@ class SmoothnessReport:
             "dimensions": list(self.settings.dimensions),
             "reduction": self.settings.reduction,
             "engine": self.settings.engine,
+            "engine_check": self.engine_check,
             "include_input": self.settings.include_input,
             "noise_splits": self.settings.noise_splits,
             "seed": self.settings.seed,
@@ -165,13 +169,18 @@ class SmoothnessReport:
 
 
 def smoothness_report(
-    measurement: Measurement, settings: Settings | None = None, *, on_layer: Callable[[], object] = lambda: None
+    measurement: Measurement,
+    settings: Settings | None = None,
+    *,
+    engine: EngineChoice | None = None,
+    on_layer: Callable[[], object] = lambda: None,
 ) -> SmoothnessReport:
     """Compute everything that depends on the distance matrices alone.
 
     Args:
         measurement: Distance matrices of the layers in the order of execution.
         settings: The settings of the analysis; the defaults of `Settings` if None.
+        engine: The choice of the engine, shared by the analyses of a fit; that of this process if None.
         on_layer: Called whenever the persistence of a layer is done, to show progress.
 
     Returns:
@@ -179,6 +188,7 @@ def smoothness_report(
 
     Raises:
         ValueError: If a matrix is not a distance matrix.
+        EngineError: If the engine fails.
 
     Example:
         >>> import torch
@@ -190,22 +200,33 @@ def smoothness_report(
         (('0', '1', '2'), (2,))
     """
     settings, distances = settings or Settings(), measurement.distances
-    topology = topology_of(distances, settings, on_layer)
+    engine = engine or process_choice(settings.engine)
+    topology = engine.run(
+        lambda name: topology_of(distances, replace(settings, engine=name), on_layer),
+        distances.values(),
+        settings.dimensions,
+    )
     if settings.geometry and INPUT in distances:
         topology = with_stretches(topology, distances, distances[INPUT])
-    return report_of_topology(topology, settings, measurement.failures, measurement.points)
+    settings = replace(settings, engine=engine.name)
+    return report_of_topology(topology, settings, measurement.failures, measurement.points, engine.check)
 
 
 def report_of_topology(
-    topology: Mapping[str, LayerTopology | None], settings: Settings, failures: Mapping[str, str], points: int
+    topology: Mapping[str, LayerTopology | None],
+    settings: Settings,
+    failures: Mapping[str, str],
+    points: int,
+    engine_check: str = "",
 ) -> SmoothnessReport:
     """Compute everything that depends on the diagrams alone.
 
     Args:
         topology: Every layer in the order of execution, ``"<input>"`` first if there is one.
-        settings: The settings of the analysis.
+        settings: The settings of the analysis, with the engine that computed the diagrams.
         failures: By layer why it could not be measured.
         points: Size of the probe.
+        engine_check: How the engine was checked.
     """
     path = list(topology.values())
     coincident = "all points coincide, so the scaled view is not defined; its drifts are NaN"
@@ -222,6 +243,7 @@ def report_of_topology(
         points=points,
         settings=settings,
         failures={**failures, **degenerate},
+        engine_check=engine_check,
     )
 
 

@@ -16,7 +16,7 @@ from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject
-from lightning_topolip.topology.diagrams import require_engine
+from lightning_topolip.topology.engines import require_engine
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.trainer.analyst import Analyst

@@ -13,7 +13,8 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from lightning_topolip import activation_drift, wasserstein_distance
 from lightning_topolip.network.distances import distance_matrix
-from lightning_topolip.topology.diagrams import ENGINES, Engine, persistence_diagrams, require_engine, scaled
+from lightning_topolip.topology.diagrams import persistence_diagrams, scaled
+from lightning_topolip.topology.engines import ENGINES, Engine, require_engine
 from lightning_topolip.topology.geometry import total_variance
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
@@ -195,7 +196,7 @@ def test_wrong_dimensions_raise(dimensions: tuple[int, ...]) -> None:
 
 
 def test_unknown_engine_raises() -> None:
-    with pytest.raises(ValueError, match=r"one of \('giotto', 'ripser', 'gudhi'\), got 'dionysus'"):
+    with pytest.raises(ValueError, match=r"one of \('auto', 'redzed', 'giotto', 'ripser', 'gudhi'\), got 'dionysus'"):
         require_engine("dionysus")
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from lightning_topolip import activation_drift, analyze, wasserstein_distance
 from lightning_topolip.network.distances import distance_matrix
-from lightning_topolip.topology.diagrams import Diagrams
+from lightning_topolip.topology.engines import Diagrams
 from lightning_topolip.topology.layer import layer_topology
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.scores import drifts_along, speed_max, speed_mean, topolip

@@ -48,4 +48,4 @@ def variant_of(settings: Settings) -> str:
 def _in_order(report: SmoothnessReport, order: float) -> SmoothnessReport:
     settings = replace(report.settings, order=order, noise_splits=0)
     topology = dict(zip(report.layers, report.topology, strict=True))
-    return report_of_topology(topology, settings, report.failures, report.points)
+    return report_of_topology(topology, settings, report.failures, report.points, report.engine_check)

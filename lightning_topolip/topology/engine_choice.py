@@ -1,0 +1,129 @@
+"""The choice of the engine: RedZeD, checked at work against giotto-tda's engine, which takes over if they differ."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_topolip.topology.engines import FASTEST, REFERENCE, Engine, EngineError, Matrix, compute_diagrams
+from lightning_topolip.topology.matrices import float32_matrix
+
+Result = TypeVar("Result")
+
+_CHECKED_POINTS = (96, 96, 48, 24)  # by the highest dimension: at most some 50 ms of giotto-tda's engine
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=3)
+
+
+class EngineChoice:
+    """The engine of a series of analyses.
+
+    A named engine is what it says. ``"auto"`` is RedZeD. The diagrams of the first matrix that it meets, on at most 96
+    of its points, are computed by giotto-tda's engine as well, where that is installed. If they differ in a single bit,
+    or if RedZeD raises, then or later, giotto-tda's engine takes over, with one warning. Threads may share a choice.
+
+    Args:
+        engine: Name of the engine.
+        warn: Called with the warning.
+
+    Attributes:
+        name: The engine that computes, by its own name.
+        check: How it was checked, in words; empty for a named engine and before the first matrix.
+    """
+
+    def __init__(self, engine: Engine = "auto", warn: Callable[[str], object] = _warn) -> None:
+        self.name: str = FASTEST if engine == "auto" else engine
+        self.check = ""
+        self._automatic = engine == "auto"
+        self._warn = warn
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        """Name and check: ``"redzed, equal to giotto-tda's engine on 96 points"``."""
+        return f"{self.name}, {self.check}" if self.check else self.name
+
+    def run(
+        self,
+        compute: Callable[[str], Result],
+        matrices: Iterable[npt.ArrayLike | None],
+        dimensions: Sequence[int] = (0, 1),
+    ) -> Result:
+        """Compute something by the engine, and again by giotto-tda's if RedZeD raises.
+
+        Args:
+            compute: Called with the engine's name.
+            matrices: The distance matrices that it works on, of which one serves for the check.
+            dimensions: Homology dimensions.
+
+        Raises:
+            EngineError: If the engine fails and no other one takes over.
+        """
+        self._check_once(matrices, dimensions)
+        try:
+            return compute(self.name)
+        except EngineError as error:
+            if not self._automatic or self.name == REFERENCE:
+                raise
+            self._replace(f"redzed raised {error.__cause__!r}")
+            return compute(self.name)
+
+    def follow(self, name: str, check: str) -> None:
+        """Take over what another process has found out."""
+        if self._automatic and self.name != name:
+            self._replace(check)
+
+    def _check_once(self, matrices: Iterable[npt.ArrayLike | None], dimensions: Sequence[int]) -> None:
+        with self._lock:
+            if self._automatic and not self.check:
+                matrix = _sample(matrices, _CHECKED_POINTS[max(dimensions)])
+                if matrix is not None:
+                    self._check(matrix, dimensions)
+
+    def _check(self, matrix: Matrix, dimensions: Sequence[int]) -> None:
+        try:
+            expected = compute_diagrams(matrix, dimensions, REFERENCE)
+        except Exception as error:
+            missing = isinstance(error, ModuleNotFoundError)
+            self.check = "not checked: giotto-tda " + ("is not installed" if missing else f"fails, {error!r}")
+            return
+        try:
+            diagrams = compute_diagrams(matrix, dimensions, self.name)
+        except EngineError as error:
+            self._replace(f"redzed raised {error.__cause__!r}")
+            return
+        if all(np.array_equal(diagrams[dimension], expected[dimension]) for dimension in dimensions):
+            self.check = f"equal to giotto-tda's engine on {len(matrix)} points"
+        else:
+            self._replace(f"redzed differed from giotto-tda's engine on {len(matrix)} points")
+
+    def _replace(self, reason: str) -> None:
+        self.name, self.check = REFERENCE, reason
+        self._warn(
+            f"TopoLip computes persistence by giotto-tda's engine from now on: {reason}. "
+            "Please report this, with the versions of redzed-tda and giotto-ph."
+        )
+
+
+@functools.cache
+def process_choice(engine: Engine) -> EngineChoice:
+    """The choice that all analyses of this process share which do not belong to a fit."""
+    return EngineChoice(engine)
+
+
+def _sample(matrices: Iterable[npt.ArrayLike | None], points: int) -> Matrix | None:
+    """The first points of the middle matrix; None if it is no distance matrix, which the analysis will refuse."""
+    given = [matrix for matrix in matrices if matrix is not None]
+    if not given:
+        return None
+    try:
+        return float32_matrix(np.asarray(given[len(given) // 2])[:points, :points])[0]
+    except (ValueError, IndexError):
+        return None
