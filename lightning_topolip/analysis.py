@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from lightning_topolip.network.batches import move_batch, require_padded, run_model
+from lightning_topolip.network.batches import copied, move_batch, require_padded, run_model
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.step import with_working_forward
@@ -64,7 +64,12 @@ def analyze(
     require_padded(batch)
     parameter = next(model.parameters(), None)
     batch = move_batch(batch, parameter.device if parameter is not None else torch.device("cpu"))
-    subject, sentence = with_working_forward(model, batch, subject)
-    if sentence:
+    try:
+        measurement = measure(model, copied(batch), subject)
+    except Exception:
+        subject, sentence = with_working_forward(model, batch, subject)
+        if not sentence:
+            raise
         warnings.warn(f"{sentence}.", stacklevel=2)
-    return smoothness_report(measure(model, batch, subject), subject.settings)
+        measurement = measure(model, batch, subject)
+    return smoothness_report(measurement, subject.settings)

@@ -36,8 +36,7 @@ def summary(report: SmoothnessReport) -> str:
     lines = [
         f"TopoLip {report.score:.4g}, speed mean {report.speed_mean:.4g}, max {report.speed_max:.4g}; "
         f"input drift {report.input_drift:.4g}",
-        f"{describe_order(settings.order)}, {settings.view} view, {report.sample}, "
-        f"reduction {settings.reduction}",
+        f"{describe_order(settings.order)}, {settings.view} view, {report.sample}, reduction {settings.reduction}",
         f"engine {settings.engine}" + (f", {report.engine_check}" if report.engine_check else ""),
         f"noise of {report.noise.points} samples {report.noise.level:.4g}; drift over noise {report.noise.signal:.3g}",
     ]

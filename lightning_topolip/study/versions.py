@@ -5,7 +5,18 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("lightning_topolip", "torch", "torchvision", "lightning", "timm", "numpy", "redzed-tda", "giotto-ph", "numba", "POT")
+_PACKAGES = (
+    "lightning_topolip",
+    "torch",
+    "torchvision",
+    "lightning",
+    "timm",
+    "numpy",
+    "redzed-tda",
+    "giotto-ph",
+    "numba",
+    "POT",
+)
 
 
 def versions() -> dict[str, str]:

@@ -40,7 +40,7 @@ class EngineChoice:
     """
 
     def __init__(self, engine: Engine = "auto", warn: Callable[[str], object] = _warn) -> None:
-        self.name: str = FASTEST if engine == "auto" else engine
+        self.name: Engine = FASTEST if engine == "auto" else engine
         self.check = ""
         self._automatic = engine == "auto"
         self._warn = warn
@@ -52,7 +52,7 @@ class EngineChoice:
 
     def run(
         self,
-        compute: Callable[[str], Result],
+        compute: Callable[[Engine], Result],
         matrices: Iterable[npt.ArrayLike | None],
         dimensions: Sequence[int] = (0, 1),
     ) -> Result:
@@ -75,7 +75,7 @@ class EngineChoice:
             self._replace(f"redzed raised {error.__cause__!r}")
             return compute(self.name)
 
-    def follow(self, name: str, check: str) -> None:
+    def follow(self, name: Engine, check: str) -> None:
         """Take over what another process has found out."""
         if self._automatic and self.name != name:
             self._replace(check)

@@ -19,7 +19,8 @@ Diagram: TypeAlias = npt.NDArray[np.float64]
 Diagrams: TypeAlias = dict[int, Diagram]
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
-FASTEST, REFERENCE = "redzed", "giotto"
+FASTEST: Engine = "redzed"
+REFERENCE: Engine = "giotto"
 
 
 class EngineError(RuntimeError):

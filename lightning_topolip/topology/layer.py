@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lightning_topolip.topology.diagrams import persistence_diagrams, scaled
+from lightning_topolip.topology.diagrams import diagrams_of_float32, scaled
 from lightning_topolip.topology.engines import Diagrams
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
-from lightning_topolip.topology.matrices import scale
+from lightning_topolip.topology.matrices import float32_matrix, scale
 from lightning_topolip.topology.measurement import Distances
 from lightning_topolip.topology.scores import drifts_along
 from lightning_topolip.topology.settings import Settings
@@ -61,9 +60,12 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
     """
     matrix = np.asarray(distances)
     matrix = matrix if matrix.dtype == np.float32 else matrix.astype(np.float64)
+    rounded, exponent = float32_matrix(matrix)
 
     def restricted(samples: Indices) -> LayerTopology:
-        return _topology(matrix[np.ix_(samples, samples)], settings)
+        chosen = np.ix_(samples, samples)
+        diagrams = diagrams_of_float32(rounded[chosen], exponent, settings.dimensions, settings.engine)
+        return LayerTopology(scale(matrix[chosen]), diagrams)
 
     subsets = tuple(map(restricted, disjoint_subsets(len(matrix), settings)))
     geometry = geometry_of_layer(matrix) if settings.geometry else None
@@ -71,7 +73,7 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
         pairs = tuple(zip(subsets[::2], subsets[1::2], strict=False))[: settings.noise_splits]
         return LayerTopology(scale(matrix), subsets[0].raw, subsets, pairs, geometry)
     halves = tuple((restricted(first), restricted(second)) for first, second in halvings(len(matrix), settings))
-    return replace(_topology(matrix, settings), halves=halves, geometry=geometry)
+    return replace(restricted(np.arange(len(matrix))), halves=halves, geometry=geometry)
 
 
 def topology_of(
@@ -172,7 +174,3 @@ def _seen(layer: LayerTopology | None, view: str, dimensions: Sequence[int]) -> 
         return None
     diagrams = layer.view(view)
     return {dimension: diagrams[dimension] for dimension in dimensions}
-
-
-def _topology(matrix: npt.NDArray[np.floating[Any]], settings: Settings) -> LayerTopology:
-    return LayerTopology(scale(matrix), persistence_diagrams(matrix, settings.dimensions, settings.engine))

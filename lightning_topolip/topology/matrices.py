@@ -36,7 +36,7 @@ def checked_matrix(distances: npt.ArrayLike, name: str = "distances", *, fewest:
 
 
 def float32_matrix(distances: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], int]:
-    """Convert a distance matrix of one point or more to a float32 one that is symmetric to the bit, as the engines take.
+    """Convert a distance matrix of one point or more to the one that engines take: float32, symmetric to the bit.
 
     Returns:
         The matrix and the exponent e: the true distances are the returned ones times 2^e.

@@ -199,17 +199,17 @@ def smoothness_report(
         >>> report.layers, report.curve.shape
         (('0', '1', '2'), (2,))
     """
-    settings, distances = settings or Settings(), measurement.distances
-    engine = engine or process_choice(settings.engine)
+    options, distances = settings or Settings(), measurement.distances
+    engine = engine or process_choice(options.engine)
     topology = engine.run(
-        lambda name: topology_of(distances, replace(settings, engine=name), on_layer),
+        lambda name: topology_of(distances, replace(options, engine=name), on_layer),
         distances.values(),
-        settings.dimensions,
+        options.dimensions,
     )
-    if settings.geometry and INPUT in distances:
+    if options.geometry and INPUT in distances:
         topology = with_stretches(topology, distances, distances[INPUT])
-    settings = replace(settings, engine=engine.name)
-    return report_of_topology(topology, settings, measurement.failures, measurement.points, engine.check)
+    options = replace(options, engine=engine.name)
+    return report_of_topology(topology, options, measurement.failures, measurement.points, engine.check)
 
 
 def report_of_topology(
