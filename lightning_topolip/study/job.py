@@ -63,7 +63,7 @@ class Job:
         """A fingerprint of everything that the numbers depend on."""
         smoothness, others = asdict(self.config.smoothness), (self.config.lipschitz, self.config.robustness)
         del smoothness["engine"]  # all engines return the same diagrams
-        return fingerprint(self.training_fingerprint, [smoothness, *map(asdict, others)])
+        return fingerprint(self.training_fingerprint, [smoothness, *(asdict(part) for part in others)])
 
     @property
     def training_record(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def persistence_diagrams(
 def diagrams_of_float32(matrix: Matrix, exponent: int, dimensions: Sequence[int], engine: Engine) -> Diagrams:
     """Compute `persistence_diagrams` of a result of `float32_matrix`, or of some of its points."""
     choice = process_choice(engine)
-    diagrams = choice.run(lambda name: compute_diagrams(matrix, dimensions, name), [matrix], dimensions)
+    diagrams = choice.run(lambda name: compute_diagrams(matrix, dimensions, name), [matrix], dimensions, len(matrix))
     return {dimension: np.ldexp(points, exponent) for dimension, points in diagrams.items()}
 
 

@@ -6,13 +6,14 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.topology.engines import FASTEST, REFERENCE, Engine, EngineError, Matrix, compute_diagrams
 from lightning_topolip.topology.matrices import float32_matrix
+from lightning_topolip.topology.slow_engines import MINUTE, PILOT, forecast
 
 Result = TypeVar("Result")
 
@@ -28,7 +29,8 @@ class EngineChoice:
 
     A named engine is what it says. ``"auto"`` is RedZeD. The diagrams of the first matrix that it meets, on at most 96
     of its points, are computed by giotto-tda's engine as well, where that is installed. If they differ in a single bit,
-    or if RedZeD raises, then or later, giotto-tda's engine takes over, with one warning. Threads may share a choice.
+    or if RedZeD raises, then or later, giotto-tda's engine takes over, with one warning. Any other engine than RedZeD
+    that is expected to take minutes is warned of. Threads may share a choice.
 
     Args:
         engine: Name of the engine.
@@ -44,17 +46,23 @@ class EngineChoice:
         self.check = ""
         self._automatic = engine == "auto"
         self._warn = warn
+        self._was_slow = False
         self._lock = threading.Lock()
 
     def __str__(self) -> str:
         """Name and check: ``"redzed, equal to giotto-tda's engine on 96 points"``."""
         return f"{self.name}, {self.check}" if self.check else self.name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, a choice is what it was when it was sent, and makes no more checks."""
+        return EngineChoice, (self.name,), {"check": self.check}
+
     def run(
         self,
         compute: Callable[[Engine], Result],
         matrices: Iterable[npt.ArrayLike | None],
-        dimensions: Sequence[int] = (0, 1),
+        dimensions: Sequence[int],
+        points: int,
     ) -> Result:
         """Compute something by the engine, and again by giotto-tda's if RedZeD raises.
 
@@ -62,11 +70,14 @@ class EngineChoice:
             compute: Called with the engine's name.
             matrices: The distance matrices that it works on, of which one serves for the check.
             dimensions: Homology dimensions.
+            points: Largest number of points that it takes at once.
 
         Raises:
             EngineError: If the engine fails and no other one takes over.
         """
-        self._check_once(matrices, dimensions)
+        given = [np.asarray(matrix) for matrix in matrices if matrix is not None]
+        self._check_once(given, dimensions)
+        self._warn_if_slow(given, dimensions, points)
         try:
             return compute(self.name)
         except EngineError as error:
@@ -76,16 +87,29 @@ class EngineChoice:
             return compute(self.name)
 
     def follow(self, name: Engine, check: str) -> None:
-        """Take over what another process has found out."""
-        if self._automatic and self.name != name:
+        """Fall back if another process has fallen back."""
+        if self._automatic and name == REFERENCE != self.name:
             self._replace(check)
 
-    def _check_once(self, matrices: Iterable[npt.ArrayLike | None], dimensions: Sequence[int]) -> None:
+    def _check_once(self, matrices: Sequence[npt.NDArray[Any]], dimensions: Sequence[int]) -> None:
         with self._lock:
-            if self._automatic and not self.check:
-                matrix = _sample(matrices, _CHECKED_POINTS[max(dimensions)])
+            if self._automatic and not self.check and matrices:
+                matrix = _first_points(matrices[len(matrices) // 2], _CHECKED_POINTS[max(dimensions)])
                 if matrix is not None:
                     self._check(matrix, dimensions)
+
+    def _warn_if_slow(self, matrices: Sequence[npt.NDArray[Any]], dimensions: Sequence[int], points: int) -> None:
+        if self.name == FASTEST or self._was_slow:
+            return
+        pilots = [pilot for pilot in (_first_points(matrix, PILOT) for matrix in matrices) if pilot is not None]
+        seconds = forecast(pilots, points, lambda pilot: compute_diagrams(pilot, dimensions, self.name))
+        if seconds > MINUTE:
+            self._was_slow = True
+            self._warn(
+                f"TopoLip expects engine {self.name!r} to take about {seconds / MINUTE:.0f} minutes or more for one "
+                "analysis, since the samples of a layer are nearly at one distance from each other; "
+                "engine='auto' gives the same diagrams in less time, and a smaller probe_size or subset_size helps."
+            )
 
     def _check(self, matrix: Matrix, dimensions: Sequence[int]) -> None:
         try:
@@ -118,12 +142,9 @@ def process_choice(engine: Engine) -> EngineChoice:
     return EngineChoice(engine)
 
 
-def _sample(matrices: Iterable[npt.ArrayLike | None], points: int) -> Matrix | None:
-    """The first points of the middle matrix; None if it is no distance matrix, which the analysis will refuse."""
-    given = [matrix for matrix in matrices if matrix is not None]
-    if not given:
-        return None
+def _first_points(matrix: npt.NDArray[Any], points: int) -> Matrix | None:
+    """The first points of a matrix; None if it is no distance matrix, which the analysis will refuse."""
     try:
-        return float32_matrix(np.asarray(given[len(given) // 2])[:points, :points])[0]
+        return float32_matrix(matrix[:points, :points])[0]
     except (ValueError, IndexError):
         return None

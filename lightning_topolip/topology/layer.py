@@ -134,13 +134,26 @@ def disjoint_subsets(points: int, settings: Settings) -> list[Indices]:
     """Cut a large probe into disjoint random subsets; the same for every layer and process.
 
     Returns:
-        Indices of every subset, each of shape ``(subset_size,)``; empty for a probe that is taken as a whole.
+        Indices of every subset, each of shape ``(whole_size,)``; empty for a probe that is taken as a whole.
     """
-    size = settings.subset_size
-    if size is None or points < 2 * size:
+    size = whole_size(points, settings)
+    if size == points:
         return []
     order = np.random.default_rng(settings.seed).permutation(points)
     return [order[start : start + size] for start in range(0, points - size + 1, size)]
+
+
+def whole_size(points: int, settings: Settings) -> int:
+    """Number of samples whose diagrams are computed at once: the probe, or a subset of it.
+
+    Example:
+        >>> [whole_size(points, Settings(subset_size=512)) for points in (512, 600, 1024, 1100)]
+        [512, 300, 512, 512]
+    """
+    size = settings.subset_size
+    if size is None or points < max(size + 1, FEWEST_TO_HALVE):
+        return points
+    return min(size, points // 2)
 
 
 def path_drifts(topology: Path, view: str, dimensions: Sequence[int], order: float) -> Array:

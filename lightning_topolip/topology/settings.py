@@ -32,9 +32,9 @@ class SettingsOptions(TypedDict, total=False):
         view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone; default) or ``"raw"``.
         include_input: Whether the step from the input to the first layer joins speed and TopoLip; False by default.
         noise_splits: Number of random halvings of the probe for the noise band, 4 by default; 0 for no band.
-        subset_size: Probes of at least twice this size are cut into disjoint random subsets of it, and drifts are means
-            over the subsets, so that time grows like n instead of a power of it; 512 by default, None for
-            every probe as a whole.
+        subset_size: Larger probes are cut into disjoint random subsets of this size, or into halves if it does not fit
+            twice, and drifts are means over the subsets, so that time grows like n instead of a power of it; 512 by
+            default, None for every probe as a whole.
         seed: Seed of the halvings and subsets, and of the random numbers that the model draws during an analysis; 0 by
             default.
         geometry: Whether to compute the variance, dimensions and stretch from the input (`LayerGeometry`) of every

@@ -19,6 +19,7 @@ from lightning_topolip.topology.layer import (
     path_drifts,
     step_drift,
     topology_of,
+    whole_size,
     with_stretches,
 )
 from lightning_topolip.topology.layer_geometry import LayerGeometry
@@ -205,6 +206,7 @@ def smoothness_report(
         lambda name: topology_of(distances, replace(options, engine=name), on_layer),
         distances.values(),
         options.dimensions,
+        whole_size(measurement.points, options),
     )
     if options.geometry and INPUT in distances:
         topology = with_stretches(topology, distances, distances[INPUT])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -15,9 +15,11 @@ from lightning_topolip.network.batches import move_batch
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.step import forward_failure, with_working_forward
 from lightning_topolip.network.subject import Forward, Subject
-from lightning_topolip.topology.layer import LayerTopology, topology_of, with_stretches
+from lightning_topolip.topology.engine_choice import EngineChoice
+from lightning_topolip.topology.layer import LayerTopology, whole_size, with_stretches
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, report_of_topology
 from lightning_topolip.trainer.ranks import agreed, gathered
 from lightning_topolip.trainer.workers import Workers, topology_by
@@ -62,7 +64,12 @@ def subject_in_trainer(
 
 
 def analyze_in_trainer(
-    trainer: Trainer, pl_module: LightningModule, probe: Any, subject: Subject, workers: Workers | None = None
+    trainer: Trainer,
+    pl_module: LightningModule,
+    probe: Any,
+    subject: Subject,
+    engine: EngineChoice,
+    workers: Workers,
 ) -> SmoothnessReport:
     """Analyse on all processes of a trainer, each with its share of the layers; every process has to call it.
 
@@ -71,7 +78,8 @@ def analyze_in_trainer(
         pl_module: Its module.
         probe: The probe, the same on every process, on any device.
         subject: The layers, how the module is called, and the settings.
-        workers: Processes that compute persistence, several layers at once; without them this process does.
+        engine: The choice of the engine; if it falls back on one process, it does so on all.
+        workers: Compute persistence, several layers at once.
 
     Returns:
         The report, the same on every process and equal to that of a single process.
@@ -86,16 +94,35 @@ def analyze_in_trainer(
             rank, ranks = trainer.global_rank, trainer.world_size
             measurement = measure_in_trainer(trainer, pl_module, probe, subject, rank=rank, ranks=ranks)
             bar.total = len(measurement.distances)
-            compute = partial(topology_by, workers) if workers else topology_of
-            return measurement, compute(measurement.distances, settings, bar.update)
+            return measurement, topology_in_trainer(measurement, settings, engine, workers, bar.update)
 
     measurement, topology = agreed(trainer, share)
     if settings.geometry and INPUT in topology:
         topology = _with_stretches(trainer, topology, measurement)
-    shares = gathered(trainer, (topology, measurement.failures))
-    joined = {name: next((layers[name] for layers, _ in shares if layers[name]), None) for name in topology}
-    failures = {name: reason for _, reasons in shares for name, reason in reasons.items()}
-    return report_of_topology(joined, settings, failures, measurement.points)
+    shares = gathered(trainer, (topology, measurement.failures, engine.name, engine.check))
+    joined = {name: next((layers[name] for layers, *_ in shares if layers[name]), None) for name in topology}
+    failures = {name: reason for _, reasons, *_ in shares for name, reason in reasons.items()}
+    for *_, name, check in shares:
+        engine.follow(name, check)
+    settings = replace(settings, engine=engine.name)
+    return report_of_topology(joined, settings, failures, measurement.points, engine.check)
+
+
+def topology_in_trainer(
+    measurement: Measurement,
+    settings: Settings,
+    engine: EngineChoice,
+    workers: Workers,
+    on_layer: Callable[[], object] = lambda: None,
+    seconds: float | None = None,
+) -> dict[str, LayerTopology | None]:
+    """Compute the topology of this process's share of the layers, see `topology_by`."""
+    return engine.run(
+        lambda name: topology_by(workers, measurement.distances, replace(settings, engine=name), on_layer, seconds),
+        measurement.distances.values(),
+        settings.dimensions,
+        whole_size(measurement.points, settings),
+    )
 
 
 def _with_stretches(

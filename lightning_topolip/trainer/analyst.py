@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -15,12 +17,13 @@ from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.subject import Subject
+from lightning_topolip.topology.engine_choice import EngineChoice
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.topology.step_lipschitz import LocalConstants
 from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_trainer, subject_in_trainer
 from lightning_topolip.trainer.background import Background
-from lightning_topolip.trainer.budget import Overhead, fitting_size
-from lightning_topolip.trainer.cost import Cost, CostModel
+from lightning_topolip.trainer.budget import Overhead, fitting_cost, whole_cost
+from lightning_topolip.trainer.cost import Cost, Pilot
 from lightning_topolip.trainer.failure import Failure, failure_of
 from lightning_topolip.trainer.fingerprint import weights_fingerprint
 from lightning_topolip.trainer.lipschitz import local_constants
@@ -86,13 +89,14 @@ class Analyst:
         self._source = TrainerProbe(trainer, pl_module, source, probe_size, subject)
         self._probe: Any = None
         self._weights: dict[bool, tuple[int, ...] | None] = {}
-        self._shrunk = ""
-        placement = self._allowed(placement)
-        in_background = placement.background
-        self._workers = Workers(placement.workers) if placement.workers and not in_background else None
+        self._engine = EngineChoice(subject.settings.engine, recorder.notices.warn)
+        self._staff = placement.staff(torch.get_num_threads())
+        self._workers = Workers(self._engine, self._staff, recorder.notices)
         self._lipschitz = lipschitz
-        self._background: Background[_Queued] | None = Background(placement.queue_size) if in_background else None
-        self._skips = in_background and placement.when_full == "skip"
+        self._background: Background[_Queued] | None = None
+        if placement.background:
+            self._background = Background(self._workers, self._engine, placement.queue_size)
+        self._skips = placement.background and placement.when_full == "skip"
         self._skipped = 0
         require_each_of("diagram_layers", recorder.diagram_layers or (), self.names, hint="these are analysed")
 
@@ -111,6 +115,13 @@ class Analyst:
         if self._probe is None:
             self._source.end(stage)
 
+    def warm_up(self) -> None:
+        """Compile the distances, or load them, and start the workers, so that no epoch waits for that."""
+        with self._overhead.counted():
+            if self._trainer.is_global_zero or not self._background:
+                self._workers.submit(compile_kernels)
+            compile_kernels()
+
     def prepare(self, share: float | None, epochs: float) -> None:
         """Take the probe, smaller if the budget demands it, and log the cost of an analysis.
 
@@ -119,18 +130,15 @@ class Analyst:
             epochs: Epochs from one analysis to the next.
         """
         with self._overhead.counted():
-            if self._workers:
-                self._workers.start()
-            if self._background and self._trainer.is_global_zero:
-                self._background.start()
             try:
                 probe = self._taken_probe()
-                cost = agreed(self._trainer, lambda: self._predicted_cost(probe, share, epochs))
+                cost, too_expensive = self._predicted_costs(probe, share, epochs)
             except Exception:
                 return  # the analysis will fail in the same way, and warn
-            cost = self._trainer.strategy.broadcast(cost)
             self._probe = self._first(probe, cost.points)
-            rank_zero_info(f"TopoLip, {self.names[0]} to {self.names[-1]}: {cost}.{self._shrunk}")
+            shrunk = _shrunk(self._subject.samples_fn(probe), cost, too_expensive, share)
+            names = f"{self.names[0]} to {self.names[-1]}"
+            rank_zero_info(f"TopoLip, {names}: {cost}; persistence by {self._engine}.{shrunk}")
 
     def analyze(self, moment: Moment) -> None:
         """Analyse now, or queue the distances for the background.
@@ -199,9 +207,9 @@ class Analyst:
 
     def stop(self) -> None:
         """Stop the workers; analyses under way are lost."""
-        for processes in (self._background, self._workers):
-            if processes:
-                processes.stop()
+        if self._background:
+            self._background.stop()
+        self._workers.stop()
 
     def _taken_probe(self) -> Any:
         if self._probe is None:
@@ -216,25 +224,31 @@ class Analyst:
         return take_probe(probe, points, self._subject.samples_fn)
 
     def _analysis(self, probe: Any) -> SmoothnessReport:
-        return analyze_in_trainer(self._trainer, self._module, probe, self._subject, self._workers)
+        return analyze_in_trainer(self._trainer, self._module, probe, self._subject, self._engine, self._workers)
 
-    def _predicted_cost(self, probe: Any, share: float | None, epochs: float) -> Cost:
-        """Predict the cost with the probe of the right size; a resumed run keeps its size, whatever the budget."""
-        compile_kernels()
+    def _predicted_costs(self, probe: Any, share: float | None, epochs: float) -> tuple[Cost, Cost | None]:
+        """Predict the cost with the probe of the right size, and that of the smallest one that is too large, if any.
+
+        A resumed run keeps its size, whatever the budget.
+        """
         points, last = self._subject.samples_fn(probe), self._recorder.history.last
-        cost_model = CostModel(
+        samples = self._trainer.strategy.broadcast(_samples_per_epoch(self._trainer) * epochs)
+        workers = Workers(self._engine, self._staff.that_can_be_stopped(), self._recorder.notices)
+        pilot = Pilot(
+            self._trainer,
             lambda n: measure_in_trainer(self._trainer, self._module, self._first(probe, n), self._subject),
             self._subject.settings,
-            points,
-            1 if self._background else self._trainer.world_size,
+            self._engine,
+            workers,
+            ranks=1 if self._background else self._trainer.world_size,
             fixed_work=lambda: self._own_local_lipschitz(probe, self.names) if self._lipschitz else None,
         )
-        if share and last:
-            points = min(points, last.points)
-        elif share:
-            points = fitting_size(cost_model, share, points, _samples_per_epoch(self._trainer) * epochs)
-        self._shrunk = _shrunk(cost_model.cost(self._subject.samples_fn(probe)), points, share)
-        return cost_model.cost(points)
+        try:
+            if share and last is None and math.isfinite(samples):
+                return fitting_cost(pilot, points, share, samples)
+            return whole_cost(pilot, min(points, last.points) if share and last else points), None
+        finally:
+            workers.stop()
 
     def _local_lipschitz(self, probe: Any, layers: Sequence[str]) -> LocalConstants | None:
         """Every process runs the model, whose forward may wait for all of them; the first one's numbers count."""
@@ -278,15 +292,6 @@ class Analyst:
     def _failure(self, error: Exception) -> Failure:
         return failure_of(error, self._module, self._subject, has_probe=self._probe is not None)
 
-    def _allowed(self, placement: Placement) -> Placement:
-        allowed = placement.allowed_here()
-        if allowed != placement:
-            self._recorder.notices.warn(
-                "TopoLip computes persistence in this process, since a daemonic process, such as one of a "
-                "multiprocessing.Pool, cannot start others; `background` and `workers` have no effect."
-            )
-        return allowed
-
     def _record(self, moment: Moment, outcome: SmoothnessReport | Failure, seconds: float) -> None:
         extra = {"seconds": seconds}
         if self._skips:
@@ -296,13 +301,13 @@ class Analyst:
         self._recorder.record(self._trainer, moment, outcome, extra)
 
 
-def _shrunk(whole: Cost, points: int, share: float | None) -> str:
-    """Describe by how much a budget shrinks the probe; empty if it does not."""
-    if share is None or points == whole.points:
+def _shrunk(whole: int, cost: Cost, too_expensive: Cost | None, share: float | None) -> str:
+    """Describe by how much a budget shrinks the probe of ``whole`` samples; empty if it does not."""
+    if too_expensive is None:
         return ""
     return (
-        f" The budget of {share:.3g} of the training time shrinks the probe from {whole.points} to {points} samples: "
-        f"{whole.points} would take about {whole.seconds:.2g} s."
+        f" The budget of {share:.3g} of the training time shrinks the probe from {whole} to {cost.points} samples: "
+        f"{too_expensive.points} would take {too_expensive.duration}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Analyses in a worker process while training continues."""
+"""Analyses by a worker while training continues."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from lightning_topolip.topology.engine_choice import EngineChoice
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
@@ -38,20 +39,22 @@ class _Waiting(Generic[Key]):
 
 
 class Background(Generic[Key]):
-    """A worker process with a bounded queue; results come back in the order of submission.
+    """A bounded queue in front of workers; results come back in the order of submission.
 
-    It is a process, not a thread, because the persistence engines hold the interpreter's lock; it runs at the lowest
-    priority and on one thread. If the worker dies, the analyses that were waiting fail and the next one gets a new
-    worker. The queue holds at most ``capacity`` x layers x n x n x 4 bytes.
+    If a worker process dies, the analyses that were waiting fail and the next one gets a new worker. The queue holds at
+    most ``capacity`` x layers x n x n x 4 bytes.
 
     Args:
+        workers: The workers, at a low priority.
+        engine: The choice of the engine, which the analyses share.
         capacity: Largest number of analyses under way, at least 1.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, workers: Workers, engine: EngineChoice, capacity: int) -> None:
+        self._workers = workers
+        self._engine = engine
         self._capacity = capacity
         self._waiting: deque[_Waiting[Key]] = deque()
-        self._workers = Workers(1, niceness=19)
 
     @property
     def full(self) -> bool:
@@ -63,13 +66,9 @@ class Background(Generic[Key]):
         """Number of analyses that have not been returned yet."""
         return len(self._waiting)
 
-    def start(self) -> None:
-        """Start the worker now, so that its imports are done before the first analysis."""
-        self._workers.start()
-
     def submit(self, key: Key, measurement: Measurement, settings: Settings) -> None:
         """Queue an analysis, as `smoothness_report` takes it; ``key`` comes back with the result."""
-        self._waiting.append(_Waiting(key, self._workers.submit(_timed_report, measurement, settings)))
+        self._waiting.append(_Waiting(key, self._workers.submit(_timed_report, measurement, settings, self._engine)))
 
     def finished(self, wait_for: int = 0) -> list[Finished[Key]]:
         """Return the analyses that are ready, the oldest first, and wait for the ``wait_for`` oldest ones."""
@@ -85,11 +84,11 @@ class Background(Generic[Key]):
         return finished
 
     def stop(self) -> None:
-        """Stop the worker at once; analyses under way are lost."""
+        """Stop the workers; analyses under way are lost."""
         self._waiting.clear()
         self._workers.stop()
 
 
-def _timed_report(measurement: Measurement, settings: Settings) -> tuple[SmoothnessReport, float]:
+def _timed_report(measurement: Measurement, settings: Settings, engine: EngineChoice) -> tuple[SmoothnessReport, float]:
     start = time.perf_counter()
-    return smoothness_report(measurement, settings), time.perf_counter() - start
+    return smoothness_report(measurement, settings, engine=engine), time.perf_counter() - start

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lightning_topolip.trainer.cost import CostModel
+from lightning_topolip.trainer.cost import Cost, Pilot
 
 _FORWARDS_PER_STEP = 3.0
-_SMALLEST_PROBE = 64
+_LONGEST_PILOT = 2.0
 
 
 class Overhead:
@@ -61,19 +61,32 @@ class Overhead:
         return time.perf_counter() - self._started - (self.seconds - self._seconds_before)
 
 
-def fitting_size(cost_model: CostModel, share: float, size: int, samples_per_epoch: float) -> int:
-    """Choose the largest probe, ``size`` halved down to 64 at least, whose analysis fits into its share of an epoch.
+def fitting_cost(pilot: Pilot, points: int, share: float, samples_per_epoch: float) -> tuple[Cost, Cost | None]:
+    """Choose the largest probe, ``points`` halved down to 64 at least, whose analysis fits into its share of an epoch.
 
     The share is that of the analysis and the epoch together. An epoch is assumed to take three forwards of all its
-    samples: the forward, and a backward of twice its cost. ``samples_per_epoch`` is infinite or NaN if unknown; then
-    the size stays.
+    samples: the forward, and a backward of twice its cost.
+
+    Returns:
+        The cost of the chosen probe, and that of the next larger one, which does not fit, if there is one.
     """
-    if not math.isfinite(samples_per_epoch):
-        return size
-    epoch = _FORWARDS_PER_STEP * cost_model.forward(1) * samples_per_epoch
-    while size // 2 >= _SMALLEST_PROBE and cost_model.cost(size).seconds * (1 - share) > share * epoch:
-        size //= 2
-    return size
+
+    def limit() -> float:
+        return share / (1 - share) * _FORWARDS_PER_STEP * pilot.forward(1) * samples_per_epoch
+
+    costs = pilot.costs(points, limit)
+    chosen = next(costs)
+    for cost in costs:
+        if cost.is_lower_bound or cost.seconds > limit():
+            return chosen, cost
+        chosen = cost
+    return chosen, None
+
+
+def whole_cost(pilot: Pilot, points: int) -> Cost:
+    """The cost of the whole probe, run for two seconds at most."""
+    *_, cost = pilot.costs(points, lambda: _LONGEST_PILOT)
+    return cost
 
 
 def read_share(budget: str | float | None) -> float | None:

@@ -1,108 +1,179 @@
-"""The cost of an analysis, predicted from small probes."""
+"""The cost of an analysis, from the analyses of growing parts of the probe."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import TimeoutError as LimitExceeded
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-import numpy as np
+from lightning.pytorch import Trainer
 
-from lightning_topolip.topology.layer import disjoint_subsets
+from lightning_topolip.topology.engine_choice import EngineChoice
+from lightning_topolip.topology.layer import disjoint_subsets, whole_size
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.topology.smoothness_report import smoothness_report
+from lightning_topolip.topology.smoothness_report import report_of_topology
+from lightning_topolip.trainer.analysis import topology_in_trainer
+from lightning_topolip.trainer.ranks import agreed
+from lightning_topolip.trainer.workers import Workers
 
-_SMALL_SIZES = (64, 128)
-_TIMED_LAYERS = 3
+Result = TypeVar("Result")
+
+_SMALLEST_PROBE = 64
+_EXPONENT = 2.5
 _ENGINE_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Predicted cost of one analysis.
+    """Cost of one analysis.
 
     Attributes:
         layers: Number of layers, the input included.
         points: Size n of the probe.
         seconds: Time in the process that trains.
         memory: Bytes in addition to the model's own forward: the matrices of all layers and the persistence of one.
+        is_lower_bound: Whether an analysis takes longer than ``seconds``, since it was not tried to its end.
     """
 
     layers: int
     points: int
     seconds: float
     memory: int
+    is_lower_bound: bool = False
+
+    @property
+    def duration(self) -> str:
+        """The seconds in words: ``"about 0.3 s"``, ``"more than 2 s"``."""
+        return f"{'more than' if self.is_lower_bound else 'about'} {self.seconds:.2g} s"
 
     def __str__(self) -> str:
+        """Describe the cost in one line."""
         return (
-            f"{self.layers} layers, {self.points} samples: an analysis takes about {self.seconds:.2g} s "
+            f"{self.layers} layers, {self.points} samples: an analysis takes {self.duration} "
             f"and {self.memory / 1e6:.2g} MB in addition to the forward"
         )
 
 
-class CostModel:
-    """Times analyses of small probes, and predicts from them the cost of a large one.
+class Pilot:
+    """Runs analyses of growing parts of the probe, up to the probe itself, and stops those that take too long.
 
-    The forward and the distances are assumed to grow like the probe from its second size on, the persistence by the
-    power of n that the two sizes show, between 2 and 3.
+    What an analysis costs cannot be extrapolated: persistence takes n^2 for some clouds, and suddenly more than n^5 for
+    those on a sphere. So every size is run as an analysis will be run, and a probe is affordable only if its own
+    analysis was done in time. Of a probe that is cut into subsets, one subset is run. Every process of the trainer has
+    to make the same calls; the seconds are those of the first one.
 
     Args:
+        trainer: The trainer.
         measure: Returns the distance matrices of the first n samples of the probe.
         settings: The settings of an analysis.
-        points: Size of the whole probe.
+        engine: The choice of the engine.
+        workers: Workers of its own, which lose what exceeds a limit.
         ranks: Number of processes that share the layers.
         fixed_work: The part of an analysis that takes as long for a small probe as for a large one.
     """
 
     def __init__(
         self,
+        trainer: Trainer,
         measure: Callable[[int], Measurement],
         settings: Settings,
-        points: int,
+        engine: EngineChoice,
+        workers: Workers,
+        *,
         ranks: int = 1,
         fixed_work: Callable[[], object] = lambda: None,
     ) -> None:
-        sizes = [size for size in _SMALL_SIZES if size < points] or [points]
-        measure(sizes[0])
-        self._settings, self._ranks, self._sizes = settings, ranks, sizes
-        self._forward: list[float] = []
-        self._persistence: list[float] = []
-        for size in sizes:
-            start = time.perf_counter()
-            measurement = measure(size)
-            middle = time.perf_counter()
-            self._layers = len(measurement.distances)
-            sample = _some_layers(measurement)
-            smoothness_report(sample, settings)
-            self._forward.append(middle - start)
-            layers_per_sample = self._layers / max(len(sample.distances), 1)
-            self._persistence.append((time.perf_counter() - middle) * layers_per_sample)
-        start = time.perf_counter()
-        fixed_work()
-        self._fixed = time.perf_counter() - start
+        self._trainer, self._measure, self._settings = trainer, measure, settings
+        self._engine, self._workers, self._ranks = engine, workers, ranks
+        _, self._fixed = self._timed(fixed_work)
+        self._layers = 0
+        self._forward = (1, 0.0)
+        self._persistence: dict[tuple[int, bool], float] = {}
+        self._exceeded = False
 
-    def cost(self, points: int) -> Cost:
-        """Predict an analysis of a probe of this size."""
-        exponent = 2.5
-        if len(self._sizes) > 1:
-            ratio = self._persistence[-1] / max(self._persistence[0], 1e-9)
-            exponent = float(np.clip(math.log(ratio) / math.log(self._sizes[-1] / self._sizes[0]), 2.0, 3.0))
-        subsets = len(disjoint_subsets(points, self._settings))
-        growth = (points // max(subsets, 1) / self._sizes[-1]) ** exponent
-        if subsets:
-            growth *= subsets / (1 + 2 * self._settings.noise_splits * 0.5**exponent)
-        seconds = self._fixed + self.forward(points) + self._persistence[-1] * growth / self._ranks
-        return Cost(self._layers, points, seconds, points**2 * (4 * self._layers + _ENGINE_BYTES))
+    def costs(self, points: int, limit: Callable[[], float]) -> Iterator[Cost]:
+        """Yield the costs of growing parts of the probe, the smallest of at least 64 samples first, itself last.
+
+        Args:
+            points: Size of the probe.
+            limit: Returns the seconds after which an analysis of a larger part than the first is stopped, and no larger
+                one is run.
+        """
+        smallest, *larger = _growing(points)
+        self._run(smallest, math.inf, cut=False)  # the first run loads the engine
+        self._persistence.clear()
+        yield self._cost(smallest, math.inf)
+        for size in larger:
+            yield self._cost(size, limit())
 
     def forward(self, points: int) -> float:
-        """Predict the seconds of a forward with its distances."""
-        return self._forward[-1] * points / self._sizes[-1]
+        """Predict the seconds of a forward with its distances, which grow like the probe."""
+        size, seconds = self._forward
+        return seconds * points / size
+
+    def _cost(self, points: int, limit: float) -> Cost:
+        whole, subsets = whole_size(points, self._settings), len(disjoint_subsets(points, self._settings))
+        parts, cut = max(subsets, 1) / self._ranks, subsets > 0
+        left = (limit - self._fixed - self.forward(points)) / parts
+        if not self._exceeded and (whole, cut) not in self._persistence:
+            self._run(whole, left, cut=cut)
+        seconds = self._persistence.get((whole, cut), math.inf)
+        self._exceeded = math.isinf(seconds)
+        if self._exceeded:
+            seconds = max(self._extrapolated(whole), left)
+        return Cost(
+            self._layers,
+            points,
+            self._fixed + self.forward(points) + parts * seconds,
+            points**2 * (4 * self._layers + _ENGINE_BYTES),
+            is_lower_bound=self._exceeded,
+        )
+
+    def _extrapolated(self, whole: int) -> float:
+        size, seconds = max((size, seconds) for (size, _), seconds in self._persistence.items() if seconds < math.inf)
+        growth: float = (whole / size) ** _EXPONENT
+        return seconds * growth
+
+    def _run(self, points: int, limit: float, *, cut: bool) -> None:
+        """Run an analysis of the first samples; a subset of a probe that is cut has no halves."""
+        self._persistence[points, cut] = math.inf
+        if limit <= 0:
+            return
+        settings = replace(self._settings, noise_splits=0 if cut else self._settings.noise_splits, subset_size=None)
+        measurement, seconds = self._timed(lambda: self._measure(points))
+        self._forward, self._layers = (points, seconds), len(measurement.distances)
+        in_time, seconds = self._timed(lambda: self._run_topology(measurement, settings, limit))
+        if self._trainer.strategy.broadcast(in_time):
+            self._persistence[points, cut] = seconds
+
+    def _run_topology(self, measurement: Measurement, settings: Settings, limit: float) -> bool:
+        """Compute the report of a measurement; False if that takes longer than the limit."""
+        end = None if math.isinf(limit) else time.perf_counter() + limit
+        try:
+            topology = topology_in_trainer(
+                measurement, settings, self._engine, self._workers, seconds=None if end is None else limit
+            )
+            report = self._workers.submit(report_of_topology, topology, settings, {}, measurement.points)
+            report.result(None if end is None else max(end - time.perf_counter(), 0.0))
+        except LimitExceeded:
+            self._workers.stop()
+            return False
+        return True
+
+    def _timed(self, job: Callable[[], Result]) -> tuple[Result, float]:
+        """This process's result, and the seconds of the first one."""
+        start = time.perf_counter()
+        result = agreed(self._trainer, job)
+        return result, self._trainer.strategy.broadcast(time.perf_counter() - start)
 
 
-def _some_layers(measurement: Measurement) -> Measurement:
-    """Keep the first, the middle and the last layer that have distances."""
-    names = [name for name, matrix in measurement.distances.items() if matrix is not None]
-    indices: Sequence[int] = sorted(set(np.linspace(0, len(names) - 1, _TIMED_LAYERS).astype(int))) if names else []
-    return replace(measurement, distances={names[index]: measurement.distances[names[index]] for index in indices})
+def _growing(points: int) -> list[int]:
+    """The probe and its halves, quarters and so on of at least 64 samples, the smallest first."""
+    sizes = [points]
+    while sizes[0] // 2 >= _SMALLEST_PROBE:
+        sizes.insert(0, sizes[0] // 2)
+    return sizes

@@ -1,12 +1,12 @@
-"""Where persistence is computed: in the process that trains, in several workers, or in the background."""
+"""Where persistence is computed: by several workers while training waits, or in the background."""
 
 from __future__ import annotations
 
-import multiprocessing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from lightning_topolip.arguments import require_one_of, require_whole_number
+from lightning_topolip.trainer.workers import Staff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +14,8 @@ class Placement:
     """Where persistence is computed, checked when it is made.
 
     Attributes:
-        workers: Processes that compute several layers at once while training waits; 0 for none.
-        background: Whether a separate process computes while training continues; it takes the place of the workers.
+        workers: Layers that are computed at once while training waits; None for as many as suit the engine.
+        background: Whether one worker computes while training continues; it takes the place of the others.
         queue_size: Largest number of analyses under way in the background.
         when_full: ``"wait"`` for room in the queue, or ``"skip"`` the analysis.
 
@@ -23,24 +23,24 @@ class Placement:
         ValueError: If an argument is not allowed.
     """
 
-    workers: int = 0
+    workers: int | None = None
     background: bool = False
     queue_size: int = 2
     when_full: Literal["wait", "skip"] = "wait"
 
     def __post_init__(self) -> None:
         """Check every argument."""
-        require_whole_number("workers", self.workers, 0)
+        if self.workers is not None:
+            require_whole_number("workers", self.workers, 0)
         require_whole_number("queue_size", self.queue_size, 1)
         require_one_of("when_full", self.when_full, ("wait", "skip"))
 
-    @property
-    def other_processes(self) -> bool:
-        """Whether persistence is computed in other processes than this one."""
-        return self.background or self.workers > 0
+    def staff(self, threads: int) -> Staff:
+        """The workers.
 
-    def allowed_here(self) -> Placement:
-        """This placement without other processes where there cannot be any: a daemonic process has no children."""
-        if multiprocessing.current_process().daemon:
-            return replace(self, workers=0, background=False)
-        return self
+        Args:
+            threads: Number of threads that this process may use.
+        """
+        if self.background:
+            return Staff(1, 1, niceness=19)
+        return Staff(threads, 0) if self.workers is None else Staff(self.workers, self.workers)

@@ -57,7 +57,8 @@ class Watch:
         schedule.begin(trainer, recorder.history)
 
     def start_training(self) -> None:
-        """Log the cost of an analysis, and analyse the network before training."""
+        """Compile what an analysis needs, log its cost, and analyse the network before training."""
+        self.analyst.warm_up()
         if self._trainer.strategy.broadcast(self.analyst.has_probe):
             self._prepare()
         if self._schedule.due(self._schedule.now(self._trainer)):

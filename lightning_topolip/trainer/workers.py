@@ -1,110 +1,142 @@
-"""Worker processes for the persistence engines, which hold the interpreter's lock."""
+"""Workers that compute analyses: threads, processes or this thread, whichever suits the engine."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
+import multiprocessing
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-import numpy as np
-from loky import ProcessPoolExecutor
-
+from lightning_topolip.notices import Notices
+from lightning_topolip.topology.engine_choice import EngineChoice
+from lightning_topolip.topology.engines import releases_lock
 from lightning_topolip.topology.layer import LayerTopology, named_topology
-from lightning_topolip.topology.measurement import Distances, Measurement
+from lightning_topolip.topology.measurement import Distances
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.topology.smoothness_report import smoothness_report
+from lightning_topolip.trainer.processes import Processes
+from lightning_topolip.trainer.threads import Threads
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+@dataclass(frozen=True)
+class Staff:
+    """How many workers there are, by kind; 0 stands for this thread.
+
+    Attributes:
+        threads: Number of threads, for engines that release the interpreter's lock.
+        processes: Number of processes, for the others.
+        niceness: Added to theirs; 19 leaves the cores to everything else.
+    """
+
+    threads: int
+    processes: int
+    niceness: int = 0
+
+    def that_can_be_stopped(self) -> Staff:
+        """As many workers, one at least, beside this thread, and at its priority."""
+        return Staff(max(self.threads, 1), max(self.processes, 1))
 
 
 class Workers:
-    """A pool of processes, one thread each, started without running the user's script again.
-
-    A worker that dies breaks the pool: the jobs under way fail, and the next job gets a new pool.
+    """Workers for the engine of a fit, and others as soon as another engine takes over.
 
     Args:
-        count: Number of processes.
-        niceness: Added to their niceness; 19 leaves the cores to all other processes.
+        engine: The choice of the engine.
+        staff: How many workers.
+        notices: Warnings that are given once.
     """
 
-    def __init__(self, count: int, niceness: int = 0) -> None:
-        self._count = count
-        self._niceness = niceness
-        self._pool: ProcessPoolExecutor | None = None
-
-    def start(self) -> None:
-        """Start the processes now, so that their imports are done before the first job; that job raises any error."""
-        with contextlib.suppress(Exception):
-            self._running()
+    def __init__(self, engine: EngineChoice, staff: Staff, notices: Notices) -> None:
+        self._engine = engine
+        self._staff = staff
+        self._notices = notices
+        self._pools: dict[str, Threads | Processes | ThisThread] = {}
 
     def submit(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Future[Result]:
-        """Run a function of this package in one of the processes.
+        """Run a function of this package by one of the workers; the future also holds the error of a lost worker."""
+        name = self._engine.name
+        if name not in self._pools:
+            self._pools[name] = self._new_pool(name)
+        return self._pools[name].submit(function, *args, **kwargs)
 
-        The future also holds the error of a process that could not be started or that died.
-        """
+    def stop(self) -> None:
+        """Stop all workers; what is under way is lost."""
+        for pool in self._pools.values():
+            pool.stop()
+        self._pools.clear()
+
+    def _new_pool(self, engine: str) -> Threads | Processes | ThisThread:
+        staff = self._staff
+        if releases_lock(engine):
+            return Threads(staff.threads, staff.niceness) if staff.threads else ThisThread()
+        if not staff.processes:
+            return ThisThread()
+        if multiprocessing.current_process().daemon:
+            self._notices.warn(
+                f"TopoLip computes persistence by {engine!r} in this process, since a daemonic process, such as one of "
+                "a multiprocessing.Pool, cannot start others; `background` and `workers` have no effect."
+            )
+            return ThisThread()
+        return Processes(staff.processes, staff.niceness)
+
+
+class ThisThread:
+    """Runs jobs at once, in the thread that submits them."""
+
+    def submit(
+        self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
+        """Run a function, and return its result or its error as a future that is done."""
+        job: Future[Result] = Future()
         try:
-            job: Future[Result] = self._running().submit(function, *args, **kwargs)
-        except BrokenProcessPool:
-            self._pool = None
-            return self.submit(function, *args, **kwargs)
+            job.set_result(function(*args, **kwargs))
         except Exception as error:
-            job = Future()
             job.set_exception(error)
         return job
 
     def stop(self) -> None:
-        """Stop the processes at once; jobs under way are lost."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
-
-    def _running(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            pool = ProcessPoolExecutor(
-                self._count, initializer=_lower_priority, initargs=(self._niceness,), env=_ONE_THREAD
-            )
-            for _ in range(self._count):
-                pool.submit(_import_everything)
-            self._pool = pool
-        return self._pool
+        """Nothing is under way."""
 
 
 def topology_by(
-    workers: Workers, distances: Distances, settings: Settings, on_layer: Callable[[], object] = lambda: None
+    workers: Workers,
+    distances: Distances,
+    settings: Settings,
+    on_layer: Callable[[], object] = lambda: None,
+    seconds: float | None = None,
 ) -> dict[str, LayerTopology | None]:
     """Compute several layers at once, as `topology_of` does one after the other.
 
+    Args:
+        workers: The workers.
+        distances: By layer, as in `topology_of`.
+        settings: The settings of the analysis, with an engine by its own name.
+        on_layer: Called, by any thread, whenever a layer is done.
+        seconds: Time limit, or None.
+
     Raises:
+        ValueError: If a matrix is not a distance matrix; the message names the layer.
+        TimeoutError: If the limit is exceeded; layers under way end by themselves.
         BrokenProcessPool: If a process died.
     """
-    jobs = [
-        (name, None if matrix is None else workers.submit(named_topology, name, matrix, settings))
-        for name, matrix in distances.items()
-    ]
-    topology: dict[str, LayerTopology | None] = {}
-    for name, job in jobs:
-        topology[name] = job.result() if job else None
-        on_layer()
-    return topology
-
-
-def _lower_priority(niceness: int) -> None:
-    """Leave interrupts, and with ``niceness`` the cores, to the process that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if niceness and hasattr(os, "nice"):
-        os.nice(niceness)
-
-
-def _import_everything() -> None:
-    points = np.arange(8.0)
-    matrix = np.abs(points[:, None] - points).astype(np.float32)
-    smoothness_report(Measurement({"first": matrix, "second": matrix}))
+    jobs: dict[str, Future[LayerTopology] | None] = {}
+    end = None if seconds is None else time.perf_counter() + seconds
+    for name, matrix in distances.items():
+        jobs[name] = job = None if matrix is None else workers.submit(named_topology, name, matrix, settings)
+        if job:
+            job.add_done_callback(lambda _: on_layer())
+        else:
+            on_layer()
+    try:
+        return {name: job.result(end and end - time.perf_counter()) if job else None for name, job in jobs.items()}
+    except BaseException:
+        for job in jobs.values():
+            if job:
+                job.cancel()
+        raise
