@@ -233,7 +233,9 @@ class Analyst:
         """
         points, last = self._subject.samples_fn(probe), self._recorder.history.last
         samples = self._trainer.strategy.broadcast(_samples_per_epoch(self._trainer) * epochs)
-        workers = Workers(self._engine, self._staff.that_can_be_stopped(), self._recorder.notices)
+        workers = self._workers
+        if self._staff != self._staff.beside_this_thread():
+            workers = Workers(self._engine, self._staff.beside_this_thread(), self._recorder.notices)
         pilot = Pilot(
             self._trainer,
             lambda n: measure_in_trainer(self._trainer, self._module, self._first(probe, n), self._subject),
@@ -248,7 +250,8 @@ class Analyst:
                 return fitting_cost(pilot, points, share, samples)
             return whole_cost(pilot, min(points, last.points) if share and last else points), None
         finally:
-            workers.stop()
+            if workers is not self._workers:
+                workers.stop()
 
     def _local_lipschitz(self, probe: Any, layers: Sequence[str]) -> LocalConstants | None:
         """Every process runs the model, whose forward may wait for all of them; the first one's numbers count."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -79,6 +79,8 @@ def _report_state(report: SmoothnessReport) -> dict[str, Any]:
         "noise_points": report.noise.points,
         "points": report.points,
         "settings": _settings_state(report.settings),
+        "engine": report.settings.engine,
+        "engine_check": report.engine_check,
         "failures": dict(report.failures),
         "local_lipschitz": report.local_lipschitz and report.local_lipschitz.to_dict(),
     }
@@ -92,9 +94,10 @@ def _report_from_state(state: dict[str, Any], settings: Settings) -> SmoothnessR
         errors=state["errors"].numpy(),
         noise=NoiseBand(state["noise_points"], state["noise"].numpy(), state["noise_drifts"].numpy()),
         points=state["points"],
-        settings=settings,
+        settings=replace(settings, engine=state.get("engine", "giotto")),
         failures=dict(state["failures"]),
         local_lipschitz=_read(LocalConstants, state.get("local_lipschitz")),
+        engine_check=state.get("engine_check", ""),
     )
 
 

@@ -6,7 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
 from lightning_topolip.notices import Notices
@@ -36,9 +36,9 @@ class Staff:
     processes: int
     niceness: int = 0
 
-    def that_can_be_stopped(self) -> Staff:
-        """As many workers, one at least, beside this thread, and at its priority."""
-        return Staff(max(self.threads, 1), max(self.processes, 1))
+    def beside_this_thread(self) -> Staff:
+        """These workers, one at least of each kind, so that what they do can be stopped."""
+        return replace(self, threads=max(self.threads, 1), processes=max(self.processes, 1))
 
 
 class Workers:

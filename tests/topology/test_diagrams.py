@@ -45,32 +45,6 @@ def test_regular_polygon_in_closed_form(engine: str, corners: int) -> None:
     assert diagrams[0] == pytest.approx(np.array([[0.0, side]] * (corners - 1)), rel=1e-6)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(
-    "points",
-    [cloud(40, 2), cloud(40, 10), cloud(3, 2), cloud(2, 2), cloud(1, 2), np.zeros((10, 2)), polygon(20)],
-    ids=["plane", "ten dimensions", "three", "two", "one", "equal", "ties"],
-)
-def test_engines_agree_to_the_bit_with_giotto_tda(engine: str, points: np.ndarray) -> None:
-    matrix = distances_of(points)
-    diagrams = persistence_diagrams(matrix, engine=engine)
-    for dimension, diagram in giotto_tda(matrix).items():
-        assert np.array_equal(diagrams[dimension], diagram)
-
-
-def giotto_tda(matrix: np.ndarray) -> dict[int, np.ndarray]:
-    """The diagrams of giotto-tda's estimator, without its padding."""
-    homology = pytest.importorskip("gtda.homology")
-    rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
-    triples = rips.fit_transform([matrix])[0]
-    diagrams = {}
-    for dimension in (0, 1):
-        points = triples[triples[:, 2] == dimension][:, :2]
-        points = points[points[:, 0] < points[:, 1]]
-        diagrams[dimension] = points[np.lexsort((points[:, 1], points[:, 0]))].astype(np.float64)
-    return diagrams
-
-
 def test_deaths_in_dimension_zero_are_the_edges_of_the_minimum_spanning_tree() -> None:
     matrix = distances_of(cloud(60, 5))
     tree = np.sort(minimum_spanning_tree(matrix).data)

@@ -1,4 +1,4 @@
-"""Analyses in a process of their own: the same numbers, in order, bounded, and never in the way of training."""
+"""Analyses in a thread or process of their own: the same numbers, in order, bounded, and no part of training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import csv
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,18 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_topolip import SmoothnessReport, TopoLipCallback
+from lightning_topolip.notices import Notices
+from lightning_topolip.topology.engine_choice import EngineChoice
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import smoothness_report
 from lightning_topolip.trainer.background import Background
+from lightning_topolip.trainer.placement import Placement
+from lightning_topolip.trainer.threads import Threads
+from lightning_topolip.trainer.workers import Workers
 
 SETTINGS = Settings(noise_splits=1)
+IN_PROCESS = Settings(noise_splits=1, engine="ripser")  # it holds the interpreter's lock
 
 
 def matrices(n: int = 30, layers: int = 3, seed: int = 0) -> dict[str, Any]:
@@ -35,17 +43,29 @@ def matrices(n: int = 30, layers: int = 3, seed: int = 0) -> dict[str, Any]:
 
 def worker_of(background: Background[Any]) -> int:
     children = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "LokyProcess"], capture_output=True, text=True, check=True
+        ["pgrep", "-P", str(os.getpid()), "-f", "LokyProcess"], capture_output=True, text=True, check=False
     )
     (pid,) = children.stdout.split()
     return int(pid)
 
 
+def new_background(engine: Any, capacity: int = 2) -> Background[int]:
+    choice = EngineChoice(engine)
+    return Background(Workers(choice, Placement(background=True).staff(1), Notices()), choice, capacity)
+
+
+@pytest.fixture(params=["auto", "ripser"], ids=["thread", "process"])
+def background(request: pytest.FixtureRequest) -> Any:
+    queue = new_background(request.param)
+    yield queue
+    queue.stop()
+
+
 @pytest.fixture
-def background() -> Any:
-    pool: Background[int] = Background(2)
-    yield pool
-    pool.stop()
+def process() -> Any:
+    queue = new_background("ripser")
+    yield queue
+    queue.stop()
 
 
 def test_results_are_those_of_this_process_and_in_order(background: Background[int]) -> None:
@@ -57,7 +77,11 @@ def test_results_are_those_of_this_process_and_in_order(background: Background[i
     for finished, job in zip(found, jobs, strict=True):
         assert isinstance(finished.outcome, SmoothnessReport)
         expected = smoothness_report(Measurement(job, {"x": "skipped"}), SETTINGS)
-        np.testing.assert_equal(finished.outcome.to_dict(), expected.to_dict())
+        assert finished.outcome.settings.engine == background._engine.name
+        np.testing.assert_equal(
+            {**finished.outcome.to_dict(), "engine": "", "engine_check": ""},
+            {**expected.to_dict(), "engine": "", "engine_check": ""},
+        )
         assert finished.seconds > 0
     assert background.finished() == []
 
@@ -72,35 +96,78 @@ def test_an_exception_comes_back_with_its_layer_and_the_worker_lives(background:
     assert isinstance(second.outcome, SmoothnessReport)
 
 
-def test_a_killed_worker_is_a_failure_and_the_next_one_works(background: Background[int]) -> None:
-    background.submit(0, Measurement(matrices()), SETTINGS)
-    background.finished(wait_for=1)
-    background.submit(1, Measurement(matrices(400, 8)), SETTINGS)
-    os.kill(worker_of(background), signal.SIGKILL)
-    (killed,) = background.finished(wait_for=1)
+def test_a_killed_worker_is_a_failure_and_the_next_one_works(process: Background[int]) -> None:
+    process.submit(0, Measurement(matrices()), IN_PROCESS)
+    process.finished(wait_for=1)
+    process.submit(1, Measurement(matrices(400, 8)), IN_PROCESS)
+    os.kill(worker_of(process), signal.SIGKILL)
+    (killed,) = process.finished(wait_for=1)
     assert "terminated" in str(killed.outcome)
-    background.submit(2, Measurement(matrices()), SETTINGS)
-    (next_one,) = background.finished(wait_for=1)
+    process.submit(2, Measurement(matrices()), IN_PROCESS)
+    (next_one,) = process.finished(wait_for=1)
     assert isinstance(next_one.outcome, SmoothnessReport)
 
 
-def test_a_worker_that_dies_while_idle_is_replaced(background: Background[int]) -> None:
-    background.submit(0, Measurement(matrices()), SETTINGS)
-    background.finished(wait_for=1)
-    os.kill(worker_of(background), signal.SIGKILL)
+def test_a_worker_that_dies_while_idle_is_replaced(process: Background[int]) -> None:
+    process.submit(0, Measurement(matrices()), IN_PROCESS)
+    process.finished(wait_for=1)
+    os.kill(worker_of(process), signal.SIGKILL)
     time.sleep(0.5)
-    background.submit(1, Measurement(matrices()), SETTINGS)
-    (found,) = background.finished(wait_for=1)
+    process.submit(1, Measurement(matrices()), IN_PROCESS)
+    (found,) = process.finished(wait_for=1)
     assert isinstance(found.outcome, SmoothnessReport)
 
 
-def test_the_worker_stands_back_and_needs_no_torch(background: Background[int]) -> None:
-    background.start()
-    background.submit(0, Measurement(matrices()), SETTINGS)
-    background.finished(wait_for=1)
-    worker = Path("/proc") / str(worker_of(background))
-    assert int((worker / "stat").read_text().rsplit(")", 1)[1].split()[16]) == 19
+def test_the_process_stands_back_and_needs_no_torch(process: Background[int]) -> None:
+    process.submit(0, Measurement(matrices()), IN_PROCESS)
+    process.finished(wait_for=1)
+    worker = Path("/proc") / str(worker_of(process))
+    assert niceness(worker) == 19
     assert "libtorch" not in (worker / "maps").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux alone")
+def test_the_thread_stands_back() -> None:
+    threads = Threads(1, niceness=19)
+    try:
+        assert threads.submit(lambda: niceness(Path("/proc/thread-self"))).result() == 19
+    finally:
+        threads.stop()
+    assert niceness(Path("/proc/thread-self")) < 19
+
+
+def niceness(process: Path) -> int:
+    return int((process / "stat").read_text().rsplit(")", 1)[1].split()[16])
+
+
+def test_an_engine_that_holds_the_lock_gets_a_process_when_it_takes_over() -> None:
+    """The same queue serves RedZeD in a thread, and then another engine in a process."""
+    queue = new_background("auto")
+    try:
+        queue.submit(0, Measurement(matrices()), SETTINGS)
+        queue.finished(wait_for=1)
+        with pytest.raises(ValueError, match="not enough values"):
+            worker_of(queue)
+        queue._engine.name = "ripser"
+        queue.submit(1, Measurement(matrices()), SETTINGS)
+        (found,) = queue.finished(wait_for=1)
+        assert isinstance(found.outcome, SmoothnessReport)
+        assert found.outcome.settings.engine == "ripser"
+        assert worker_of(queue) != os.getpid()
+    finally:
+        queue.stop()
+
+
+def test_analyses_that_wait_are_lost_when_the_queue_stops() -> None:
+    queue, gate = new_background("auto"), threading.Event()
+    busy = queue._workers.submit(gate.wait)
+    queue.submit(0, Measurement(matrices()), SETTINGS)
+    waiting = queue._waiting[0].future
+    queue.stop()
+    assert waiting.cancelled()
+    assert queue.under_way == 0
+    assert not busy.done()
+    gate.set()
 
 
 class Watcher(Callback):
@@ -129,10 +196,12 @@ def test_a_run_logs_the_same_at_the_same_steps(tmp_path: Path) -> None:
         tags = [tag for tag in found.Tags()["scalars"] if tag.startswith("topolip") and tag[8:] not in TIMED]
         return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in tags}, model.state_dict(), callback
 
-    (inline, weights, _), (apart, same_weights, callback) = run(), run(background=True)
-    assert inline == apart
-    torch.testing.assert_close(weights, same_weights, rtol=0, atol=0)
-    assert callback.history.epochs == [0, 1, 2, 3]
+    inline, weights, _ = run()
+    for engine in ("auto", "ripser"):
+        apart, same_weights, callback = run(background=True, engine=engine)
+        assert inline == apart
+        torch.testing.assert_close(weights, same_weights, rtol=0, atol=0)
+        assert callback.history.epochs == [0, 1, 2, 3]
 
 
 TIMED = ("seconds", "overhead")
@@ -208,7 +277,7 @@ def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(t
         trainer(tmp_path, *callbacks).fit(model, loader(shuffle=True), loader())
         return model.state_dict()
 
-    callback = TopoLipCallback(probe_size=48, background=True, figures=False, noise_splits=30)
+    callback = TopoLipCallback(probe_size=48, background=True, figures=False, noise_splits=30, engine="ripser")
     with pytest.warns(UserWarning, match="TopoLip analysis failed: TerminatedWorkerError") as caught:
         killed = weights(callback, Killer(callback))
     assert sum(str(warning.message).startswith("A TopoLip") for warning in caught) == 1
@@ -216,38 +285,47 @@ def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(t
     assert callback.history.epochs[-1] == 3
 
 
-def test_an_interrupt_ends_the_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["auto", "ripser"])
+def test_an_interrupt_ends_the_worker(tmp_path: Path, engine: Any) -> None:
     class Interrupt(Callback):
         def on_train_batch_end(self, *args: Any) -> None:
             raise RuntimeError("stop")
 
-    callback = TopoLipCallback(probe_size=48, background=True, figures=False)
+    callback = TopoLipCallback(probe_size=48, background=True, figures=False, engine=engine)
     with pytest.raises(RuntimeError, match="stop"):
         trainer(tmp_path, callback, Interrupt()).fit(Tiny(), loader(), loader())
+    deadline = time.perf_counter() + 10
+    while any(thread.name.startswith("topolip") for thread in threading.enumerate()):
+        assert time.perf_counter() < deadline
+        time.sleep(0.01)
     left = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "LokyProcess"], capture_output=True, check=False)
     assert left.stdout == b""
 
 
-def test_several_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
-    curves = []
-    for workers in (0, 2):
+def test_several_workers_give_the_numbers_of_one(tmp_path: Path) -> None:
+    def curves(**options: Any) -> tuple[Any, ...]:
         seed_everything(0, verbose=False)
-        callback = TopoLipCallback(probe_size=20, figures=False, workers=workers)
+        callback = TopoLipCallback(probe_size=20, figures=False, **options)
         trainer(tmp_path, callback, max_epochs=2).fit(Tiny(), loader(), loader())
-        curves.append((callback.history.curves, callback.history.epoch_drifts))
-    assert curves[0] == curves[1]
+        return callback.history.curves, callback.history.epoch_drifts
+
+    alone = curves(workers=0)
+    assert alone == curves(workers=2) == curves() == curves(workers=2, engine="ripser") == curves(engine="ripser")
 
 
 @pytest.mark.filterwarnings("ignore:A TopoLip analysis failed.*not implemented")
 @pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")
 @pytest.mark.parametrize("options", [{"background": True}, {"workers": 2}])
+@pytest.mark.parametrize(
+    ("engine", "pool"), [("auto", "threads.ThreadPoolExecutor"), ("ripser", "processes.ProcessPoolExecutor")]
+)
 def test_workers_that_do_not_start_leave_training_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], engine: Any, pool: str
 ) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(38, "not implemented")
 
-    monkeypatch.setattr("lightning_topolip.trainer.workers.ProcessPoolExecutor", refuse)
-    run = fit(tmp_path, TopoLipCallback(probe_size=16, figures=False, **options))
+    monkeypatch.setattr(f"lightning_topolip.trainer.{pool}", refuse)
+    run = fit(tmp_path, TopoLipCallback(probe_size=16, figures=False, engine=engine, **options))
     assert run.current_epoch == 3
     assert np.isnan(float(run.callback_metrics["topolip/score"]))

@@ -85,7 +85,7 @@ def test_a_fault_of_a_transfer_hook_advises_a_probe(tmp_path: Path) -> None:
     assert "forward_fn" not in first
 
 
-@pytest.mark.parametrize("place", ["topology_of", "report_of_topology"])
+@pytest.mark.parametrize("place", ["topology_by", "report_of_topology"])
 def test_a_fault_of_ours_advises_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise MemoryError("no more")

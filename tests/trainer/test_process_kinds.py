@@ -5,15 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers.trainings import INPUTS, Tiny, loader, trainer
 
 from lightning_topolip import TopoLipCallback
-from lightning_topolip.trainer import placement
+from lightning_topolip.trainer.placement import Placement
 from lightning_topolip.trainer.ranks import warn_of_lost_history
+from lightning_topolip.trainer.workers import Staff
 
 OPTIONS: dict[str, Any] = {"probe": INPUTS[:12], "figures": False, "noise_splits": 0}
 
@@ -25,29 +25,34 @@ def watched(folder: Path, options: dict[str, Any], stage: str) -> tuple[list[str
         callback, model = TopoLipCallback(**OPTIONS, **options), Tiny()
         run = trainer(folder, callback, max_epochs=1)
         getattr(run, stage)(model, loader(), *([loader()] if stage == "fit" else []))
-    score = float(run.callback_metrics["topolip/score"])
+    last = callback.history.last
+    score = last.score if last else float(run.callback_metrics["topolip/score"])
     return [str(warning.message) for warning in caught if "TopoLip" in str(warning.message)], score
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_a_daemonic_process_computes_by_itself(tmp_path: Path, method: str) -> None:
-    kinds = [({"background": True}, "fit"), ({"workers": 2}, "fit"), ({"workers": 2}, "validate"), ({}, "fit")]
+    """It can start threads, but no processes."""
+    placements: list[tuple[dict[str, Any], str]] = [
+        ({"background": True}, "fit"), ({"workers": 2}, "fit"), ({"workers": 2}, "validate"), ({}, "fit")
+    ]  # fmt: skip
+    kinds = [({**options, "engine": engine}, stage) for engine in ("auto", "ripser") for options, stage in placements]
     with multiprocessing.get_context(method).Pool(1) as pool:
-        *others, (unwarned, expected) = pool.starmap(watched, [(tmp_path, *kind) for kind in kinds], chunksize=1)
-    assert unwarned == []
-    for said, score in others:
-        (sentence,) = said
-        assert sentence.startswith("TopoLip computes persistence in this process, since a daemonic process")
+        found = pool.starmap(watched, [(tmp_path, *kind) for kind in kinds], chunksize=1)
+    for (options, _), (said, score) in zip(kinds, found, strict=True):
         assert score > 0
-    assert expected > 0
+        if options["engine"] == "auto":
+            assert said == []
+        elif len(options) > 1:
+            assert len(said) == 1
+            assert said[0].startswith("TopoLip computes persistence by 'ripser' in this process, since a daemonic")
 
 
-@pytest.mark.parametrize("daemon", [False, True])
-def test_a_placement_knows_what_its_process_allows(monkeypatch: pytest.MonkeyPatch, daemon: bool) -> None:
-    monkeypatch.setattr(placement.multiprocessing, "current_process", lambda: SimpleNamespace(daemon=daemon))
-    apart = placement.Placement(workers=2, background=True, queue_size=3)
-    assert apart.allowed_here() == (placement.Placement(queue_size=3) if daemon else apart)
-    assert placement.Placement().allowed_here() == placement.Placement()
+def test_a_placement_says_how_many_workers_there_are() -> None:
+    assert Placement().staff(4) == Staff(threads=4, processes=0)
+    assert Placement(workers=0).staff(4) == Staff(threads=0, processes=0)
+    assert Placement(workers=3).staff(4) == Staff(threads=3, processes=3)
+    assert Placement(workers=3, background=True).staff(4) == Staff(threads=1, processes=1, niceness=19)
 
 
 @pytest.mark.parametrize(
