@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import hypothesis.extra.numpy as arrays
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from lightning_topolip import persistence_diagrams, persistence_edges
 from lightning_topolip.topology.engines import ENGINES
 
-REFERENCES = [name for name in ENGINES if name not in ("auto", "redzed")]
+NO_GIOTTO = pytest.mark.skipif(find_spec("gph") is None, reason="giotto-tda has no wheel for this Python")
+REFERENCES = [pytest.param(name, marks=NO_GIOTTO if name == "giotto" else ()) for name in ENGINES[2:]]
 
 
 def euclidean(points: np.ndarray) -> np.ndarray:
@@ -48,13 +50,6 @@ def clouds(draw: Any) -> np.ndarray:
     return euclidean(np.random.default_rng(draw(st.integers(0, 999))).normal(size=(n, dimension)))
 
 
-@pytest.fixture(params=REFERENCES)
-def reference(request: pytest.FixtureRequest) -> Any:
-    if request.param == "giotto":
-        pytest.importorskip("gph", reason="giotto-tda has no wheel for this Python")
-    return request.param
-
-
 def assert_equal(matrix: np.ndarray, dimensions: tuple[int, ...], reference: Any) -> None:
     expected = persistence_diagrams(matrix, dimensions, reference)
     for engine in ("auto", "redzed"):
@@ -64,18 +59,21 @@ def assert_equal(matrix: np.ndarray, dimensions: tuple[int, ...], reference: Any
             assert np.array_equal(diagrams[dimension], expected[dimension])
 
 
+@pytest.mark.parametrize("reference", REFERENCES)
 @settings(deadline=None, max_examples=60)
 @given(matrix=grids() | dissimilarities() | clouds())
 def test_all_engines_agree_to_the_bit_in_dimensions_0_to_2(reference: Any, matrix: np.ndarray) -> None:
     assert_equal(matrix, (0, 1, 2), reference)
 
 
+@pytest.mark.parametrize("reference", REFERENCES)
 @settings(deadline=None, max_examples=15)
 @given(matrix=grids() | dissimilarities())
 def test_all_engines_agree_to_the_bit_in_dimension_3(reference: Any, matrix: np.ndarray) -> None:
     assert_equal(matrix, (3,), reference)
 
 
+@pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_all_engines_agree_on_the_smallest_clouds(reference: Any, n: int) -> None:
     for matrix in (np.zeros((n, n)), euclidean(np.arange(float(n))[:, None])):
@@ -83,12 +81,14 @@ def test_all_engines_agree_on_the_smallest_clouds(reference: Any, n: int) -> Non
         assert len(persistence_diagrams(matrix, (0,))[0]) == (n - 1 if matrix.any() else 0)
 
 
+@pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize(("n", "dimension"), [(64, 64), (96, 16), (120, 3)])
 def test_all_engines_agree_on_spheres(reference: Any, n: int, dimension: int) -> None:
     assert_equal(on_a_sphere(n, dimension), (0, 1), reference)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reference", REFERENCES)
 def test_all_engines_agree_on_2048_points(reference: Any) -> None:
     points = np.random.default_rng(0).normal(size=(2048, 2))
     points[::2] = np.round(points[::2], 1)

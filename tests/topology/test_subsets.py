@@ -68,9 +68,16 @@ def test_epoch_drifts_are_means_over_the_same_subsets() -> None:
     assert moved == pytest.approx({name: np.mean([drifts[name] for drifts in alone]) / 2 for name in "abcd"})
 
 
-@pytest.mark.parametrize(("points", "size"), [(39, 20), (400, None)])
+@pytest.mark.parametrize(("points", "size"), [(20, 20), (5, 3), (400, None)])
 def test_a_small_probe_is_taken_as_a_whole(points: int, size: int | None) -> None:
     assert disjoint_subsets(points, Settings(subset_size=size)) == []
+
+
+@pytest.mark.parametrize(("points", "size", "sizes"), [(39, 20, [19, 19]), (21, 20, [10, 10]), (65, 20, [20] * 3)])
+def test_no_subset_is_larger_than_its_size_and_there_are_two_or_more(points: int, size: int, sizes: list[int]) -> None:
+    subsets = disjoint_subsets(points, Settings(subset_size=size))
+    assert [len(subset) for subset in subsets] == sizes
+    assert len(set(np.concatenate(subsets))) == sum(sizes)
 
 
 def test_a_layer_that_could_not_be_measured_is_nan() -> None:
