@@ -24,9 +24,11 @@ format: $(INSTALLED)
 
 # The short form of every benchmark: a few minutes on two cores, nothing written.
 bench: $(INSTALLED)
+	$(BIN)/python benchmarks/persistence.py --short
 	$(BIN)/python benchmarks/analysis.py --short
 	$(BIN)/python benchmarks/distances.py --short
 	$(BIN)/python benchmarks/overhead.py --short
+	$(BIN)/python benchmarks/background.py --short
 	$(BIN)/python benchmarks/startup.py --short
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -4,9 +4,10 @@
     python benchmarks/analysis.py --sizes 256 --repeats 9
     python benchmarks/analysis.py --short               n = 64, 128, 256, writes nothing
 
-The network is an untrained residual network of 12 blocks on digits, with the norms of its blocks at scale 1. `analyze`
-runs with its defaults, including the noise band. The forward pass of the model is measured separately and subtracted.
-`distances.py` compares with other packages.
+The networks are untrained and get digits: a residual network of 12 blocks, with the norms of its blocks at scale 1, and
+a transformer of 12 layers that end in their norm, whose outputs lie on spheres. `analyze` runs with its defaults,
+including the noise band, once more with giotto-tda's engine. The forward pass of the model is measured separately and
+subtracted. `distances.py` compares with other packages.
 """
 
 from __future__ import annotations
@@ -36,20 +37,55 @@ from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
 
-STAGES = ("forward", "matrices", "persistence", "distances", "analyze")
+STAGES = ("forward", "matrices", "persistence", "distances", "analyze", "by giotto-tda's engine")
 
 
-def network_and_images(n: int) -> tuple[ResNetClassifier, torch.Tensor]:
-    """An untrained residual network of 12 blocks, and digits."""
+def residual_network() -> torch.nn.Module:
+    """An untrained residual network of 12 blocks."""
     torch.manual_seed(0)
     model = ResNetClassifier(size="micro", blocks=(3, 3, 3, 3))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # some start at 0, so that their blocks would be the identity
             torch.nn.init.ones_(module.weight)
+    return model
+
+
+def post_norm_transformer() -> torch.nn.Module:
+    """An untrained transformer of 12 layers over patches of 8 x 8 pixels; each layer ends in its norm."""
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(64, nhead=4, dim_feedforward=128, batch_first=True)
+    patches = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 8, stride=8), torch.nn.Flatten(2))
+    encoder = torch.nn.TransformerEncoder(layer, 12, enable_nested_tensor=False)
+    for parameter in encoder.parameters():  # `TransformerEncoder` makes 12 copies of one layer
+        if parameter.ndim > 1:
+            torch.nn.init.xavier_uniform_(parameter)
+    return torch.nn.Sequential(patches, _TokensFirst(), encoder)
+
+
+class _TokensFirst(torch.nn.Module):
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        return patches.transpose(1, 2)
+
+
+NETWORKS = {"residual network": residual_network, "post-norm transformer": post_norm_transformer}
+
+
+def digits(n: int) -> torch.Tensor:
+    """Digits of 32 x 32 pixels."""
     data = DigitsDataModule(batch_size=256)
     data.setup("fit")
     images, _ = take_probe(data.train_dataloader(), n)
-    return model, images
+    return images
+
+
+def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """The point clouds of a network's layers."""
+    clouds: list[torch.Tensor] = []
+    layers = HookedLayers(model, resolve_layers(model))
+    forward_pass = ForwardPass(layers, len(images), lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
+    with borrowed(model), layers.hook(forward_pass.output):
+        model(images)
+    return clouds
 
 
 def timed(job: Callable[[], Any], repeats: int) -> tuple[Any, float]:
@@ -62,14 +98,10 @@ def timed(job: Callable[[], Any], repeats: int) -> tuple[Any, float]:
     return result, float(np.median(seconds))
 
 
-def measure(n: int, repeats: int) -> dict[str, float]:
-    """Seconds of each stage and of the complete analysis, for one probe size."""
-    model, images = network_and_images(n)
-    clouds: list[torch.Tensor] = []
-    layers = HookedLayers(model, resolve_layers(model))
-    forward_pass = ForwardPass(layers, n, lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
-    with borrowed(model), layers.hook(forward_pass.output):
-        model(images)
+def measure(model: torch.nn.Module, n: int, repeats: int) -> dict[str, float]:
+    """Seconds of each stage and of the complete analysis, for one network and probe size."""
+    model, images = model.eval(), digits(n)
+    clouds = clouds_of(model, images)
 
     def forward() -> None:
         with borrowed(model):
@@ -81,12 +113,14 @@ def measure(n: int, repeats: int) -> dict[str, float]:
     pairs = [(first[k], second[k]) for first, second in itertools.pairwise(diagrams) for k in first]
     _, seconds_distances = timed(lambda: wasserstein_distances(pairs), repeats)
     _, seconds_analyze = timed(lambda: analyze(model, images), repeats)
+    _, seconds_giotto = timed(lambda: analyze(model, images, engine="giotto"), 1)
     seconds = (
         seconds_forward,
         seconds_matrices,
         seconds_persistence,
         seconds_distances,
         seconds_analyze - seconds_forward,
+        seconds_giotto - seconds_forward,
     )
     return dict(zip(STAGES, seconds, strict=True))
 
@@ -102,17 +136,21 @@ def main() -> None:
     if options.short:
         options.sizes, options.repeats = [64, 128, 256], 2
     compile_kernels()
-    rows = {str(n): measure(n, options.repeats) for n in options.sizes}
-    packages = ("torch", "numpy", "numba", "giotto-ph")
+    rows = {
+        name: {str(n): measure(network(), n, options.repeats) for n in options.sizes}
+        for name, network in NETWORKS.items()
+    }
+    packages = ("torch", "numpy", "numba", "redzed-tda", "giotto-ph")
     about = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     about |= {name: version(name) for name in packages}
     if not options.short:
         options.output.write_text(json.dumps({"about": about, "seconds": rows}, indent=2) + "\n")
     table = Table(title="Seconds; `analyze` without the forward pass of the model")
-    for column in ("n", *STAGES):
+    for column in ("network", "n", *STAGES):
         table.add_column(column, justify="right")
-    for size, row in rows.items():
-        table.add_row(size, *(f"{row[stage]:.3f}" for stage in STAGES))
+    for name, sizes in rows.items():
+        for size, row in sizes.items():
+            table.add_row(name, size, *(f"{row[stage]:.3f}" for stage in STAGES))
     Console(width=100).print(table)
 
 

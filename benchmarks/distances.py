@@ -20,6 +20,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ import numpy as np
 import persim
 import ripser
 import torch
+from analysis import clouds_of
 from gtda.externals.modules.gtda_bottleneck import bottleneck_distance as giotto_bottleneck
 from gtda.externals.modules.gtda_wasserstein import wasserstein_distance as giotto_wasserstein
 from gtda.homology import VietorisRipsPersistence
@@ -46,12 +48,7 @@ from sklearn.metrics import pairwise_distances
 from lightning_topolip import distance_matrix, persistence_diagrams
 from lightning_topolip.data import DigitsDataModule, ImageFolderDataModule
 from lightning_topolip.models import ResNetClassifier
-from lightning_topolip.network.borrowing import borrowed
-from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
-from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
-from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.trainer.workers import Workers
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
 
 LAYERS, ORDERS, DIMENSIONS = 12, (1.0, 2.0, math.inf), (0, 1)
@@ -60,6 +57,7 @@ KINDS = {
     "random": "Gaussian clouds in 128 dimensions",
     "digits": "a residual network's features of digits",
     "images": "a residual network's features of images",
+    "sphere": "points on a sphere in 128 dimensions",
 }
 CHECKED = {64: 6, 128: 6, 256: 6, 512: 2, 1024: 1}  # steps whose distances are compared with the reference
 
@@ -119,13 +117,17 @@ def each(diagrams: Callable[[np.ndarray], Diagrams]) -> Callable[..., list[Diagr
     return all_diagrams
 
 
-TWO_PROCESSES = Workers(2)
+TWO_THREADS = ThreadPoolExecutor(2)
 
 
-def diagrams_by_two_processes(matrices: Sequence[np.ndarray], deadline: float) -> list[Diagrams]:
-    """Compute two layers at a time, as `TopoLipCallback(workers=2)` does."""
-    jobs = [TWO_PROCESSES.submit(persistence_diagrams, matrix) for matrix in matrices]
-    return [job.result() for job in jobs]
+def diagrams_by_two_threads(matrices: Sequence[np.ndarray], deadline: float) -> list[Diagrams]:
+    """Compute two layers at a time, as `TopoLipCallback` does where torch has two threads."""
+    return list(TWO_THREADS.map(persistence_diagrams, matrices))
+
+
+def distances_by_two_threads(pairs: Sequence[Pair], orders: Orders, deadline: float) -> np.ndarray:
+    """Compute two pairs at a time."""
+    return np.concatenate(list(TWO_THREADS.map(lambda pair: wasserstein_distances([pair], orders), pairs)))
 
 
 def plain_matrix(cloud: torch.Tensor) -> np.ndarray:
@@ -173,10 +175,10 @@ CONTENDERS = (
         lambda pairs, orders, _: wasserstein_distances(pairs, orders),
     ),
     Contender(
-        "2 processes",
+        "2 threads",
         lambda cloud: distance_matrix(cloud).numpy(),
-        diagrams_by_two_processes,
-        lambda pairs, orders, _: wasserstein_distances(pairs, orders),
+        diagrams_by_two_threads,
+        distances_by_two_threads,
     ),
     Contender("giotto-tda", plain_matrix, each(giotto_diagrams), one_by_one(giotto_distance)),
     Contender(
@@ -202,6 +204,11 @@ def random_epochs(n: int) -> list[list[torch.Tensor]]:
     return [[torch.randn(n, 128, generator=generator) for _ in range(LAYERS)] for _ in range(2)]
 
 
+def sphere_epochs(n: int) -> list[list[torch.Tensor]]:
+    """Two epochs of uniform points on a sphere, where most engines are slow."""
+    return [[torch.nn.functional.normalize(cloud) for cloud in clouds] for clouds in random_epochs(n)]
+
+
 def network_epochs(n: int, data: DigitsDataModule | ImageFolderDataModule) -> list[list[torch.Tensor]]:
     """The 12 blocks of a residual network after the second and the third epoch of its training."""
     torch.manual_seed(0)
@@ -219,16 +226,6 @@ def network_epochs(n: int, data: DigitsDataModule | ImageFolderDataModule) -> li
         if epoch > 0:
             epochs.append(clouds_of(model, images))
     return epochs
-
-
-def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    """The point clouds of a network's layers."""
-    clouds: list[torch.Tensor] = []
-    layers = HookedLayers(model, resolve_layers(model))
-    forward_pass = ForwardPass(layers, len(images), lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
-    with borrowed(model), layers.hook(forward_pass.output):
-        model(images)
-    return clouds
 
 
 def steps(earlier: list[Diagrams], later: list[Diagrams]) -> list[Pair]:
@@ -345,7 +342,7 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     FigureCanvasAgg(figure)
     for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
         for contender in CONTENDERS:
-            if contender.diagrams is diagrams_by_two_processes:  # its distances are those of the first contender
+            if contender.name == "2 threads":
                 continue
             results = [row for row in rows if row["clouds"] == kind and row["contender"] == contender.name]
             done = [(row["n"], row["seconds"]["distances"]) for row in results if row["seconds"]["distances"]]
@@ -385,13 +382,24 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def about(load_before: tuple[float, ...]) -> dict[str, Any]:
     """The machine and the versions."""
-    packages = ("numpy", "scipy", "numba", "llvmlite", "torch", "scikit-learn", "giotto-tda", "giotto-ph", "gudhi")
+    packages = (
+        "numpy",
+        "scipy",
+        "numba",
+        "llvmlite",
+        "torch",
+        "scikit-learn",
+        "redzed-tda",
+        "giotto-tda",
+        "giotto-ph",
+        "gudhi",
+    )
     return {
         "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "load of a minute, before and after": [load_before[0], os.getloadavg()[0]],
-        **{name: version(name) for name in (*packages, "POT", "ripser", "persim")},
+        **{name: version(name) for name in (*packages, "gudhi", "POT", "ripser", "persim")},
     }
 
 
@@ -400,6 +408,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), help=f"some of {', '.join(KINDS)}")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds per stage")
     parser.add_argument("--images", type=Path, help="folder with train/<class>/* and test/<class>/*")
     parser.add_argument("--short", action="store_true")
@@ -415,6 +424,7 @@ def main() -> None:
         contender.diagrams([contender.matrix(torch.rand(9, 2))] * 2, math.inf)
     kinds: dict[str, Callable[[int], list[list[torch.Tensor]]]] = {
         "random": random_epochs,
+        "sphere": sphere_epochs,
         "digits": lambda n: network_epochs(n, DigitsDataModule(batch_size=64)),
     }
     if options.images:
@@ -422,7 +432,8 @@ def main() -> None:
             n, ImageFolderDataModule(str(options.images), subset=2000, num_workers=0)
         )
     rows = []
-    for kind, make in kinds.items():
+    for kind in [kind for kind in options.kinds if kind in kinds]:
+        make = kinds[kind]
         cut: set[str] = set()
         for n in options.sizes:
             rows += measure(kind, n, make(n), options, cut)

@@ -36,8 +36,8 @@ from lightning_topolip.models import ResNetClassifier
 
 MODES: dict[str, dict[str, Any] | None] = {
     "without": None,
-    "inline": {},
-    "inline, 2 processes": {"workers": 2},
+    "one thread": {"workers": 0},
+    "two threads": {"workers": 2},
     "background": {"background": True},
 }
 BATCH, CIFAR10_STEPS = 128, 391
@@ -93,7 +93,7 @@ def main() -> None:
     if options.short:
         options.size, options.steps, options.epochs, options.rounds = "micro", 8, 2, 1
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    seconds_per_epoch("inline", "micro", 1, 1)
+    seconds_per_epoch("one thread", "micro", 1, 1)
     rounds = [
         {mode: seconds_per_epoch(mode, options.size, options.steps, options.epochs) for mode in MODES}
         for _ in range(options.rounds)
@@ -111,7 +111,7 @@ def main() -> None:
         "command": f"python benchmarks/overhead.py --size {options.size} --steps {options.steps} "
         f"--epochs {options.epochs} --rounds {options.rounds}",
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "versions": {name: version(name) for name in ("torch", "lightning", "giotto-ph", "loky", "numpy")},
+        "versions": {name: version(name) for name in ("torch", "lightning", "redzed-tda", "numpy")},
         "rounds": rounds,
         "rows": rows,
     }
