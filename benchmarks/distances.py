@@ -382,18 +382,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def about(load_before: tuple[float, ...]) -> dict[str, Any]:
     """The machine and the versions."""
-    packages = (
-        "numpy",
-        "scipy",
-        "numba",
-        "llvmlite",
-        "torch",
-        "scikit-learn",
-        "redzed-tda",
-        "giotto-tda",
-        "giotto-ph",
-        "gudhi",
-    )
+    packages = ("numpy", "scipy", "numba", "llvmlite", "torch", "scikit-learn", "redzed-tda", "giotto-tda", "giotto-ph")
     return {
         "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

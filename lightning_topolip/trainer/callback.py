@@ -87,17 +87,19 @@ class TopoLipCallback(Callback):
         every_n_epochs: Analyse whenever another n epochs are complete.
         every_n_steps: Analyse whenever another n optimizer steps are complete, instead; epoch drifts stay per epoch.
         budget: Largest ``topolip/overhead``, such as ``"5%"`` or 0.05. It chooses the size of the probe, at least 64,
-            from timed small ones, logs the choice, and skips later analyses that would exceed the share.
+            from timed smaller ones, logs the choice, and skips later analyses that would exceed the share.
         lipschitz: Number of samples, the first of the probe, for local Lipschitz constants of every step; 0 for none.
             They take many forward and backward passes of these samples while training waits.
         forward_fn: Called as ``forward_fn(pl_module, batch)`` instead of the module itself, for a module whose
             ``forward`` does not take the batch's inputs. By default a module whose ``forward`` is missing or fails
             on the probe runs its ``validation_step`` instead, with a warning; what that logs or changes has no effect.
         samples_fn: Counts the samples of a batch, where they are not what `samples_in` counts.
-        workers: Processes that compute persistence, several layers at once, while training waits; 0 for none.
-        background: Whether a separate process computes persistence and distances while training continues. Results are
-            logged at the step they belong to. If a callback or scheduler monitors a key, training waits for the results
-            whenever it looks, so that it does not see an earlier one.
+        workers: Layers whose persistence is computed at once while training waits: by threads, or by processes for the
+            engines that hold the interpreter's lock, ``"giotto"`` and ``"ripser"``; 0 for none beside the training
+            thread. By default as many threads as torch has, and no processes.
+        background: Whether another thread, or process for these engines, computes persistence and distances while
+            training continues. Results are logged at the step they belong to. If a callback or scheduler monitors a
+            key, training waits for the results whenever it looks, so that it does not see an earlier one.
         queue_size: Largest number of analyses under way in the background, layers x n x n x 4 bytes each.
         when_full: ``"wait"`` for room in the queue, or ``"skip"`` the analysis.
         figures: Whether to draw figures.
@@ -132,7 +134,7 @@ class TopoLipCallback(Callback):
         lipschitz: int = 0,
         forward_fn: Forward | None = None,
         samples_fn: SamplesFn = samples_in,
-        workers: int = 0,
+        workers: int | None = None,
         background: bool = False,
         queue_size: int = 2,
         when_full: Literal["wait", "skip"] = "wait",
@@ -295,14 +297,14 @@ class TopoLipCallback(Callback):
         self._end_evaluation(trainer, pl_module, "test")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Record the results that are ready, and stop the worker."""
+        """Record the results that are ready, and stop the workers."""
         if self._watch:
             with contextlib.suppress(Exception):
                 self._watch.analyst.collect()
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Stop the worker, and release trainer and module."""
+        """Stop the workers, and release trainer and module."""
         self._restored = self._evaluation = None
         if self._watch and self._watch.analyst.belongs_to(trainer):
             self._watch.analyst.stop()
