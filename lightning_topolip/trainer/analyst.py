@@ -22,7 +22,7 @@ from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.topology.step_lipschitz import LocalConstants
 from lightning_topolip.trainer.analysis import analyze_in_trainer, measure_in_trainer, subject_in_trainer
 from lightning_topolip.trainer.background import Background
-from lightning_topolip.trainer.budget import Overhead, fitting_cost, whole_cost
+from lightning_topolip.trainer.budget import Overhead, describe_shrinking, fitting_cost, samples_per_epoch, whole_cost
 from lightning_topolip.trainer.cost import Cost, Pilot
 from lightning_topolip.trainer.failure import Failure, failure_of
 from lightning_topolip.trainer.fingerprint import weights_fingerprint
@@ -136,7 +136,7 @@ class Analyst:
             except Exception:
                 return  # the analysis will fail in the same way, and warn
             self._probe = self._first(probe, cost.points)
-            shrunk = _shrunk(self._subject.samples_fn(probe), cost, too_expensive, share)
+            shrunk = describe_shrinking(self._subject.samples_fn(probe), cost, too_expensive, share)
             names = f"{self.names[0]} to {self.names[-1]}"
             rank_zero_info(f"TopoLip, {names}: {cost}; persistence by {self._engine}.{shrunk}")
 
@@ -232,7 +232,7 @@ class Analyst:
         A resumed run keeps its size, whatever the budget.
         """
         points, last = self._subject.samples_fn(probe), self._recorder.history.last
-        samples = self._trainer.strategy.broadcast(_samples_per_epoch(self._trainer) * epochs)
+        samples = self._trainer.strategy.broadcast(samples_per_epoch(self._trainer) * epochs)
         workers = self._workers
         if self._staff != self._staff.beside_this_thread():
             workers = Workers(self._engine, self._staff.beside_this_thread(), self._recorder.notices)
@@ -302,19 +302,3 @@ class Analyst:
         if self._overhead.training:
             extra["overhead"] = self._overhead.share
         self._recorder.record(self._trainer, moment, outcome, extra)
-
-
-def _shrunk(whole: int, cost: Cost, too_expensive: Cost | None, share: float | None) -> str:
-    """Describe by how much a budget shrinks the probe of ``whole`` samples; empty if it does not."""
-    if too_expensive is None:
-        return ""
-    return (
-        f" The budget of {share:.3g} of the training time shrinks the probe from {whole} to {cost.points} samples: "
-        f"{too_expensive.points} would take {too_expensive.duration}."
-    )
-
-
-def _samples_per_epoch(trainer: Trainer) -> float:
-    """Training samples per epoch on this process; NaN if the loader has no batch size."""
-    size = getattr(trainer.train_dataloader, "batch_size", None)
-    return float(trainer.num_training_batches) * size if isinstance(size, int) else float("nan")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lightning.pytorch import Trainer
+
 from lightning_topolip.trainer.cost import Cost, Pilot
 
 _FORWARDS_PER_STEP = 3.0
@@ -87,6 +89,22 @@ def whole_cost(pilot: Pilot, points: int) -> Cost:
     """The cost of the whole probe, run for two seconds at most."""
     *_, cost = pilot.costs(points, lambda: _LONGEST_PILOT)
     return cost
+
+
+def describe_shrinking(whole: int, cost: Cost, too_expensive: Cost | None, share: float | None) -> str:
+    """Describe by how much a budget shrinks the probe of ``whole`` samples; empty if it does not."""
+    if too_expensive is None:
+        return ""
+    return (
+        f" The budget of {share:.3g} of the training time shrinks the probe from {whole} to {cost.points} samples: "
+        f"{too_expensive.points} would take {too_expensive.duration}."
+    )
+
+
+def samples_per_epoch(trainer: Trainer) -> float:
+    """Training samples per epoch on this process; NaN if the loader has no batch size."""
+    size = getattr(trainer.train_dataloader, "batch_size", None)
+    return float(trainer.num_training_batches) * size if isinstance(size, int) else float("nan")
 
 
 def read_share(budget: str | float | None) -> float | None:
