@@ -54,11 +54,17 @@ def test_each_distance_within_tight_clusters_is_exact_to_five_digits(generator: 
     assert torch.allclose(ratio, torch.ones_like(ratio), rtol=1e-5)
 
 
-def test_symmetric_with_zero_diagonal_and_float32(generator: torch.Generator) -> None:
-    distances = distance_matrix(torch.randn(30, 7, generator=generator) + 100)
+@pytest.mark.parametrize("n", [1, 2, 3, 31, 63, 64, 65, 127, 128, 129, 255, 257, 300, 513])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_size_is_exact_to_five_digits_and_symmetric_to_the_bit(
+    n: int, dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    cloud = torch.randn(n, 20, generator=generator, dtype=dtype) + 100
+    cloud[-1] = cloud[0] + 1e-3
+    distances = distance_matrix(cloud)
     assert distances.dtype == torch.float32
     assert torch.equal(distances, distances.T)
-    assert not distances.diagonal().any()
+    assert torch.allclose(distances.double(), reference(cloud), rtol=1e-5, atol=0)
 
 
 def test_equal_points_have_distance_zero(generator: torch.Generator) -> None:
