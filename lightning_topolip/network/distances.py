@@ -85,8 +85,12 @@ def _mirrored_in_float32(exact: Tensor, cloud: Tensor) -> Tensor:
 
 
 def _product_dtype(cloud: Tensor) -> torch.dtype:
-    exact_float32 = cloud.dtype != torch.float64 and torch.get_float32_matmul_precision() == "highest"
-    return torch.float32 if exact_float32 else torch.float64
+    """float32 where its products are not rounded to TF32 or bfloat16, else float64."""
+    try:
+        exact_float32 = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # raised for a lower `fp32_precision` in `torch.backends`, which this function cannot tell
+        exact_float32 = False
+    return torch.float32 if exact_float32 and cloud.dtype != torch.float64 else torch.float64
 
 
 def _squared_distances(cloud: Tensor, dtype: torch.dtype) -> tuple[Tensor, bool]:

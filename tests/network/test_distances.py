@@ -96,6 +96,18 @@ def test_low_precision_settings_of_the_user_do_not_reach_the_distances(generator
         torch.set_float32_matmul_precision(precision)
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="torch >= 2.9 sets precisions by backend")
+def test_low_precision_of_one_backend_does_not_reach_the_distances(generator: torch.Generator) -> None:
+    cloud = torch.randn(30, 512, generator=generator)
+    products = torch.backends.mkldnn.matmul
+    precision = products.fp32_precision
+    try:
+        products.fp32_precision = "bf16"
+        assert relative_error(cloud) < 1e-6
+    finally:
+        products.fp32_precision = precision
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("rows", [1, 6])
 def test_values_that_are_not_finite_raise(bad: float, rows: int) -> None:
