@@ -8,6 +8,7 @@ from torch import Tensor
 
 _COLUMNS = 4096
 _PAIRS = 512
+_FEWEST_ROWS = 32  # smaller blocks of the Gram matrix save fewer products than they cost calls
 
 # Below this share of |x|^2 + |y|^2 the expansion |x|^2 + |y|^2 - 2 <x, y> has lost too many digits.
 _CANCELLATION = {torch.float32: 0.03, torch.float64: 1e-6}
@@ -20,10 +21,10 @@ _LARGEST_EXPONENT = 1000
 def distance_matrix(cloud: Tensor) -> Tensor:
     """Compute the Euclidean distances between all points of a cloud.
 
-    The cloud is centred, multiplied 4,096 columns at a time with the sums kept in float64, and every pair that
-    suffers from cancellation is measured again by its difference. So an offset cloud, near duplicates and tight
-    clusters are measured correctly, without a second copy of the cloud. A cloud whose squares would overflow or vanish
-    is scaled by a power of two first.
+    The cloud is centred and multiplied 4,096 columns at a time, one triangle of the products only, with the sums kept
+    in float64, and every pair that suffers from cancellation is measured again by its difference. So an offset cloud,
+    near duplicates and tight clusters are measured correctly, without a second copy of the cloud. A cloud whose squares
+    would overflow or vanish is scaled by a power of two first.
 
     Args:
         cloud: Points, shape ``(n, d)``, any real dtype, on any device. Complex coordinates count as pairs of real ones,
@@ -57,34 +58,39 @@ def distance_matrix(cloud: Tensor) -> Tensor:
         if not trusted:
             exponent = _spread_exponent(cloud)
             squares = _scaled_squared_distances(cloud, exponent)
-        return _in_float32(squares.sqrt() * 2.0**exponent, cloud)
+        return _mirrored_in_float32(squares.sqrt_().mul_(2.0**exponent), cloud)
 
 
 def _real(cloud: Tensor) -> Tensor:
     return torch.view_as_real(cloud.resolve_conj()).flatten(1) if cloud.is_complex() else cloud
 
 
-def _in_float32(exact: Tensor, cloud: Tensor) -> Tensor:
-    distances = exact.to(torch.float32)
-    if not bool(torch.isfinite(distances).all()):
+def _mirrored_in_float32(exact: Tensor, cloud: Tensor) -> Tensor:
+    """The whole matrix from the lower triangle of the exact distances."""
+    lower = exact.to(torch.float32).tril_()
+    diameter = float(lower.max())
+    if not math.isfinite(diameter):
         bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
         problem = f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else "distances beyond float32"
         raise ValueError(
             f"Argument `cloud` must be finite, got {problem}; "
             "look for an exploding layer or an overflow in half precision."
         )
-    diameter = float(exact.max())
-    if 0.0 < diameter < torch.finfo(torch.float32).tiny:
+    if diameter < torch.finfo(torch.float32).tiny and (diameter := float(exact.tril().max())) > 0.0:
         raise ValueError(
             f"Argument `cloud` must have distances within float32, got a diameter of {diameter:.1e}; "
             "look for a vanishing layer, or multiply the cloud by a constant."
         )
-    return distances
+    return lower.T.contiguous().add_(lower)
 
 
 def _product_dtype(cloud: Tensor) -> torch.dtype:
-    exact_float32 = cloud.dtype != torch.float64 and torch.get_float32_matmul_precision() == "highest"
-    return torch.float32 if exact_float32 else torch.float64
+    """float32 where its products are not rounded to TF32 or bfloat16, else float64."""
+    try:
+        exact_float32 = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # raised for a lower `fp32_precision` in `torch.backends`, which this function cannot tell
+        exact_float32 = False
+    return torch.float32 if exact_float32 and cloud.dtype != torch.float64 else torch.float64
 
 
 def _squared_distances(cloud: Tensor, dtype: torch.dtype) -> tuple[Tensor, bool]:
@@ -109,23 +115,48 @@ def _scaled_squared_distances(cloud: Tensor, exponent: int) -> Tensor:
 def _expansion(
     cloud: Tensor, convert: Callable[[Tensor], Tensor], cancellation: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The squared distances, the squared norms, and the pairs that suffer from cancellation."""
-    gram = torch.zeros(len(cloud), len(cloud), dtype=torch.float64, device=cloud.device)
-    for columns in torch.split(cloud, _COLUMNS, dim=1):
-        block = convert(columns)
-        block = block - block.mean(dim=0)
-        gram += block @ block.T
-    norms = gram.diagonal()
+    """The squared distances, the squared norms, and the pairs that suffer from cancellation, in the lower triangle."""
+    gram = _gram_triangle(cloud, convert)
+    norms = gram.diagonal().clone()
     sums = norms[:, None] + norms[None, :]
-    squares = sums - (gram + gram.T)
-    return squares, norms, (squares <= cancellation * sums).triu(diagonal=1)
+    squares = torch.sub(sums, gram, alpha=2, out=gram)
+    return squares, norms, (squares <= sums.mul_(cancellation)).tril_(diagonal=-1)
+
+
+def _gram_triangle(cloud: Tensor, convert: Callable[[Tensor], Tensor]) -> Tensor:
+    """The products of all centred points in the lower triangle: square blocks that halve towards the diagonal."""
+    n = len(cloud)
+    blocks = 2 ** max(0, (n // _FEWEST_ROWS).bit_length() - 1)
+    smallest = math.ceil(n / blocks)
+    gram = torch.zeros(blocks * smallest, blocks * smallest, dtype=torch.float64, device=cloud.device)
+    for columns in torch.split(cloud, _COLUMNS, dim=1):
+        points = _centred(convert(columns), len(gram))
+        side = len(gram)
+        while side > smallest:
+            side //= 2
+            upper, lower = torch.unflatten(points, 0, (-1, 2, side)).unbind(1)
+            _blocks_along_diagonal(gram, side, 2 * side, side).add_(lower @ upper.mT)
+        rows = torch.unflatten(points, 0, (-1, side))
+        _blocks_along_diagonal(gram, side, side, 0).add_(rows @ rows.mT)
+    return gram[:n, :n]
+
+
+def _centred(points: Tensor, rows: int) -> Tensor:
+    """The points minus their mean, padded to this number of rows, which may hold anything."""
+    centred = points.new_empty(rows, points.shape[1])
+    torch.sub(points, points.mean(dim=0), out=centred[: len(points)])
+    return centred
+
+
+def _blocks_along_diagonal(matrix: Tensor, side: int, step: int, below: int) -> Tensor:
+    """A view of square blocks, one every `step` rows, each `below` rows under the diagonal."""
+    n = len(matrix)
+    return matrix.as_strided((n // step, side, side), (step * (n + 1), n, 1), below * n)
 
 
 def _repaired(squares: Tensor, cloud: Tensor, close: Tensor, exponent: int = 0) -> Tensor:
     rows, others = close.nonzero(as_tuple=True)
-    repaired = _squares_by_difference(cloud, rows, others, exponent)
-    squares[rows, others] = repaired
-    squares[others, rows] = repaired
+    squares[rows, others] = _squares_by_difference(cloud, rows, others, exponent)
     return squares
 
 

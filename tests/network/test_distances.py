@@ -54,11 +54,17 @@ def test_each_distance_within_tight_clusters_is_exact_to_five_digits(generator: 
     assert torch.allclose(ratio, torch.ones_like(ratio), rtol=1e-5)
 
 
-def test_symmetric_with_zero_diagonal_and_float32(generator: torch.Generator) -> None:
-    distances = distance_matrix(torch.randn(30, 7, generator=generator) + 100)
+@pytest.mark.parametrize("n", [1, 2, 3, 31, 63, 64, 65, 127, 128, 129, 255, 257, 300, 513])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_size_is_exact_to_five_digits_and_symmetric_to_the_bit(
+    n: int, dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    cloud = torch.randn(n, 20, generator=generator, dtype=dtype) + 100
+    cloud[-1] = cloud[0] + 1e-3
+    distances = distance_matrix(cloud)
     assert distances.dtype == torch.float32
     assert torch.equal(distances, distances.T)
-    assert not distances.diagonal().any()
+    assert torch.allclose(distances.double(), reference(cloud), rtol=1e-5, atol=0)
 
 
 def test_equal_points_have_distance_zero(generator: torch.Generator) -> None:
@@ -88,6 +94,18 @@ def test_low_precision_settings_of_the_user_do_not_reach_the_distances(generator
             assert relative_error(cloud) < 1e-6
     finally:
         torch.set_float32_matmul_precision(precision)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="torch >= 2.9 sets precisions by backend")
+def test_low_precision_of_one_backend_does_not_reach_the_distances(generator: torch.Generator) -> None:
+    cloud = torch.randn(30, 512, generator=generator)
+    products = torch.backends.mkldnn.matmul
+    precision = products.fp32_precision
+    try:
+        products.fp32_precision = "bf16"
+        assert relative_error(cloud) < 1e-6
+    finally:
+        products.fp32_precision = precision
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
