@@ -16,7 +16,7 @@ from lightning_topolip.report.sections.diagrams import diagrams
 from lightning_topolip.report.sections.lipschitz import lipschitz, lipschitz_table
 from lightning_topolip.report.sections.maps import maps
 from lightning_topolip.report.sections.robustness import accuracy_curves, accuracy_table
-from lightning_topolip.report.sections.runs import runs_table
+from lightning_topolip.report.sections.runs import runs_table, versions_table
 from lightning_topolip.report.sections.smoothness_and_robustness import Point, scatter_figure, smoothness_and_robustness
 from lightning_topolip.report.source import Source
 from lightning_topolip.robustness import wilson_interval
@@ -150,6 +150,14 @@ def test_runs_without_results_are_listed_with_their_failure() -> None:
     table = runs_table(source_of(rows, {"runs": planned}))
     assert [row[-1] for row in table.rows] == ["done", "failed: loss is nan"]
     assert table.rows[0][4] == "5 526 346"
+
+
+def test_the_page_says_which_engines_computed() -> None:
+    engines = ["redzed, equal to giotto-tda's engine on 96 points", "giotto", None]
+    source = source_of([], {"versions": {"numpy": "2.0"}, "runs": [{"engine": engine} for engine in engines]})
+    table = versions_table(source)
+    assert table is not None
+    assert table.rows == [["numpy", "2.0"], ["persistence by", engines[0]], ["persistence by", "giotto"]]
 
 
 def test_the_correlation_in_the_panel_is_that_of_the_models() -> None:

@@ -20,11 +20,13 @@ from lightning_topolip.network.probe import take_probe
 from lightning_topolip.robustness import evaluate_robustness
 from lightning_topolip.study.config import ClassSpec, Lipschitz, Robustness, Smoothness, Training
 from lightning_topolip.study.execution import run_study
+from lightning_topolip.study.job import Job
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import Run, make_data, make_model, runs_of
 from lightning_topolip.study.snapshots import snapshots_in
 from lightning_topolip.study.training import train
+from lightning_topolip.topology.engine_choice import process_choice
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,20 @@ def test_numbers_equal_those_of_the_public_functions(study):
     assert last.where(quantity="drift", variant="raw bottleneck").values() == pytest.approx(report.drifts["raw"]["all"])
     clean = evaluate_robustness(model, *take_probe(iter(data.test_dataloader()), 20), corruptions=(), attacks={}).clean
     assert last.where(quantity="accuracy", condition="clean").values() == [clean.value]
+
+
+def test_every_run_says_which_engine_computed(study):
+    """It is no part of the fingerprint, since all engines give the same numbers."""
+    folder, _ = study
+    runs = json.loads((folder / "about.json").read_text())["runs"]
+    assert {run["engine"] for run in runs} == {str(process_choice("auto"))}
+    assert all(run["engine"].startswith("redzed, ") for run in runs)
+    config = tiny_study()
+    run = runs_of(config, folder)[0]
+    named, others = (replace(config.smoothness, **options) for options in ({"engine": "ripser"}, {"probe_size": 23}))
+    expected = Job(run, config).measuring_fingerprint
+    assert Job(run, replace(config, smoothness=named)).measuring_fingerprint == expected
+    assert Job(run, replace(config, smoothness=others)).measuring_fingerprint != expected
 
 
 def test_lower_bounds_stay_below_upper_bounds(study):

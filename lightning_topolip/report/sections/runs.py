@@ -19,7 +19,7 @@ def runs(source: Source) -> Section:
     if about.get("command"):
         blocks.append(Listing("Command", str(about["command"])))
     blocks.append(runs_table(source))
-    blocks += [table for table in (_warnings_table(source), _versions_table(source)) if table]
+    blocks += [table for table in (_warnings_table(source), versions_table(source)) if table]
     if about.get("config"):
         text = json.dumps(about["config"], indent=2, ensure_ascii=False)
         blocks.append(Listing("Configuration", text, folded=True))
@@ -67,9 +67,11 @@ def _warnings_table(source: Source) -> Table | None:
     return Table(f"Warnings: {len(rows)}.", ["run", "warning"], rows, folded=True) if rows else None
 
 
-def _versions_table(source: Source) -> Table | None:
-    """List the versions of the packages, one per row, and the machine."""
+def versions_table(source: Source) -> Table | None:
+    """List the versions of the packages, one per row, the engines and the machine."""
     rows = [[package, str(version)] for package, version in source.about.get("versions", {}).items()]
+    engines = dict.fromkeys(run["engine"] for run in source.about.get("runs", []) if run.get("engine"))
+    rows += [["persistence by", engine] for engine in engines]
     if source.about.get("machine"):
         rows.append(["machine", str(source.about["machine"])])
-    return Table("Versions and machine.", ["package", "version"], rows, folded=True) if rows else None
+    return Table("Versions, engine and machine.", ["package", "version"], rows, folded=True) if rows else None
