@@ -78,18 +78,20 @@ class EngineChoice:
         given = [np.asarray(matrix) for matrix in matrices if matrix is not None]
         self._check_once(given, dimensions)
         self._warn_if_slow(given, dimensions, points)
+        name = self.name
         try:
-            return compute(self.name)
+            return compute(name)
         except EngineError as error:
-            if not self._automatic or self.name == REFERENCE:
+            if not self._automatic or name == REFERENCE:
                 raise
-            self._replace(f"redzed raised {error.__cause__!r}")
+            self.follow(REFERENCE, f"redzed raised {error.__cause__!r}")
             return compute(self.name)
 
     def follow(self, name: Engine, check: str) -> None:
-        """Fall back if another process has fallen back."""
-        if self._automatic and name == REFERENCE != self.name:
-            self._replace(check)
+        """Fall back if another process, or another thread, has fallen back."""
+        with self._lock:
+            if self._automatic and name == REFERENCE != self.name:
+                self._replace(check)
 
     def _check_once(self, matrices: Sequence[npt.NDArray[Any]], dimensions: Sequence[int]) -> None:
         with self._lock:

@@ -223,13 +223,35 @@ def test_threads_that_share_a_choice_check_once(monkeypatch: pytest.MonkeyPatch)
         start.wait()
         found.append(smoothness_report(Measurement({"a": matrix(), "b": matrix(seed=1)}), engine=choice))
 
+    in_four_threads(run)
+    assert len(said) == 1
+    assert {report.settings.engine for report in found} == {"giotto"}
+
+
+def in_four_threads(run: Callable[[], None]) -> None:
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@pytest.mark.usefixtures("giotto")
+def test_threads_that_fail_at_the_same_time_fall_back_once_and_together() -> None:
+    said: list[str] = []
+    choice = EngineChoice(warn=said.append)
+    choice.run(str, [matrix()], (0, 1), 40)
+    all_there, found = threading.Barrier(4), []
+
+    def fail(engine: str) -> str:
+        if engine == "redzed":
+            all_there.wait()
+            raise EngineError("broken")
+        return engine
+
+    in_four_threads(lambda: found.append(choice.run(fail, [matrix()], (0, 1), 40)))
+    assert found == ["giotto"] * 4
     assert len(said) == 1
-    assert {report.settings.engine for report in found} == {"giotto"}
 
 
 @pytest.mark.parametrize(("dimension", "warned"), [(512, True), (1, False)], ids=["sphere", "line"])
