@@ -6,7 +6,7 @@
 The clouds: *Gaussian* in 16 dimensions; *digits*, the outputs of the 12 blocks of an untrained residual network for
 digits; *circle*, a noisy circle in the plane; *sphere 128* and *sphere 512*, uniform on a sphere in as many dimensions,
 as after a last LayerNorm. The engines take turns within a repeat, and every engine gets the same float32 matrices, so
-that their diagrams must be equal to the bit. An engine that exceeds the limit is cut off after a layer, and not tried at
+that their diagrams must be equal to the bit. An engine that exceeds the limit is cut off after a layer and not tried at
 larger n.
 """
 
