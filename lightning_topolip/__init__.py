@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lightning_topolip.topology.diagrams import persistence_diagrams
     from lightning_topolip.topology.smoothness_report import SmoothnessReport
     from lightning_topolip.trainer.callback import TopoLipCallback
-    from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
+    from lightning_topolip.wasserstein import activation_drift, wasserstein_distance, wasserstein_matching
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,7 @@ __all__ = [
     "persistence_diagrams",
     "resolve_layers",
     "wasserstein_distance",
+    "wasserstein_matching",
 ]
 
 # Each name is imported when it is first used: a worker process needs neither torch nor Lightning.
@@ -39,6 +40,7 @@ _HOMES = {
     "persistence_diagrams": "topology.diagrams",
     "resolve_layers": "network.layers",
     "wasserstein_distance": "wasserstein",
+    "wasserstein_matching": "wasserstein",
 }
 
 

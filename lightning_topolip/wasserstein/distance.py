@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lightning_topolip.wasserstein.diagram import (
+    NO_MATES,
     Floats,
     KeyedDiagram,
     half_persistence,
@@ -152,7 +153,7 @@ def _exact(first: Floats, second: Floats, orders: Floats) -> Floats:
     if on_one_line(first, second):
         from lightning_topolip.wasserstein.line_alignment import line_distances
 
-        return line_distances(first, second, orders)
+        return line_distances(first, second, orders, NO_MATES)
     from lightning_topolip.wasserstein.plane_matching import plane_distances
 
-    return plane_distances(first, second, orders)
+    return plane_distances(first, second, orders, NO_MATES)
