@@ -11,6 +11,7 @@ persistence diagrams", DOI 10.1007/s00454-006-1276-5; Flamary et al., POT, JMLR 
 from lightning_topolip.wasserstein.distance import (
     combine_dimensions,
     compile_kernels,
+    kernels_are_cached,
     wasserstein_distance,
     wasserstein_distances,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "activation_drift",
     "combine_dimensions",
     "compile_kernels",
+    "kernels_are_cached",
     "wasserstein_distance",
     "wasserstein_distances",
     "wasserstein_matching",
