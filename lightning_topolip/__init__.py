@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lightning_topolip.topology.diagrams import persistence_diagrams, persistence_edges
     from lightning_topolip.topology.smoothness_report import SmoothnessReport
     from lightning_topolip.trainer.callback import TopoLipCallback
-    from lightning_topolip.wasserstein import activation_drift, wasserstein_distance
+    from lightning_topolip.wasserstein import activation_drift, wasserstein_distance, wasserstein_matching
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "persistence_edges",
     "resolve_layers",
     "wasserstein_distance",
+    "wasserstein_matching",
 ]
 
 # Each name is imported when it is first used: a worker process needs neither torch nor Lightning.
@@ -41,6 +42,7 @@ _HOMES = {
     "persistence_edges": "topology.diagrams",
     "resolve_layers": "network.layers",
     "wasserstein_distance": "wasserstein",
+    "wasserstein_matching": "wasserstein",
 }
 
 

@@ -1,14 +1,18 @@
-"""Decorators that compile with numba, and the power function that all compiled files share.
+"""Decorators that compile with numba, the cache of the kernels, and the power function that all compiled files share.
 
-numba compiles a kernel again when its file has changed, but not when a file that it calls has changed. After a change
-to the files that `line_alignment.py` and `plane_matching.py` import, remove the cache (`*.nbi` and `*.nbc` in
-`__pycache__`).
+numba compiles a kernel again when its file has changed, but not when a file that it calls has changed. So the kernels
+are cached under a name that contains a digest of all files of this package.
 """
 
 import functools
+import hashlib
+import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+import numba
 from numba import njit
 
 Arguments = ParamSpec("Arguments")
@@ -20,6 +24,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _njit: Callable[..., Any] = functools.partial(njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 
+_dispatchers: dict[Callable[..., Any], Any] = {}
+
+
 def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Compile a function that Python calls, at its first call, and cache the result; it releases the GIL.
 
@@ -27,10 +34,6 @@ def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
     neither can be written, or the disk is full, every process compiles again.
     """
     dispatcher: Callable[Arguments, Result]
-    try:
-        dispatcher = _njit(cache=True)(function)
-    except RuntimeError:  # no directory for the cache
-        dispatcher = _njit()(function)
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -39,7 +42,35 @@ def kernel(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]
         except OSError:  # the cache could not be written, but the function is compiled
             return dispatcher(*args, **kwargs)
 
+    function.__qualname__ += f"_{_digest()}"  # numba names the files of the cache after it
+    try:
+        dispatcher = _njit(cache=True)(function)
+    except RuntimeError:  # no directory for the cache
+        dispatcher = _njit()(function)
+    _dispatchers[call] = dispatcher
     return call
+
+
+def is_cached(call: Callable[..., Any]) -> bool:
+    """Whether a kernel is in the cache, compiled from the files as they are by this numba and for this Python.
+
+    Machines with different processors may share a cache. The result does not tell for which of them it is filled.
+    """
+    folder, function = _dispatchers[call].stats.cache_path, inspect.unwrap(call)
+    if folder is None:
+        return False
+    version = "py{}{}".format(*sys.version_info)
+    names = f"{Path(inspect.getfile(function)).stem}.{function.__qualname__}-*.{version}*.nbc"
+    return any(Path(folder).glob(names))
+
+
+@functools.cache
+def _digest() -> str:
+    """Digest of numba's version and of all files that a kernel may be compiled from."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def compiled(function: Function) -> Function:

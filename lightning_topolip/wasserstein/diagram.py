@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+DIAGONAL = -1  # the partner of a point that is matched with the diagonal
+NO_MATES: Indices = np.empty((2, 0), np.int64)  # for solvers whose matching is not wanted
 
 _LARGE, _SMALL = 2.0**1000, 2.0**-900
 
@@ -21,9 +25,19 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
         array([[0., 2.],
                [0., 3.]])
     """
+    points, above = read_points(name, value)
+    points = np.ascontiguousarray(points[above]) + 0.0  # no negative zeros: equal diagrams have equal bytes
+    return np.sort(points.view(np.complex128), axis=0).view(np.float64)  # by birth and then death
+
+
+def read_points(name: str, value: ArrayLike) -> tuple[Floats, NDArray[np.bool_] | slice]:
+    """Check the argument `name` as `read_diagram` does; return its points as they come, and which are off the diagonal.
+
+    The second result indexes the rows of the first.
+    """
     points = read_numbers(name, value, "a (k, 2) array of finite (birth, death)")
     if points.ndim == 1 and points.size == 0:
-        return np.empty((0, 2))
+        points = np.empty((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(
             f"Argument `{name}` must be a (k, 2) array of finite (birth, death), got shape {points.shape}; "
@@ -32,11 +46,10 @@ def read_diagram(name: str, value: ArrayLike) -> Floats:
     above = points[:, 0] < points[:, 1]
     if not above.all():  # some on the diagonal, below it, or NaN
         _check_points(name, points)
-        points = points[above]
-    elif not np.isfinite(points).all():
+        return points, above
+    if not np.isfinite(points).all():
         _check_points(name, points)
-    points = np.ascontiguousarray(points) + 0.0  # no negative zeros: equal diagrams have equal bytes
-    return np.sort(points.view(np.complex128), axis=0).view(np.float64)  # by birth and then death
+    return points, slice(None)
 
 
 def read_numbers(name: str, value: ArrayLike, allowed: str, *, complex_as_pairs: bool = False) -> Floats:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lightning_topolip.wasserstein.diagram import (
+    NO_MATES,
     Floats,
     KeyedDiagram,
     half_persistence,
@@ -129,6 +130,15 @@ def compile_kernels() -> None:
         wasserstein_distance(np.array([births, [3.0, 4.0]]).T, [[0.0, 5.0]], order=1.0)
 
 
+def kernels_are_cached() -> bool:
+    """Whether `compile_kernels` only has to load the solvers, which an earlier process has compiled and cached."""
+    from lightning_topolip.wasserstein.compilation import is_cached
+    from lightning_topolip.wasserstein.line_alignment import line_distances
+    from lightning_topolip.wasserstein.plane_matching import plane_distances
+
+    return is_cached(line_distances) and is_cached(plane_distances)
+
+
 def _distances(first: KeyedDiagram, second: KeyedDiagram, orders: Floats, engine: str) -> Floats:
     """Distances of two diagrams, one per order."""
     if first.key == second.key:
@@ -152,7 +162,7 @@ def _exact(first: Floats, second: Floats, orders: Floats) -> Floats:
     if on_one_line(first, second):
         from lightning_topolip.wasserstein.line_alignment import line_distances
 
-        return line_distances(first, second, orders)
+        return line_distances(first, second, orders, NO_MATES)
     from lightning_topolip.wasserstein.plane_matching import plane_distances
 
-    return plane_distances(first, second, orders)
+    return plane_distances(first, second, orders, NO_MATES)

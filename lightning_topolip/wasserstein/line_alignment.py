@@ -14,19 +14,29 @@ difference in length of the other. If these points alone cost more than some kno
 import numpy as np
 
 from lightning_topolip.wasserstein.compilation import compiled, kernel, power
-from lightning_topolip.wasserstein.diagram import Floats
+from lightning_topolip.wasserstein.diagram import DIAGONAL, Floats, Indices
 from lightning_topolip.wasserstein.p_norm import AS_GOOD_AS_INFINITE
 
 
 @kernel
-def line_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
+def line_distances(first: Floats, second: Floats, orders: Floats, mates: Indices) -> Floats:
     """W_p of two canonical diagrams (k, 2) and (m, 2) with one common birth, k, m >= 1, for several p in [1, inf].
 
+    `mates` is NO_MATES, or (2, k) for one order: its last row receives the partner of each first point, -1 for the
+    diagonal.
+
     Example:
-        >>> line_distances(np.array([[0.0, 1.0], [0.0, 4.0]]), np.array([[0.0, 5.0]]), np.array([1.0, np.inf]))
-        array([1.5, 1. ])
+        >>> first, second = np.array([[0.0, 1.0], [0.0, 4.0]]), np.array([[0.0, 5.0]])
+        >>> mates = np.empty((2, 2), np.int64)
+        >>> line_distances(first, second, np.array([1.0]), mates)
+        array([1.5])
+        >>> mates[1]
+        array([-1,  0])
     """
-    bottleneck = _bottleneck(first, second)
+    bottleneck, kept = _bottleneck(first, second)
+    for row in range(mates.shape[1]):
+        above = len(first) - row
+        mates[1, row] = len(second) - above if above <= kept else DIAGONAL
     distances = np.full(len(orders), bottleneck)
     if bottleneck == 0.0:
         return distances
@@ -37,26 +47,27 @@ def line_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
             costs = _diagonal_costs(first, order, scale, cost_limit), _diagonal_costs(second, order, scale, cost_limit)
             ceiling = _straight_cost(first, second, costs, order, scale) * (1.0 + 1e-9)
             low, high = -_largest_offset(costs[0], costs[1], ceiling), _largest_offset(costs[1], costs[0], ceiling)
-            least = _least_cost(first, second, costs, order, scale, low, high)
+            least = _least_cost(first, second, costs, order, scale, low, high, mates)
             distances[index] = max(bottleneck, least ** (1.0 / order) / scale)
     return distances
 
 
 @compiled
-def _bottleneck(first: Floats, second: Floats) -> float:
-    """W_inf: the most persistent points of both are matched in order, the others go to the diagonal."""
+def _bottleneck(first: Floats, second: Floats) -> tuple[float, int]:
+    """W_inf, and how many of the most persistent points of both it matches in order; the diagonal takes the others."""
     rows, columns = len(first), len(second)
-    best, longest = np.inf, 0.0
+    best, longest, matched = np.inf, 0.0, 0
     for kept in range(min(rows, columns) + 1):
         left = 0.0
         if kept < rows:
             left = (first[rows - 1 - kept, 1] - first[rows - 1 - kept, 0]) / 2.0
         if kept < columns:
             left = max(left, (second[columns - 1 - kept, 1] - second[columns - 1 - kept, 0]) / 2.0)
-        best = min(best, max(longest, left))
+        if max(longest, left) <= best:
+            best, matched = max(longest, left), kept
         if kept < min(rows, columns):
             longest = max(longest, abs(first[rows - 1 - kept, 1] - second[columns - 1 - kept, 1]))
-    return best
+    return best, matched
 
 
 @compiled
@@ -107,11 +118,13 @@ def _least_cost(
     scale: float,
     low: int,
     high: int,
+    mates: Indices,
 ) -> float:
     """Least cost of an alignment with j - i in [low, high] throughout, one antidiagonal i + j after the other.
 
-    The second list is reversed, so that both lists are read forwards along an antidiagonal. `least[step % 3, i + 1]`
-    is the least cost of the cell (i, step - i), and infinite on both sides of the cells of that step.
+    The second list is reversed, so that both lists are read forwards along an antidiagonal. `least[slot, i + 1]` is the
+    least cost of the cell (i, step - i), and infinite on both sides of the cells of that step. Three steps are stored
+    at a time, or all of them if the partners are wanted.
     """
     rows, columns = len(first), len(second)
     death, cost = np.zeros(rows + 1), np.zeros(rows + 1)
@@ -120,12 +133,17 @@ def _least_cost(
     death_back, cost_back = np.zeros(columns + 1), np.zeros(columns + 1)
     for j in range(columns):
         death_back[columns - 1 - j], cost_back[columns - 1 - j] = second[j, 1], costs[1][j]
-    least = np.full((3, rows + 3), np.inf)
+    stored = rows + columns + 1 if mates.shape[1] else 3
+    least = np.empty((stored, rows + 3))  # only the cells in use take up memory
+    least[0, :3] = least[stored - 1, :3] = np.inf
     least[0, 1] = 0.0
+    slot, previous = 0, stored - 1
     for step in range(1, rows + columns + 1):
         start = max(0, step - columns, (step - high + 1) // 2)
         stop = min(rows, step, (step - low) // 2) + 1
-        here, before, earlier = least[step % 3], least[(step + 2) % 3], least[(step + 1) % 3]
+        earlier, before = least[previous], least[slot]
+        previous, slot = slot, slot + 1 if slot + 1 < stored else 0
+        here = least[slot]
         here[start] = here[stop + 1] = np.inf
         shift = columns - step
         reached, matching = here[start + 1 : stop + 1], earlier[start:stop]
@@ -137,4 +155,34 @@ def _least_cost(
             drop, drop_back = dropping[i] + leaving[i], dropping_back[i] + leaving_back[i]
             best = best if best < drop else drop
             reached[i] = best if best < drop_back else drop_back
-    return float(least[(rows + columns) % 3, rows + 1])
+    if mates.shape[1]:
+        _follow_back(first, second, costs, order, scale, least, mates)
+    return float(least[slot, rows + 1])
+
+
+@compiled
+def _follow_back(
+    first: Floats,
+    second: Floats,
+    costs: tuple[Floats, Floats],
+    order: float,
+    scale: float,
+    least: Floats,
+    mates: Indices,
+) -> None:
+    """Read the partners off the least costs of all cells, from the last to the first."""
+    row, column = len(first), len(second)
+    while row > 0:
+        step = row + column
+        drop, drop_back, match = least[step - 1, row] + costs[0][row - 1], np.inf, np.inf
+        if column > 0:
+            drop_back = least[step - 1, row + 1] + costs[1][column - 1]
+            match = least[step - 2, row] + power(scale * abs(first[row - 1, 1] - second[column - 1, 1]), order)
+        if drop_back < min(drop, match):
+            column -= 1
+            continue
+        row -= 1
+        mates[1, row] = DIAGONAL
+        if match <= drop:
+            column -= 1
+            mates[1, row] = column

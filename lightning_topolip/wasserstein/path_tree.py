@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lightning_topolip.wasserstein.compilation import inlined
-from lightning_topolip.wasserstein.diagram import Floats
-from lightning_topolip.wasserstein.point_blocks import BAR, LANES, Indices, PointBlocks
+from lightning_topolip.wasserstein.diagram import Floats, Indices
+from lightning_topolip.wasserstein.point_blocks import BAR, LANES, PointBlocks
 
 TO_COLUMN, TO_ROW, HIT_LENGTH = range(3)  # rows of `lengths`
 PARENT, SEEN, HEAP, PLACE, ROW, HIT, COUNT = range(7)  # rows of `links`

@@ -19,7 +19,7 @@ import numpy as np
 
 from lightning_topolip.wasserstein.augmenting_paths import match_rows
 from lightning_topolip.wasserstein.compilation import compiled, kernel, power
-from lightning_topolip.wasserstein.diagram import Floats
+from lightning_topolip.wasserstein.diagram import Floats, Indices
 from lightning_topolip.wasserstein.edge_search import search_edges
 from lightning_topolip.wasserstein.p_norm import AS_GOOD_AS_INFINITE
 from lightning_topolip.wasserstein.path_tree import HIT, HIT_LENGTH, PathTree
@@ -40,19 +40,26 @@ from lightning_topolip.wasserstein.point_blocks import (
 
 
 @kernel
-def plane_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
+def plane_distances(first: Floats, second: Floats, orders: Floats, mates: Indices) -> Floats:
     """W_p of two canonical diagrams (k, 2) and (m, 2), k, m >= 1, for several p in [1, inf].
+
+    `mates` is NO_MATES, or (2, k) for one order: its last row receives the partner of each first point, -1 for the
+    diagonal. For p = inf and for a distance of 0, the two rows are a matching that brings all points of `first` to
+    their bounds and one that does so for `second`.
 
     Example:
         >>> first, second = np.array([[0.0, 4.0], [1.0, 2.0]]), np.array([[0.0, 5.0]])
-        >>> plane_distances(first, second, np.array([1.0, np.inf]))
-        array([1.5, 1. ])
+        >>> mates = np.empty((2, 2), np.int64)
+        >>> plane_distances(first, second, np.array([1.0]), mates)
+        array([1.5])
+        >>> mates[1]
+        array([ 0, -1])
     """
     rows, columns = lay_out(first), lay_out(second)
     longest = max(len(first), len(second), 3)
     tree = PathTree(np.empty((3, longest)), np.empty((7, longest), np.int64))
     lower_bound = max(_find_nearest(rows, columns, tree), _find_nearest(columns, rows, tree))
-    bottleneck = _match(rows, columns, np.inf, 1.0, np.inf, lower_bound, tree)
+    bottleneck = _match(rows, columns, np.inf, 1.0, np.inf, lower_bound, tree, mates)
     distances = np.full(len(orders), bottleneck)
     if bottleneck == 0.0:
         return distances
@@ -61,23 +68,35 @@ def plane_distances(first: Floats, second: Floats, orders: Floats) -> Floats:
     for index in range(len(orders)):
         order = orders[index]
         if order < AS_GOOD_AS_INFINITE:
-            _match(rows, columns, order, scale, cost_limit, 0.0, tree)
+            _match(rows, columns, order, scale, cost_limit, 0.0, tree, mates)
             distances[index] = max(bottleneck, _total_cost(rows, columns, order, scale) ** (1.0 / order) / scale)
     return distances
 
 
 @compiled
 def _match(
-    rows: PointBlocks, columns: PointBlocks, order: float, scale: float, cost_limit: float, floor: float, tree: PathTree
+    rows: PointBlocks,
+    columns: PointBlocks,
+    order: float,
+    scale: float,
+    cost_limit: float,
+    floor: float,
+    tree: PathTree,
+    mates: Indices,
 ) -> float:
     """Bring all points of both diagrams to their bounds; for p = inf, each diagram by its own matching."""
     reset_matching(rows, order, scale, cost_limit)
     reset_matching(columns, order, scale, cost_limit)
     floor = match_rows(rows, columns, order, scale, floor, tree)
     if order == np.inf:
+        for row in range(mates.shape[1]):
+            mates[0, row] = rows.links[MATE, row]
         reset_matching(rows, order, scale, cost_limit)
         reset_matching(columns, order, scale, cost_limit)
-    return match_rows(columns, rows, order, scale, floor, tree)
+    floor = match_rows(columns, rows, order, scale, floor, tree)
+    for row in range(mates.shape[1]):
+        mates[1, row] = rows.links[MATE, row]
+    return floor
 
 
 @compiled

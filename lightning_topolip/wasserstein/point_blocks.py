@@ -3,12 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lightning_topolip.wasserstein.compilation import compiled, inlined, power
-from lightning_topolip.wasserstein.diagram import Floats
-
-Indices = NDArray[np.int64]
+from lightning_topolip.wasserstein.diagram import Floats, Indices
 
 LANES = 32
 NO_POINT = -1

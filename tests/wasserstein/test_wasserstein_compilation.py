@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,12 @@ import numpy as np
 import pytest
 from numba.core.event import install_recorder
 
-from lightning_topolip.wasserstein import compile_kernels, wasserstein_distance, wasserstein_distances
+from lightning_topolip.wasserstein import (
+    compile_kernels,
+    kernels_are_cached,
+    wasserstein_distance,
+    wasserstein_distances,
+)
 
 WITHOUT_THE_PACKAGE_AROUND = """
 import sys, types
@@ -30,10 +36,25 @@ def doubled(x):
 """
 
 
-def run_alone(code: str, folder: Path | None = None, **environment: str) -> str:
+CACHED = """
+import doubling
+from numba.core.event import install_recorder
+from lightning_topolip.wasserstein.compilation import is_cached
+before = is_cached(doubling.doubled)
+with install_recorder("numba:compile") as recorder:
+    result = doubling.doubled(2.0)
+print(result, before, len(recorder.buffer) > 0, is_cached(doubling.doubled))
+"""
+
+
+def package_locations() -> list[str]:
     package = importlib.util.find_spec("lightning_topolip")
     assert package is not None
-    before = WITHOUT_THE_PACKAGE_AROUND.format(locations=list(package.submodule_search_locations or []))
+    return list(package.submodule_search_locations or [])
+
+
+def run_alone(code: str, folder: Path | None = None, package: Path | None = None, **environment: str) -> str:
+    before = WITHOUT_THE_PACKAGE_AROUND.format(locations=[str(package)] if package else package_locations())
     kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     command = [sys.executable, "-c", before + code]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=kept | environment)
@@ -68,21 +89,46 @@ def test_compiling_ahead_leaves_nothing_to_compile() -> None:
 def test_a_read_only_installation_is_cached_for_the_user(tmp_path: Path) -> None:
     (tmp_path / "doubling.py").write_text(KERNEL)
     (tmp_path / "__pycache__").touch()  # not even root can make a directory there
-    output = run_alone(
-        "import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")
-    )
-    assert output == "4.0\n"
+    home = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert run_alone(CACHED, tmp_path, **home) == "4.0 False True True\n"
     assert list((tmp_path / "cache").rglob("doubling.doubled*.nbi"))
+    assert run_alone(CACHED, tmp_path, **home) == "4.0 True False True\n"
+
+
+def test_a_change_to_any_file_of_the_package_compiles_again(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    shutil.copytree(
+        Path(package_locations()[0]) / "wasserstein",
+        package / "wasserstein",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    called = package / "wasserstein" / "factor.py"
+    (tmp_path / "doubling.py").write_text(
+        KERNEL.replace("2.0 * x", "factor(x)") + "from lightning_topolip.wasserstein.factor import factor\n"
+    )
+    outputs = []
+    for number in (2.0, 2.0, 3.0):
+        called.write_text(
+            "from lightning_topolip.wasserstein.compilation import compiled\n\n"
+            f"@compiled\ndef factor(x):\n    return {number} * x\n"
+        )
+        outputs.append(run_alone(CACHED, tmp_path, package))
+    assert outputs == ["4.0 False True True\n", "4.0 True False True\n", "6.0 False True True\n"]
+
+
+def test_the_package_tells_whether_its_kernels_are_cached(tmp_path: Path) -> None:
+    compile_kernels()
+    assert kernels_are_cached()
+    code = "from lightning_topolip.wasserstein import kernels_are_cached; print(kernels_are_cached())"
+    assert run_alone(code, NUMBA_CACHE_DIR=str(tmp_path)) == "False\n"
 
 
 def test_no_folder_for_a_cache_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "doubling.py").write_text(KERNEL)
     (tmp_path / "__pycache__").touch()
     (tmp_path / "cache").touch()
-    output = run_alone(
-        "import doubling; print(doubling.doubled(2.0))", tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")
-    )
-    assert output == "4.0\n"
+    for _ in range(2):
+        assert run_alone(CACHED, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")) == "4.0 False True False\n"
 
 
 def test_a_full_disk_is_not_an_error(tmp_path: Path) -> None:

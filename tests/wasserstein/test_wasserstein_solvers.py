@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from lightning_topolip.wasserstein import wasserstein_distance, wasserstein_distances
-from lightning_topolip.wasserstein.diagram import Floats, half_persistence, on_one_line, read_diagram
+from lightning_topolip.wasserstein.diagram import NO_MATES, Floats, half_persistence, on_one_line, read_diagram
 from lightning_topolip.wasserstein.line_alignment import line_distances
 from lightning_topolip.wasserstein.plane_matching import plane_distances
 
@@ -110,7 +110,7 @@ def test_the_line_equals_the_plane(family: object, seed: int, k: int, m: int) ->
     orders = np.array([*ORDERS, 50.0, 1e6, math.inf])
     assert on_one_line(first, second)
     np.testing.assert_allclose(
-        line_distances(first, second, orders), plane_distances(first, second, orders), rtol=1e-12
+        line_distances(first, second, orders, NO_MATES), plane_distances(first, second, orders, NO_MATES), rtol=1e-12
     )
 
 
