@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
@@ -24,6 +24,7 @@ from lightning_topolip.models.checkpoints import load_model, require_images
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.sample_axis import tensors_in
 from lightning_topolip.report import report_environment, write_report
+from lightning_topolip.sentence import own_sentence, parser_sentence
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
@@ -56,16 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _call(name: str, arguments: list[str]) -> None:
-    parser = ArgumentParser(prog=f"topolip {name}")
+    program = f"topolip {name}"
+    parser = ArgumentParser(prog=program, exit_on_error=False)
     parser.add_function_arguments(_COMMANDS[name], as_positional=False)
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         _COMMANDS[name](**vars(parser.instantiate_classes(options)))
+    except ArgumentError as error:
+        sys.exit(f"{program}: {parser_sentence(str(error), program)}")
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"topolip {name}: {_sentence(error) or error or type(error).__name__}")
+        sys.exit(f"{program}: {own_sentence(error) or ' '.join(str(error).split()) or type(error).__name__}")
 
 
 def _train(name: str, arguments: list[str] | None) -> None:
+    program = f"topolip {name}"
+    raising = {"exit_on_error": False}
     try:
         _TopoLipCLI(
             LightningModule,
@@ -73,24 +79,16 @@ def _train(name: str, arguments: list[str] | None) -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "topolip"},
+            parser_kwargs={"prog": "topolip", **raising, **dict.fromkeys(_TRAINER_COMMANDS, raising)},
             args=arguments,
         )
+    except ArgumentError as error:
+        sys.exit(f"{program}: {parser_sentence(str(error), program)}")
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        sentence = _sentence(error)
+        sentence = own_sentence(error)
         if not sentence:
             raise  # an error of the user's own model or data needs its traceback
-        sys.exit(f"topolip {name}: {sentence}")
-
-
-def _sentence(error: Exception) -> str:
-    """The text of an error of this package, also one that a worker process of a loader reports; otherwise nothing."""
-    lines = str(error).strip().splitlines()
-    last = lines[-1] if lines else ""
-    if len(lines) > 1 and "DataLoader worker" in lines[0]:
-        last = last.partition(": ")[2]
-    is_ours = last.startswith(("Argument `", "Arguments `", "Layer ")) or "pip install" in last
-    return last if is_ours else ""
+        sys.exit(f"{program}: {sentence}")
 
 
 class _TopoLipCLI(LightningCLI):
