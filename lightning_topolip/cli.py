@@ -20,7 +20,10 @@ from lightning_topolip import data as _data  # noqa: F401  so that its classes c
 from lightning_topolip.analysis import analyze
 from lightning_topolip.display.terminal import report_table
 from lightning_topolip.files import write_json
+from lightning_topolip.models import ImageClassifier
 from lightning_topolip.models.checkpoints import load_model, require_images
+from lightning_topolip.models.resuming import read_resumed
+from lightning_topolip.models.weights import require_weights
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.sample_axis import tensors_in
 from lightning_topolip.report import report_environment, write_report
@@ -106,6 +109,10 @@ class _TopoLipCLI(LightningCLI):
         """Parse the arguments, and keep those that were given apart from the defaults."""
         super().parse_arguments(parser, args)
         self._given = parser.parse_args(args, defaults=False)
+        command = str(self.config["subcommand"])
+        source, model = (self.config[command].get(name) for name in ("ckpt_path", "model"))
+        class_name = str(model.class_path).rpartition(".")[2] if model else ""
+        self._resumed = read_resumed(source, class_name, trains=command == "fit") if source else {}
 
     def before_instantiate_classes(self) -> None:
         """Link the parts of the shape that were not given."""
@@ -118,6 +125,13 @@ class _TopoLipCLI(LightningCLI):
             target = f"model.init_args.{name}"
             if target not in given:
                 parser.link_arguments("data.image_shape", target, itemgetter(axis), apply_on="instantiate")
+
+    def after_instantiate_classes(self) -> None:
+        """Compare the weights of a checkpoint without hyper-parameters with those of a bundled model."""
+        resumed, self._resumed = self._resumed, {}
+        if resumed and isinstance(self.model, ImageClassifier):
+            source = str(self.config[str(self.subcommand)].get("ckpt_path"))
+            require_weights(self.model, resumed["state_dict"], "ckpt_path", source)
 
 
 def analyze_command(
@@ -203,7 +217,7 @@ def study_command(
     console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
     if failed:
         names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
-        sys.exit(f"topolip study: {len(failed)} runs failed and are not in the results: {names}")
+        sys.exit(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}")
 
 
 def _study_call(config: Path, size: str, images: str | None, output: Path | None, workers: int, *lists: Any) -> str:
