@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
@@ -20,10 +20,14 @@ from lightning_topolip import data as _data  # noqa: F401  so that its classes c
 from lightning_topolip.analysis import analyze
 from lightning_topolip.display.terminal import report_table
 from lightning_topolip.files import write_json
+from lightning_topolip.models import ImageClassifier
 from lightning_topolip.models.checkpoints import load_model, require_images
+from lightning_topolip.models.resuming import read_resumed
+from lightning_topolip.models.weights import require_weights
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.sample_axis import tensors_in
 from lightning_topolip.report import report_environment, write_report
+from lightning_topolip.sentence import own_sentence, parser_sentence
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
@@ -56,16 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _call(name: str, arguments: list[str]) -> None:
-    parser = ArgumentParser(prog=f"topolip {name}")
+    program = f"topolip {name}"
+    parser = ArgumentParser(prog=program, exit_on_error=False)
     parser.add_function_arguments(_COMMANDS[name], as_positional=False)
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         _COMMANDS[name](**vars(parser.instantiate_classes(options)))
+    except ArgumentError as error:
+        sys.exit(f"{program}: {parser_sentence(str(error), program)}")
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        sys.exit(f"topolip {name}: {_sentence(error) or error or type(error).__name__}")
+        sys.exit(f"{program}: {own_sentence(error) or ' '.join(str(error).split()) or type(error).__name__}")
 
 
 def _train(name: str, arguments: list[str] | None) -> None:
+    program = f"topolip {name}"
+    raising = {"exit_on_error": False}
     try:
         _TopoLipCLI(
             LightningModule,
@@ -73,24 +82,16 @@ def _train(name: str, arguments: list[str] | None) -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "topolip"},
+            parser_kwargs={"prog": "topolip", **raising, **dict.fromkeys(_TRAINER_COMMANDS, raising)},
             args=arguments,
         )
+    except ArgumentError as error:
+        sys.exit(f"{program}: {parser_sentence(str(error), program)}")
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        sentence = _sentence(error)
+        sentence = own_sentence(error)
         if not sentence:
             raise  # an error of the user's own model or data needs its traceback
-        sys.exit(f"topolip {name}: {sentence}")
-
-
-def _sentence(error: Exception) -> str:
-    """The text of an error of this package, also one that a worker process of a loader reports; otherwise nothing."""
-    lines = str(error).strip().splitlines()
-    last = lines[-1] if lines else ""
-    if len(lines) > 1 and "DataLoader worker" in lines[0]:
-        last = last.partition(": ")[2]
-    is_ours = last.startswith(("Argument `", "Arguments `", "Layer ")) or "pip install" in last
-    return last if is_ours else ""
+        sys.exit(f"{program}: {sentence}")
 
 
 class _TopoLipCLI(LightningCLI):
@@ -108,6 +109,10 @@ class _TopoLipCLI(LightningCLI):
         """Parse the arguments, and keep those that were given apart from the defaults."""
         super().parse_arguments(parser, args)
         self._given = parser.parse_args(args, defaults=False)
+        command = str(self.config["subcommand"])
+        source, model = (self.config[command].get(name) for name in ("ckpt_path", "model"))
+        class_name = str(model.class_path).rpartition(".")[2] if model else ""
+        self._resumed = read_resumed(source, class_name, trains=command == "fit") if source else {}
 
     def before_instantiate_classes(self) -> None:
         """Link the parts of the shape that were not given."""
@@ -120,6 +125,13 @@ class _TopoLipCLI(LightningCLI):
             target = f"model.init_args.{name}"
             if target not in given:
                 parser.link_arguments("data.image_shape", target, itemgetter(axis), apply_on="instantiate")
+
+    def after_instantiate_classes(self) -> None:
+        """Compare the weights of a checkpoint without hyper-parameters with those of a bundled model."""
+        resumed, self._resumed = self._resumed, {}
+        if resumed and isinstance(self.model, ImageClassifier):
+            source = str(self.config[str(self.subcommand)].get("ckpt_path"))
+            require_weights(self.model, resumed["state_dict"], "ckpt_path", source)
 
 
 def analyze_command(
@@ -205,7 +217,7 @@ def study_command(
     console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
     if failed:
         names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
-        sys.exit(f"topolip study: {len(failed)} runs failed and are not in the results: {names}")
+        sys.exit(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}")
 
 
 def _study_call(config: Path, size: str, images: str | None, output: Path | None, workers: int, *lists: Any) -> str:

@@ -10,20 +10,12 @@ import pytest
 import timm
 import torch
 import yaml
+from helpers.command import QUICK, analysed, said
 from PIL import Image
 
 from lightning_topolip.cli import main
 from lightning_topolip.models import ResNetClassifier, ViTClassifier
 from lightning_topolip.models.checkpoints import load_model
-
-QUICK = [
-    "--seed_everything=1",
-    "--trainer.fast_dev_run=true",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
-    "--trainer.accelerator=cpu",
-    "--data.num_workers=0",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -41,18 +33,6 @@ def images(folder: Path, per_class: int = 4, *, size: int = 32, damaged: bool = 
         file = folder / "test" / "cat" / "0.png"
         file.write_bytes(file.read_bytes()[:100])
     return folder
-
-
-def said(arguments: list[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert isinstance(ended.value.code, str)
-    assert "\n" not in ended.value.code
-    return ended.value.code
-
-
-def analysed(model: str, *options: str, data: str = "DigitsDataModule") -> list[str]:
-    return ["analyze", "--model", model, "--data", data, "--data.num_workers", "0", *options]
 
 
 def test_weights_that_do_not_exist() -> None:

@@ -46,9 +46,10 @@ def load_model(source: str, weights: str | None = None, *, pretrained: bool = Fa
     """
     if Path(source).is_dir():
         files = sorted(path.name for path in Path(source).iterdir() if path.suffix in _SUFFIXES)
+        hint = f"name one of its files: {', '.join(files[:5])}" if files else f"it has no {', '.join(_SUFFIXES)} file"
         raise ValueError(
-            f"Argument `model` must be a checkpoint file or the name of a timm model, got the folder {source!r}; "
-            f"name one of its files: {', '.join(files[:5]) or 'it has no checkpoint'}."
+            "Argument `model` must be a checkpoint file or the name of a timm model, got the folder "
+            f"{source!r}; {hint}."
         )
     if Path(source).suffix in _SUFFIXES or Path(source).is_file():
         if weights is not None or pretrained:
@@ -223,5 +224,6 @@ def _refuse_checkpoint(path: Path, content: dict[str, Any]) -> NoReturn:
 def _refuse_bare(path: Path) -> NoReturn:
     raise ValueError(
         f"Argument `model` must name an architecture, got a bare state dictionary in {str(path)!r}; "
-        f"pass --model with the name of its timm model and --weights {path}."
+        f"for a timm model, pass --model with its name and --weights {path}; for any other, load the weights in Python "
+        "and call lightning_topolip.analyze(model, batch)."
     )

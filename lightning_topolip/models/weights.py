@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["load_weights", "read_checkpoint", "weights_for"]
+__all__ = ["load_weights", "read_checkpoint", "read_trained", "require_weights", "weights_for"]
 
 # What compilation, data parallelism, averaging, Fabric, sharding and activation checkpointing add to names.
 _WRAPPERS = {"_orig_mod", "module", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -29,12 +29,32 @@ def read_checkpoint(path: Path, argument: str = "model") -> dict[str, Any]:
     except Exception as error:  # torch raises many types for a file of something else
         raise ValueError(
             f"Argument `{argument}` must be a complete checkpoint of plain values and tensors, got {str(path)!r}; "
-            "it is damaged or would run code when loaded, and nothing of it was executed."
+            "it is damaged, no checkpoint, or would run code when loaded, and nothing of it was executed: save it "
+            "again with Trainer.save_checkpoint."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(
             f"Argument `{argument}` must be a checkpoint with a dictionary, got {type(content).__name__} in "
-            f"{str(path)!r}; save the model's state_dict()."
+            f"{str(path)!r}; save it with Trainer.save_checkpoint."
+        )
+    return content
+
+
+def read_trained(path: Path, argument: str) -> dict[str, Any]:
+    """Read a checkpoint of a training, with the keys ``state_dict``, ``epoch`` and ``global_step``.
+
+    Raises:
+        ValueError: If the file is no checkpoint or lacks one of them; the text names the argument and the file.
+    """
+    content = read_checkpoint(path, argument)
+    missing = [key for key in ("state_dict", "epoch", "global_step") if key not in content]
+    if missing:
+        is_bare = bool(content) and all(isinstance(value, Tensor) for value in content.values())
+        lack = "bare weights" if is_bare else f"a dictionary without {' and '.join(missing)}"
+        raise ValueError(
+            f"Argument `{argument}` must name a checkpoint as Lightning writes it, got {lack} in {str(path)!r}; save "
+            "it with Trainer.save_checkpoint or ModelCheckpoint, or with torch.save({'state_dict': weights, 'epoch': "
+            "the last one from 0, 'global_step': the number of steps}, path)."
         )
     return content
 
@@ -50,6 +70,9 @@ def weights_for(names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str
         >>> weights_for(["fc.bias"], saved)
         {'fc.bias': tensor([0., 0.])}
     """
+    names = list(names)
+    if set(names) == set(weights):
+        return dict(weights)
     own = {_plain(name): name for name in names}
     plain = {_plain(name): weight for name, weight in weights.items() if name not in _COUNTERS}
     first = next(iter(own), "")
@@ -67,23 +90,30 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], argument: str,
         ValueError: If one is missing, unknown or of another shape; the text names the argument and the source, and
             the model is left as it was.
     """
+    weights = weights_for(model.state_dict(), weights)
+    require_weights(model, weights, argument, source)
+    model.load_state_dict(weights)
+
+
+def require_weights(model: nn.Module, weights: Mapping[str, Any], argument: str, source: str) -> None:
+    """Raise a `ValueError` unless weights have the names and the shapes of a model's."""
     expected = model.state_dict()
-    weights = weights_for(expected, weights)
     missing = sorted(set(expected) - set(weights))
     unknown = sorted(set(weights) - set(expected))
-    differing = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
+    shapes = {name: (_shape(weights[name]), _shape(expected[name])) for name in expected if name in weights}
+    differing = [name for name, (shape, needed) in shapes.items() if shape != needed]
     problems = [f"{len(missing)} weights are missing, such as {missing[0]!r}"] if missing else []
     problems += [f"{len(unknown)} are unknown, such as {unknown[0]!r}"] if unknown else []
-    problems += [
-        f"{name!r} has shape {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in differing[:1]
-    ]
+    problems += [f"{name!r} has shape {shapes[name][0]} instead of {shapes[name][1]}" for name in differing[:1]]
     if problems:
         raise ValueError(
             f"Argument `{argument}` must hold the weights of this {type(model).__name__}, got {source!r}, where "
             f"{' and '.join(problems)}; check that architecture and options are those of the training."
         )
-    model.load_state_dict(weights)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None  # a module's own state has no shape
 
 
 def _plain(name: str) -> str:

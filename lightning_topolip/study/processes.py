@@ -11,6 +11,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from lightning_topolip.sentence import own_sentence
 from lightning_topolip.study.job import Job
 from lightning_topolip.study.runs import Run
 
@@ -28,7 +29,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, devices: Sequence[str], on_progr
         on_progress: Called in this process.
 
     Returns:
-        One entry per job: None, or the error with its place in the code.
+        One entry per job: None, the sentence of a refused argument, or another error with its place in the code.
     """
     if workers == 0:
         return [_run_job(job, devices[0], on_progress) for job in jobs]
@@ -85,6 +86,8 @@ def _run_job(job: Job, device: str, on_progress: OnProgress) -> str | None:
         job.execute(device, partial(on_progress, job.run))
     except Exception as error:
         on_progress(job.run, "failed", 1, 1)
+        if sentence := own_sentence(error):
+            return sentence
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
     return None

@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightning_topolip.arguments import require_one_of
+from lightning_topolip.sentence import parser_sentence
 from lightning_topolip.study.config import ClassSpec, StudyConfig
 
 _SIZES = "sizes"
@@ -64,7 +65,9 @@ def read_config(
     recipe = _fill_in_images(recipe, images)
     try:
         return _parse(recipe)
-    except (ArgumentError, TypeError, ValueError) as error:
+    except ArgumentError as error:
+        raise ValueError(f"{path.name}, size {size}: {parser_sentence(str(error), program='')}") from error
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path.name}, size {size}: {error}") from error
 
 

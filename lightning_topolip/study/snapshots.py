@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_topolip.files import atomic_path
+from lightning_topolip.models.weights import load_weights, read_trained
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,16 @@ class Snapshot:
     path: Path
 
     def load_into(self, model: LightningModule) -> None:
-        """Load the weights into a model, without executing code from the file."""
-        content = torch.load(self.path, map_location="cpu", weights_only=True)
-        model.load_state_dict(content["state_dict"])
+        """Load the weights into a model, without executing code from the file.
+
+        Raises:
+            ValueError: If they are not the weights of this model; the text names the file.
+        """
+        weights = read_trained(self.path, "checkpoints")["state_dict"]
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError:  # names that a wrapper has changed, or another model
+            load_weights(model, weights, "checkpoints", str(self.path))
 
 
 class SnapshotCallback(Callback):
@@ -84,17 +92,33 @@ def snapshots_in(folder: Path) -> list[Snapshot]:
             first one by name is used.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or a file is no such checkpoint; the text says what is there instead.
     """
     snapshots: dict[int, Snapshot] = {}
     for path in sorted(folder.glob("*.ckpt")):
         epochs = _epochs_trained(path)
         snapshots.setdefault(epochs, Snapshot(epochs, path))
     if not snapshots:
-        raise ValueError(f"Argument `checkpoints` must be a folder with *.ckpt files, got {str(folder)!r} without any.")
+        raise ValueError(
+            f"Argument `checkpoints` must be a folder with *.ckpt files, got {str(folder)!r}, {_contents(folder)}."
+        )
     return sorted(snapshots.values(), key=lambda snapshot: snapshot.epochs)
 
 
 def _epochs_trained(path: Path) -> int:
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_trained(path, "checkpoints")
     return 0 if content["global_step"] == 0 else int(content["epoch"]) + 1
+
+
+def _contents(folder: Path) -> str:
+    """What is in place of a folder of checkpoints, and what to do."""
+    if folder.is_file():
+        return f"which is a file; name its folder, {str(folder.parent)!r}"
+    if not folder.is_dir():
+        return "which does not exist; check the path"
+    below = sorted({path.parent for path in folder.glob("**/*.ckpt")})
+    if below:
+        return f"whose checkpoints lie deeper; name their folder, such as {str(below[0])!r}"
+    names = sorted(path.name for path in folder.iterdir())[:3]
+    hint = "write them with ModelCheckpoint(save_top_k=-1)"
+    return f"which holds {', '.join(names)} but no *.ckpt; {hint}" if names else f"which is empty; {hint}"
