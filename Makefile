@@ -1,8 +1,11 @@
 # The two commands a newcomer needs: `make demo` and `make test`.
+# `make test PYTHON=python3.13` installs into `.venv-python3.13` and leaves `.venv` as it is.
 PYTHON ?= python3
-VENV := .venv
+VENV := $(patsubst .venv-python3,.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Types are checked for the oldest Python, but those of numpy 2, which 3.13 has, are written for 3.12 and newer.
+OLDEST := $$($(BIN)/python -c 'import sys; print("3.10" if sys.version_info < (3, 13) else "3.12")')
 
 .PHONY: demo test lint format bench clean
 
@@ -15,7 +18,7 @@ test: lint
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --python-version $(OLDEST)
 	$(BIN)/lint-imports
 
 format: $(INSTALLED)
@@ -32,12 +35,12 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py --short
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
-		{ echo "Python 3.10 to 3.12 is needed, got $$($(PYTHON) --version): make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || \
+		{ echo "Python 3.10 to 3.14 is needed, got $$($(PYTHON) --version): make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Iterator
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -61,11 +61,11 @@ def filled_cells(function: FunctionType) -> list[Any]:
     return [cell for cell in function.__closure__ or () if _is_filled(cell)]
 
 
-def slots(value: Any) -> dict[str, Any]:
-    """The attributes of an object that lie in slots."""
-    declared = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
-    names = [name for part in declared for name in ([part] if isinstance(part, str) else part)]
-    return {name: getattr(value, name) for name in names if not name.startswith("__") and hasattr(value, name)}
+def slots(value: Any) -> list[tuple[MemberDescriptorType, Any]]:
+    """The filled slots of an object with their contents, also slots that a property of the same name hides."""
+    declaring = [vars(kind) for kind in type(value).__mro__ if "__slots__" in vars(kind)]
+    members = [member for names in declaring for member in names.values() if isinstance(member, MemberDescriptorType)]
+    return [(slot, slot.__get__(value)) for slot in members if _is_set(slot, value)]
 
 
 def _held(value: Any) -> list[Any]:
@@ -77,7 +77,15 @@ def _held(value: Any) -> list[Any]:
         return [cell.cell_contents for cell in filled_cells(value)] + list(value.__defaults__ or ())
     elements = value.values() if isinstance(value, dict) else value
     content = list(elements) if isinstance(value, (dict, list, tuple, set, deque)) else []
-    return [*content, *getattr(value, "__dict__", {}).values(), *slots(value).values()]
+    return [*content, *getattr(value, "__dict__", {}).values(), *(content for _, content in slots(value))]
+
+
+def _is_set(slot: MemberDescriptorType, value: Any) -> bool:
+    try:
+        slot.__get__(value)
+    except AttributeError:
+        return False
+    return True
 
 
 def _is_filled(cell: Any) -> bool:

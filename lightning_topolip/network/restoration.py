@@ -81,8 +81,8 @@ def _undoing_content(value: Any) -> Iterator[Callable[[], None]]:
 
 
 def _undoing_attributes(value: Any, known: Collection[int]) -> Iterator[Callable[[], None]]:
-    for name, content in slots(value).items():
-        yield partial(_set_slot, value, name, content)
+    for slot, content in slots(value):
+        yield partial(slot.__set__, value, content)
     if hasattr(value, "__dict__"):
         yield partial(_set_attributes, value, dict(vars(value)), known)
 
@@ -101,11 +101,6 @@ def _set_attributes(value: Any, attributes: dict[str, Any], known: Collection[in
     for new in changed:
         if isinstance(new, io.IOBase) and id(new) not in known:
             new.close()
-
-
-def _set_slot(value: Any, name: str, content: Any) -> None:
-    if getattr(value, name, None) is not content:
-        object.__setattr__(value, name, content)
 
 
 def _set_items(value: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from loky import ProcessPoolExecutor
 
+from lightning_topolip.topology.engines import Engine
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import smoothness_report
@@ -29,11 +30,13 @@ class Processes:
 
     Args:
         count: Number of processes.
+        engine: The engine that they load at their start.
         niceness: Added to their niceness; 19 leaves the cores to all other processes.
     """
 
-    def __init__(self, count: int, niceness: int = 0) -> None:
+    def __init__(self, count: int, engine: Engine, niceness: int = 0) -> None:
         self._count = count
+        self._engine = engine
         self._niceness = niceness
         self._pool: ProcessPoolExecutor | None = None
 
@@ -66,7 +69,7 @@ class Processes:
                 self._count, initializer=_lower_priority, initargs=(self._niceness,), env=_ONE_THREAD
             )
             for _ in range(self._count):
-                pool.submit(_import_everything)
+                pool.submit(_import_everything, self._engine)
             self._pool = pool
         return self._pool
 
@@ -78,7 +81,7 @@ def _lower_priority(niceness: int) -> None:
         os.nice(niceness)
 
 
-def _import_everything() -> None:
+def _import_everything(engine: Engine) -> None:
     points = np.arange(8.0)
     matrix = np.abs(points[:, None] - points).astype(np.float32)
-    smoothness_report(Measurement({"first": matrix, "second": matrix}), Settings(engine="giotto"))
+    smoothness_report(Measurement({"first": matrix, "second": matrix}), Settings(engine=engine))

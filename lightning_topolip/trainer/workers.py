@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from lightning_topolip.notices import Notices
 from lightning_topolip.topology.engine_choice import EngineChoice
-from lightning_topolip.topology.engines import releases_lock
+from lightning_topolip.topology.engines import Engine, releases_lock
 from lightning_topolip.topology.layer import LayerTopology, named_topology
 from lightning_topolip.topology.measurement import Distances
 from lightning_topolip.topology.settings import Settings
@@ -71,7 +71,7 @@ class Workers:
             pool.stop()
         self._pools.clear()
 
-    def _new_pool(self, engine: str) -> Threads | Processes | ThisThread:
+    def _new_pool(self, engine: Engine) -> Threads | Processes | ThisThread:
         staff = self._staff
         if releases_lock(engine):
             return Threads(staff.threads, staff.niceness) if staff.threads else ThisThread()
@@ -83,7 +83,7 @@ class Workers:
                 "a multiprocessing.Pool, cannot start others; `background` and `workers` have no effect."
             )
             return ThisThread()
-        return Processes(staff.processes, staff.niceness)
+        return Processes(staff.processes, engine, staff.niceness)
 
 
 class ThisThread:

@@ -36,6 +36,25 @@ class Slotted:
         self.value = value
 
 
+class Hidden(Slotted):
+    """Hides the slot of its parent behind a property, as the paths of Python 3.13 do."""
+
+    value = property(lambda self: -1)
+
+    def __init__(self, value: Any) -> None:
+        Slotted.value.__set__(self, value)
+
+
+class Private:
+    __slots__ = ("__value",)
+
+    def __init__(self, value: Any) -> None:
+        self.__value = value
+
+    def __call__(self) -> Any:
+        return self.__value
+
+
 def counting() -> Any:
     count = 0
 
@@ -62,6 +81,8 @@ CHANGES: dict[str, Any] = {
     "object": (lambda: Holder([1]), lambda holder: holder.value.value.append(2), lambda value: value.value[:]),
     "own pickling": (lambda: Pickled([1]), lambda holder: holder.value.value.append(2), lambda value: value.value[:]),
     "slots": (lambda: Slotted(1), lambda holder: setattr(holder.value, "value", 2), lambda value: value.value),
+    "hidden slot": (lambda: Hidden(1), lambda holder: holder.value.__init__(2), Slotted.value.__get__),
+    "private slot": (lambda: Private(1), lambda holder: holder.value.__init__(2), Private.__call__),
     "namespace": (lambda: SimpleNamespace(n=1), lambda holder: setattr(holder.value, "n", 2), lambda value: value.n),
     "closure": (counting, lambda holder: holder.value([]), lambda value: value.__closure__[0].cell_contents),
     "partial": (

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.giotto import cases
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from lightning_topolip import activation_drift, wasserstein_distance
@@ -34,7 +35,7 @@ def polygon(corners: int) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", cases(ENGINES))
 @pytest.mark.parametrize("corners", [4, 5, 6, 9, 12, 30])
 def test_regular_polygon_in_closed_form(engine: str, corners: int) -> None:
     """H1 of n points on a circle is born with the side and dies with the first chord that spans a third of it."""
@@ -51,7 +52,7 @@ def test_deaths_in_dimension_zero_are_the_edges_of_the_minimum_spanning_tree() -
     assert np.sort(persistence_diagrams(matrix, (0,))[0][:, 1]) == pytest.approx(tree)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", cases(ENGINES))
 def test_octahedron_has_one_void(engine: str) -> None:
     points = np.concatenate([np.eye(3), -np.eye(3)])
     assert persistence_diagrams(distances_of(points), (2,), engine)[2] == pytest.approx(np.array([[2**0.5, 2.0]]))
@@ -72,7 +73,7 @@ def test_scaling_the_distances_scales_the_diagrams() -> None:
         assert np.array_equal(points, scaled(persistence_diagrams(matrix), 4.0)[dimension])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", cases(ENGINES))
 @pytest.mark.parametrize("exponent", [-1060, -166, -140, 120, 127, 900])
 def test_a_matrix_beyond_float32_keeps_its_points(engine: Engine, exponent: int) -> None:
     matrix = np.round(distances_of(cloud(30, 3)).astype(np.float64), 4)

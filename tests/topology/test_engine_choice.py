@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import redzed_tda
 import torch
+from helpers.giotto import needs_giotto
 from helpers.trainings import Tiny, fit, loader, trainer
 from torch import nn
 
@@ -59,11 +60,6 @@ def new_process_choice() -> Any:
     process_choice.cache_clear()
     yield
     process_choice.cache_clear()
-
-
-@pytest.fixture
-def giotto() -> None:
-    pytest.importorskip("gph", reason="giotto-tda has no wheel for this Python")
 
 
 def matrix(n: int = 40, seed: int = 0) -> np.ndarray:
@@ -117,7 +113,7 @@ FACES: dict[str, Callable[[Path], tuple[Any, str]]] = {
 }
 
 
-@pytest.mark.usefixtures("giotto")
+@needs_giotto
 @pytest.mark.parametrize("fault", BROKEN)
 @pytest.mark.parametrize("face", FACES)
 def test_a_broken_redzed_is_noticed_and_the_numbers_are_giottos(
@@ -134,7 +130,7 @@ def test_a_broken_redzed_is_noticed_and_the_numbers_are_giottos(
     assert engine == "" or engine.startswith("giotto, redzed ")
 
 
-@pytest.mark.usefixtures("giotto")
+@needs_giotto
 def test_an_engine_that_fails_later_is_replaced_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redzed_tda, "rips", raising_on_many)
     said: list[str] = []
@@ -149,7 +145,7 @@ def test_an_engine_that_fails_later_is_replaced_then(monkeypatch: pytest.MonkeyP
     assert "MemoryError('too many')" in said[0]
 
 
-@pytest.mark.usefixtures("giotto")
+@needs_giotto
 def test_the_first_analysis_of_every_fit_is_checked_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +208,7 @@ def test_a_choice_is_the_same_in_another_process() -> None:
     assert str(named) == "ripser"
 
 
-@pytest.mark.usefixtures("giotto")
+@needs_giotto
 def test_threads_that_share_a_choice_check_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     choice = EngineChoice(warn=said.append)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
+from helpers.giotto import cases, needs_giotto
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_topolip import persistence_diagrams, persistence_edges
 from lightning_topolip.topology.engines import ENGINES
 
-NO_GIOTTO = pytest.mark.skipif(find_spec("gph") is None, reason="giotto-tda has no wheel for this Python")
-REFERENCES = [pytest.param(name, marks=NO_GIOTTO if name == "giotto" else ()) for name in ENGINES[2:]]
+REFERENCES = cases(ENGINES[2:])
 
 
 def euclidean(points: np.ndarray) -> np.ndarray:
@@ -96,10 +95,12 @@ def test_all_engines_agree_on_2048_points(reference: Any) -> None:
     assert_equal(matrix if reference == "giotto" else matrix[:512, :512], (0, 1), reference)
 
 
+@needs_giotto
 def test_the_estimator_of_giotto_tda_gives_the_same() -> None:
-    homology = pytest.importorskip("gtda.homology", reason="giotto-tda has no wheel for this Python")
+    from gtda.homology import VietorisRipsPersistence
+
     matrix = euclidean(np.random.default_rng(0).normal(size=(60, 5)))
-    rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
+    rips = VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
     triples = rips.fit_transform([matrix])[0]
     for dimension, diagram in persistence_diagrams(matrix).items():
         points = triples[triples[:, 2] == dimension][:, :2]

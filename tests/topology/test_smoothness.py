@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.giotto import needs_giotto
 from torch import nn
 
 from lightning_topolip import activation_drift, analyze, wasserstein_distance
@@ -313,16 +314,19 @@ def test_the_noise_band_needs_halves_of_three(n: int, has_band: bool) -> None:
     assert math.isfinite(report.score)
 
 
+@needs_giotto
 def test_a_score_from_independent_solvers(generator: torch.Generator) -> None:
     """From activations to TopoLip by scikit-learn, giotto-tda and POT."""
-    homology, metrics = pytest.importorskip("gtda.homology"), pytest.importorskip("sklearn.metrics")
+    from gtda.homology import VietorisRipsPersistence
+    from sklearn.metrics import pairwise_distances
+
     model, batch = network(), torch.randn(25, 6, generator=generator)
     states, distances = batch, []
     for layer in model:
         states = layer(states).detach()
-        distances.append(metrics.pairwise_distances(states.double().numpy()))
+        distances.append(pairwise_distances(states.double().numpy()))
     distances = [matrix / matrix[~np.eye(25, dtype=bool)].mean() for matrix in distances]
-    rips = homology.VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
+    rips = VietorisRipsPersistence(metric="precomputed", homology_dimensions=(0, 1))
     diagrams = [found[found[:, 0] < found[:, 1]] for found in rips.fit_transform(distances)]
     by_dimension = [[found[found[:, 2] == k][:, :2] for k in (0, 1)] for found in diagrams]
     drifts = [

@@ -28,6 +28,7 @@ from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import smoothness_report
 from lightning_topolip.trainer.background import Background
 from lightning_topolip.trainer.placement import Placement
+from lightning_topolip.trainer.processes import Processes
 from lightning_topolip.trainer.threads import Threads
 from lightning_topolip.trainer.workers import Workers
 
@@ -311,6 +312,15 @@ def test_several_workers_give_the_numbers_of_one(tmp_path: Path) -> None:
 
     alone = curves(workers=0)
     assert alone == curves(workers=2) == curves() == curves(workers=2, engine="ripser") == curves(engine="ripser")
+
+
+def test_a_process_loads_the_engine_of_its_fit_and_no_other() -> None:
+    pool = Processes(1, "ripser")
+    engines = {"redzed_tda", "gph", "ripser", "gudhi"}
+    try:
+        assert pool.submit(lambda: engines & set(sys.modules)).result(timeout=60) == {"ripser"}
+    finally:
+        pool.stop()
 
 
 @pytest.mark.filterwarnings("ignore:A TopoLip analysis failed.*not implemented")
