@@ -58,7 +58,7 @@ def thread(matrix: np.ndarray, engine: Engine) -> Iterator[None]:
 @contextmanager
 def process(matrix: np.ndarray, engine: Engine) -> Iterator[None]:
     """Do the same in another process, as `background=True` does for an engine that holds the lock."""
-    workers = Processes(1, niceness=19)
+    workers = Processes(1, engine, niceness=19)
     workers.submit(persistence_diagrams, matrix, engine=engine).result()
     for _ in range(10_000):
         workers.submit(persistence_diagrams, matrix, engine=engine)

@@ -33,7 +33,7 @@ from lightning_topolip.trainer.ranks import agreed
 from lightning_topolip.trainer.recorder import Recorder
 from lightning_topolip.trainer.schedule import Moment
 from lightning_topolip.trainer.workers import Workers
-from lightning_topolip.wasserstein import compile_kernels
+from lightning_topolip.wasserstein import compile_kernels, kernels_are_cached
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ class Analyst:
 
     def warm_up(self) -> None:
         """Compile the distances, or load them, and start the workers, so that no epoch waits for that."""
+        if not kernels_are_cached():
+            rank_zero_info("TopoLip compiles its distances, once per installation; this takes some seconds.")
         with self._overhead.counted():
             if self._trainer.is_global_zero or not self._background:
                 self._workers.submit(compile_kernels)
