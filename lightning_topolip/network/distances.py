@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 _COLUMNS = 4096
-_PAIRS = 512
+_PAIRS = 128
 _FEWEST_ROWS = 32  # smaller blocks of the Gram matrix save fewer products than they cost calls
 
 # Below this share of |x|^2 + |y|^2 the expansion |x|^2 + |y|^2 - 2 <x, y> has lost too many digits.
