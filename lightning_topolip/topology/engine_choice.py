@@ -47,6 +47,7 @@ class EngineChoice:
         self._automatic = engine == "auto"
         self._warn = warn
         self._was_slow = False
+        self._has_reference = True
         self._lock = threading.Lock()
 
     def __str__(self) -> str:
@@ -64,7 +65,7 @@ class EngineChoice:
         dimensions: Sequence[int],
         points: int,
     ) -> Result:
-        """Compute something by the engine, and again by giotto-tda's if RedZeD raises.
+        """Compute something by the engine, and again by giotto-tda's, where it is installed, if RedZeD raises.
 
         Args:
             compute: Called with the engine's name.
@@ -82,7 +83,7 @@ class EngineChoice:
         try:
             return compute(name)
         except EngineError as error:
-            if not self._automatic or name == REFERENCE:
+            if not self._automatic or name == REFERENCE or not self._has_reference:
                 raise
             self.follow(REFERENCE, f"redzed raised {error.__cause__!r}")
             return compute(self.name)
@@ -117,6 +118,7 @@ class EngineChoice:
         try:
             expected = compute_diagrams(matrix, dimensions, REFERENCE)
         except Exception as error:
+            self._has_reference = False
             missing = isinstance(error, ModuleNotFoundError)
             self.check = "not checked: giotto-tda " + ("is not installed" if missing else f"fails, {error!r}")
             return
