@@ -63,8 +63,9 @@ def _bottleneck(first: Floats, second: Floats) -> tuple[float, int]:
             left = (first[rows - 1 - kept, 1] - first[rows - 1 - kept, 0]) / 2.0
         if kept < columns:
             left = max(left, (second[columns - 1 - kept, 1] - second[columns - 1 - kept, 0]) / 2.0)
-        if max(longest, left) <= best:
-            best, matched = max(longest, left), kept
+        reached = max(longest, left)
+        if reached <= best:
+            best, matched = reached, kept
         if kept < min(rows, columns):
             longest = max(longest, abs(first[rows - 1 - kept, 1] - second[columns - 1 - kept, 1]))
     return best, matched
@@ -72,7 +73,7 @@ def _bottleneck(first: Floats, second: Floats) -> tuple[float, int]:
 
 @compiled
 def _diagonal_costs(points: Floats, order: float, scale: float, cost_limit: float) -> Floats:
-    costs = np.empty(len(points))
+    costs = np.full(len(points), 0.0)
     for i in range(len(points)):
         costs[i] = min(power(scale * (points[i, 1] - points[i, 0]) / 2.0, order), cost_limit)
     return costs
@@ -127,23 +128,23 @@ def _least_cost(
     at a time, or all of them if the partners are wanted.
     """
     rows, columns = len(first), len(second)
-    death, cost = np.zeros(rows + 1), np.zeros(rows + 1)
+    death, cost = np.full(rows + 1, 0.0), np.full(rows + 1, 0.0)
     for i in range(rows):
         death[i + 1], cost[i + 1] = first[i, 1], costs[0][i]
-    death_back, cost_back = np.zeros(columns + 1), np.zeros(columns + 1)
+    death_back, cost_back = np.full(columns + 1, 0.0), np.full(columns + 1, 0.0)
     for j in range(columns):
         death_back[columns - 1 - j], cost_back[columns - 1 - j] = second[j, 1], costs[1][j]
     stored = rows + columns + 1 if mates.shape[1] else 3
     least = np.empty((stored, rows + 3))  # only the cells in use take up memory
-    least[0, :3] = least[stored - 1, :3] = np.inf
-    least[0, 1] = 0.0
-    slot, previous = 0, stored - 1
+    here, before, slot = least[0], least[stored - 1], 0
+    for i in range(3):
+        here[i] = before[i] = np.inf
+    here[1] = 0.0
     for step in range(1, rows + columns + 1):
         start = max(0, step - columns, (step - high + 1) // 2)
         stop = min(rows, step, (step - low) // 2) + 1
-        earlier, before = least[previous], least[slot]
-        previous, slot = slot, slot + 1 if slot + 1 < stored else 0
-        here = least[slot]
+        slot = slot + 1 if slot + 1 < stored else 0
+        earlier, before, here = before, here, least[slot]
         here[start] = here[stop + 1] = np.inf
         shift = columns - step
         reached, matching = here[start + 1 : stop + 1], earlier[start:stop]
@@ -157,7 +158,7 @@ def _least_cost(
             reached[i] = best if best < drop_back else drop_back
     if mates.shape[1]:
         _follow_back(first, second, costs, order, scale, least, mates)
-    return float(least[slot, rows + 1])
+    return float(here[rows + 1])
 
 
 @compiled
@@ -173,11 +174,11 @@ def _follow_back(
     """Read the partners off the least costs of all cells, from the last to the first."""
     row, column = len(first), len(second)
     while row > 0:
-        step = row + column
-        drop, drop_back, match = least[step - 1, row] + costs[0][row - 1], np.inf, np.inf
+        before = least[row + column - 1]
+        drop, drop_back, match = before[row] + costs[0][row - 1], np.inf, np.inf
         if column > 0:
-            drop_back = least[step - 1, row + 1] + costs[1][column - 1]
-            match = least[step - 2, row] + power(scale * abs(first[row - 1, 1] - second[column - 1, 1]), order)
+            drop_back = before[row + 1] + costs[1][column - 1]
+            match = least[row + column - 2, row] + power(scale * abs(first[row - 1, 1] - second[column - 1, 1]), order)
         if drop_back < min(drop, match):
             column -= 1
             continue
