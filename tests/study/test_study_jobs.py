@@ -7,12 +7,15 @@ import os
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.forked import FORKED
 from helpers.studies import CONVOLUTION, tiny_study
 from lightning.pytorch import LightningDataModule
 
+from lightning_topolip.study import processes
 from lightning_topolip.study.config import ClassSpec, StudyConfig, Training
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.job import Job
@@ -120,8 +123,8 @@ class Chore:
             raise ValueError(f"broken on {device}")
 
 
-@pytest.mark.slow
-def test_a_killed_process_loses_its_current_run_only() -> None:
+def test_a_killed_process_loses_its_current_run_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda method: FORKED))
     messages: list[tuple[object, ...]] = []
     chores = [Chore(end, f"run {index}") for index, end in enumerate(("killed", "well", "broken", "well"))]
     killed, *ends = run_jobs(chores, 1, ["here"], lambda *message: messages.append(message))  # type: ignore[arg-type]
