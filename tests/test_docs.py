@@ -17,6 +17,7 @@ import torch
 import yaml
 from helpers.forked import finish, start
 from helpers.paths import ROOT
+from helpers.recipes import with_small_probe
 from torchvision.utils import save_image
 
 from lightning_topolip.cli import main
@@ -90,7 +91,7 @@ def test_every_recipe_runs(recipe: Path, tmp_path: Path, monkeypatch: pytest.Mon
     arguments = [*SHORT, f"--data.root={image_folder(tmp_path)}"] if "ImageFolder" in data else SHORT
     if "CIFAR10" in data:
         monkeypatch.setattr("lightning_topolip.data.cifar10.CIFAR10", FakeCIFAR10)
-    main(["fit", "--config", str(recipe), *arguments])
+    main(["fit", "--config", str(with_small_probe(recipe, tmp_path)), *arguments])
 
 
 @pytest.mark.slow

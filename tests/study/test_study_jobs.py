@@ -104,7 +104,9 @@ def test_results_kept_from_other_versions_have_a_warning(tmp_path: Path, monkeyp
 
 def test_a_probe_smaller_than_requested_has_a_warning(tmp_path: Path) -> None:
     config = recipe()
-    run_study(replace(config, smoothness=replace(config.smoothness, probe_size=400, noise_splits=0)), tmp_path)
+    smoothness = replace(config.smoothness, probe_size=400, noise_splits=0)
+    robustness = replace(config.robustness, paths={"noise": [0.1]})
+    run_study(replace(config, smoothness=smoothness, robustness=robustness), tmp_path)
     (run,) = json.loads((tmp_path / "about.json").read_text())["runs"]
     assert any(warning.startswith("The probe has 359 samples, not 400") for warning in run["warnings"])
 
