@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.paths import EXAMPLES
+from helpers.recipes import with_small_probe
 
 from lightning_topolip.cli import main
 from lightning_topolip.models.checkpoints import load_model
@@ -21,7 +22,7 @@ def test_fit_writes_a_checkpoint_that_analyze_reads(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["topolip"])
     short = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--data.batch_size=32"]
-    main(["fit", "--config", str(EXAMPLES / "vit_digits.yaml"), *QUIET, *short])
+    main(["fit", "--config", str(with_small_probe(EXAMPLES / "vit_digits.yaml", tmp_path)), *QUIET, *short])
     (checkpoint,) = tmp_path.glob("runs/vit_digits/version_0/checkpoints/last.ckpt")
     torch.load(checkpoint, weights_only=True)
     main(["analyze", "--model", str(checkpoint), "--data", "DigitsDataModule", "--probe_size", "40"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +42,3 @@ def main(folder: Path, processes: int) -> None:
         found[case]["geometry"] = {name: repr(each) for name, each in last.geometry.items()} if last else {}
         found[case]["local"] = repr(last and last.local_lipschitz)
     (folder / f"{processes}-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    main(Path(sys.argv[1]), int(sys.argv[2]))

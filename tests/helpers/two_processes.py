@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -127,9 +125,3 @@ def main(folder: Path, processes: int) -> None:
         sharded = ModelParallelStrategy(data_parallel_size=processes, tensor_parallel_size=1)
         found["sharded"] = run(folder, tiny(Sharded), TopoLipCallback(**OPTIONS), devices=processes, strategy=sharded)
     (folder / f"{processes}-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import forked
 from lightning.pytorch import LightningModule, Trainer
 from scipy.stats import chi2
 from torch import Tensor, nn
@@ -925,7 +926,10 @@ def process(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("gloo")
-    torch.multiprocessing.spawn(process, args=(str(folder),), nprocs=2)
+    outputs = [folder / f"{rank}.txt" for rank in range(2)]
+    running = [forked.start(process, rank, str(folder), output=output) for rank, output in enumerate(outputs)]
+    for each, output in zip(running, outputs, strict=True):
+        forked.finish(each, output)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 

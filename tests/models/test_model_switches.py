@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from helpers.paths import EXAMPLES
+from helpers.recipes import with_small_probe
 from lightning.pytorch import Trainer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -331,4 +332,5 @@ def test_a_recipe_runs_with_its_switches(recipe: Path, tmp_path: Path, monkeypat
     monkeypatch.setattr(sys, "argv", ["topolip"])
     switches = next(options for _, *options in SHOWN[recipe] if len(options) > 2)
     quiet = ("enable_progress_bar=false", "enable_model_summary=false", "accelerator=cpu", "fast_dev_run=true")
-    main(["fit", "--config", str(recipe), *(f"--trainer.{option}" for option in quiet), *switches])
+    short = with_small_probe(recipe, tmp_path)
+    main(["fit", "--config", str(short), *(f"--trainer.{option}" for option in quiet), *switches])

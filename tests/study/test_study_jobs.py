@@ -7,12 +7,15 @@ import os
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.forked import FORKED
 from helpers.studies import CONVOLUTION, tiny_study
 from lightning.pytorch import LightningDataModule
 
+from lightning_topolip.study import processes
 from lightning_topolip.study.config import ClassSpec, StudyConfig, Training
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.job import Job
@@ -101,7 +104,9 @@ def test_results_kept_from_other_versions_have_a_warning(tmp_path: Path, monkeyp
 
 def test_a_probe_smaller_than_requested_has_a_warning(tmp_path: Path) -> None:
     config = recipe()
-    run_study(replace(config, smoothness=replace(config.smoothness, probe_size=400, noise_splits=0)), tmp_path)
+    smoothness = replace(config.smoothness, probe_size=400, noise_splits=0)
+    robustness = replace(config.robustness, paths={"noise": [0.1]})
+    run_study(replace(config, smoothness=smoothness, robustness=robustness), tmp_path)
     (run,) = json.loads((tmp_path / "about.json").read_text())["runs"]
     assert any(warning.startswith("The probe has 359 samples, not 400") for warning in run["warnings"])
 
@@ -120,8 +125,8 @@ class Chore:
             raise ValueError(f"broken on {device}")
 
 
-@pytest.mark.slow
-def test_a_killed_process_loses_its_current_run_only() -> None:
+def test_a_killed_process_loses_its_current_run_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda method: FORKED))
     messages: list[tuple[object, ...]] = []
     chores = [Chore(end, f"run {index}") for index, end in enumerate(("killed", "well", "broken", "well"))]
     killed, *ends = run_jobs(chores, 1, ["here"], lambda *message: messages.append(message))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from helpers import geometry_processes
 from helpers.processes import found_by_processes
 from helpers.trainings import INPUTS, Augmented, Order, Tiny, events, fit, loader, trainer
 from lightning import LightningModule, Trainer, seed_everything
@@ -485,7 +486,7 @@ def test_a_sharded_model_has_no_local_constants(strategy: Any) -> None:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return found_by_processes("geometry_processes", tmp_path_factory.mktemp("processes"))
+    return found_by_processes(geometry_processes.main, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.mark.slow

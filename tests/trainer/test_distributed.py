@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from helpers import two_processes
 from helpers.processes import found_by_processes
 
 pytestmark = pytest.mark.slow
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    return found_by_processes("two_processes", tmp_path_factory.mktemp("processes"))
+    return found_by_processes(two_processes.main, tmp_path_factory.mktemp("processes"))
 
 
 @pytest.mark.parametrize("case", ["watched", "unequal", "steps", "replaced", "wrapped", "sharded"])
