@@ -229,7 +229,7 @@ def in_four_threads(run: Callable[[], None]) -> None:
         thread.join()
 
 
-@pytest.mark.usefixtures("giotto")
+@needs_giotto
 def test_threads_that_fail_at_the_same_time_fall_back_once_and_together() -> None:
     said: list[str] = []
     choice = EngineChoice(warn=said.append)
