@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -97,6 +97,15 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
     @random_state.setter
     def random_state(self, state: Tensor) -> None:
         self._generator.set_state(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes with the generator as bytes, since torch cannot send one to a spawned worker."""
+        return {**vars(self), "_generator": self.random_state.numpy().tobytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the attributes."""
+        vars(self).update(state, _generator=Generator())
+        self.random_state = torch.frombuffer(bytearray(state["_generator"]), dtype=torch.uint8)
 
     def __len__(self) -> int:
         """Return the number of pairs."""

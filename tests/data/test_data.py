@@ -15,6 +15,7 @@ from helpers.paths import ROOT
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
+from torch.utils.data import DataLoader
 from torchvision.datasets import CIFAR10
 
 from lightning_topolip.data import CIFAR10DataModule, DigitsDataModule, ImageDataModule, ImageFolderDataModule
@@ -162,6 +163,17 @@ def test_workers_augment_differently_but_reproducibly() -> None:
     first = run()
     assert not torch.equal(first[0::2], first[1::2])
     assert torch.equal(first, run())
+
+
+def test_a_spawned_worker_augments_as_a_forked_one() -> None:
+    data = LabelledImages(torch.rand(6, 1, 8, 8), torch.zeros(6), padding=2, flip=True)
+
+    def read(context: str) -> Tensor:
+        torch.manual_seed(0)
+        loader = DataLoader(data, batch_size=2, num_workers=1, multiprocessing_context=context)
+        return torch.cat([images for images, _ in loader])
+
+    assert torch.equal(read("spawn"), read("fork"))
 
 
 def test_digits_arguments_are_checked() -> None:

@@ -51,7 +51,8 @@ def test_counters_caches_and_generators_do_not_move(workers: int) -> None:
     def epochs(look: bool) -> Any:
         torch.manual_seed(0)
         data, order = Counted(), CountingOrder()
-        loader = DataLoader(data, batch_size=8, sampler=order, num_workers=workers)
+        fork = "fork" if workers else None  # torch cannot send the data's generator to a spawned worker
+        loader = DataLoader(data, batch_size=8, sampler=order, num_workers=workers, multiprocessing_context=fork)
         if look:
             take_probe(loader, 20)
         return [list(loader), list(loader)], data.reads, data.cache, order.passes, torch.get_rng_state()
