@@ -103,7 +103,7 @@ def _cover_both(covering_rows: Indices, covering_columns: Indices, columns: int)
     the first, and so on, up to a free column or to a row that the first does not cover.
     """
     mates, holders = covering_columns.copy(), _inverse(covering_columns, columns)
-    for start in np.flatnonzero((covering_rows != DIAGONAL) & (covering_columns == DIAGONAL)):
+    for start in np.flatnonzero((covering_rows != DIAGONAL) & (covering_columns == DIAGONAL)).tolist():
         row = start
         while row != DIAGONAL:
             column = mates[row] = covering_rows[row]
