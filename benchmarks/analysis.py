@@ -4,8 +4,9 @@
     python benchmarks/analysis.py --sizes 256 --repeats 9
     python benchmarks/analysis.py --short               n = 64, 128, 256, writes nothing
 
-The networks are untrained and get digits: a residual network of 12 blocks, with the norms of its blocks at scale 1, and
-a transformer of 12 layers that end in their norm, whose outputs lie on spheres. `analyze` runs with its defaults,
+The networks are untrained: a residual network of 12 blocks, with the norms of its blocks at scale 1, and a transformer
+of 12 layers that end in their norm, both for digits; and an MLP of 12 layers that end in their norm, for Gaussian
+inputs, whose outputs lie on spheres, the hardest case for persistence. `analyze` runs with its defaults,
 including the noise band, once more with giotto-tda's engine. The forward pass of the model is measured separately and
 subtracted. `distances.py` compares with other packages.
 """
@@ -67,7 +68,11 @@ class _TokensFirst(torch.nn.Module):
         return patches.transpose(1, 2)
 
 
-NETWORKS = {"residual network": residual_network, "post-norm transformer": post_norm_transformer}
+def post_norm_mlp() -> torch.nn.Module:
+    """An untrained MLP of 12 layers of width 512, each of which ends in its norm."""
+    torch.manual_seed(0)
+    layers = (torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.LayerNorm(512)) for _ in range(12))
+    return torch.nn.Sequential(*layers)
 
 
 def digits(n: int) -> torch.Tensor:
@@ -76,6 +81,18 @@ def digits(n: int) -> torch.Tensor:
     data.setup("fit")
     images, _ = take_probe(data.train_dataloader(), n)
     return images
+
+
+def gaussian(n: int) -> torch.Tensor:
+    """Gaussian inputs in 512 dimensions."""
+    return torch.randn(n, 512, generator=torch.Generator().manual_seed(0))
+
+
+NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[int], torch.Tensor]]] = {
+    "residual network": (residual_network, digits),
+    "post-norm transformer": (post_norm_transformer, digits),
+    "post-norm MLP": (post_norm_mlp, gaussian),
+}
 
 
 def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
@@ -98,9 +115,9 @@ def timed(job: Callable[[], Any], repeats: int) -> tuple[Any, float]:
     return result, float(np.median(seconds))
 
 
-def measure(model: torch.nn.Module, n: int, repeats: int) -> dict[str, float]:
-    """Seconds of each stage and of the complete analysis, for one network and probe size."""
-    model, images = model.eval(), digits(n)
+def measure(model: torch.nn.Module, images: torch.Tensor, repeats: int) -> dict[str, float]:
+    """Seconds of each stage and of the complete analysis, for one network and probe."""
+    model.eval()
     clouds = clouds_of(model, images)
 
     def forward() -> None:
@@ -137,8 +154,8 @@ def main() -> None:
         options.sizes, options.repeats = [64, 128, 256], 2
     compile_kernels()
     rows = {
-        name: {str(n): measure(network(), n, options.repeats) for n in options.sizes}
-        for name, network in NETWORKS.items()
+        name: {str(n): measure(network(), inputs(n), options.repeats) for n in options.sizes}
+        for name, (network, inputs) in NETWORKS.items()
     }
     packages = ("torch", "numpy", "numba", "redzed-tda", "giotto-ph")
     about = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}

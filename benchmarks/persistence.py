@@ -125,9 +125,9 @@ def main() -> None:
     for column in ("clouds", "n", *ENGINES):
         table.add_column(column, justify="right")
     for row in rows:
-        fastest = row["seconds"].get("redzed", math.nan)
-        cells = (cell(row, engine, fastest) for engine in ENGINES[1:])
-        table.add_row(row["clouds"], str(row["n"]), f"{fastest:.4f}", *cells)
+        fastest = row["seconds"].get("redzed")
+        cells = (cell(row, engine, fastest or row["limit"]) for engine in ENGINES[1:])
+        table.add_row(row["clouds"], str(row["n"]), f"{fastest:.4f}" if fastest else f"over {row['limit']:g}", *cells)
     Console(width=100).print(table)
     if options.short:
         return
