@@ -16,10 +16,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
 
+HAS_GIOTTO = find_spec("gph") is not None
 STAGES = ("forward", "matrices", "persistence", "distances", "analyze", "by giotto-tda's engine")
 
 
@@ -105,6 +108,11 @@ def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor
     return clouds
 
 
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    return {name: version(name) for name in packages if name not in ("giotto-tda", "giotto-ph") or HAS_GIOTTO}
+
+
 def timed(job: Callable[[], Any], repeats: int) -> tuple[Any, float]:
     """Run a job several times; return its last result and the median of the seconds."""
     seconds = []
@@ -130,7 +138,7 @@ def measure(model: torch.nn.Module, images: torch.Tensor, repeats: int) -> dict[
     pairs = [(first[k], second[k]) for first, second in itertools.pairwise(diagrams) for k in first]
     _, seconds_distances = timed(lambda: wasserstein_distances(pairs), repeats)
     _, seconds_analyze = timed(lambda: analyze(model, images), repeats)
-    _, seconds_giotto = timed(lambda: analyze(model, images, engine="giotto"), 1)
+    _, seconds_giotto = timed(lambda: analyze(model, images, engine="giotto"), 1) if HAS_GIOTTO else (None, math.nan)
     seconds = (
         seconds_forward,
         seconds_matrices,
@@ -159,7 +167,7 @@ def main() -> None:
     }
     packages = ("torch", "numpy", "numba", "redzed-tda", "giotto-ph")
     about = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-    about |= {name: version(name) for name in packages}
+    about |= versions(packages)
     if not options.short:
         options.output.write_text(json.dumps({"about": about, "seconds": rows}, indent=2) + "\n")
     table = Table(title="Seconds; `analyze` without the forward pass of the model")

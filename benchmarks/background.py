@@ -19,11 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from analysis import HAS_GIOTTO, versions
 from rich.console import Console
 from rich.table import Table
 
@@ -104,6 +104,8 @@ def main() -> None:
         table.add_column(column, justify="right")
     rows = {}
     for name, load in LOADS.items():
+        if "giotto" in name and not HAS_GIOTTO:
+            continue
         quantiles = np.quantile(1000 * step_seconds(load(matrix), SECONDS / (1 + 4 * options.short)), (0.5, 0.99, 1.0))
         rows[name] = dict(zip(COLUMNS, quantiles.tolist(), strict=True))
         table.add_row(name, *(f"{value:.1f}" for value in quantiles))
@@ -112,7 +114,7 @@ def main() -> None:
         return
     packages = ("torch", "redzed-tda", "giotto-ph")
     about = {"cores": os.cpu_count(), "python": platform.python_version(), "load of a minute": os.getloadavg()[0]}
-    about |= {name: version(name) for name in packages}
+    about |= versions(packages)
     output = Path(__file__).with_suffix(".json")
     output.write_text(json.dumps({"about": about, "milliseconds of a step": rows}, indent=2) + "\n")
 

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,7 @@ import numpy as np
 import persim
 import ripser
 import torch
-from analysis import clouds_of
-from gtda.externals.modules.gtda_bottleneck import bottleneck_distance as giotto_bottleneck
-from gtda.externals.modules.gtda_wasserstein import wasserstein_distance as giotto_wasserstein
-from gtda.homology import VietorisRipsPersistence
+from analysis import HAS_GIOTTO, clouds_of, versions
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -137,6 +133,8 @@ def plain_matrix(cloud: torch.Tensor) -> np.ndarray:
 
 def giotto_diagrams(matrix: np.ndarray) -> Diagrams:
     """Giotto-tda's estimator, without its padding."""
+    from gtda.homology import VietorisRipsPersistence
+
     rips = VietorisRipsPersistence(metric="precomputed", homology_dimensions=DIMENSIONS)
     points = rips.fit_transform([matrix])[0]
     return {k: points[(points[:, 2] == k) & (points[:, 0] < points[:, 1]), :2] for k in DIMENSIONS}
@@ -144,9 +142,12 @@ def giotto_diagrams(matrix: np.ndarray) -> Diagrams:
 
 def giotto_distance(first: np.ndarray, second: np.ndarray, order: float) -> float:
     """The functions that giotto-tda's PairwiseDistance calls, with its default delta but without its checks."""
+    from gtda.externals.modules.gtda_bottleneck import bottleneck_distance
+    from gtda.externals.modules.gtda_wasserstein import wasserstein_distance
+
     if math.isinf(order):
-        return float(giotto_bottleneck(first, second, 0.01))
-    return float(giotto_wasserstein(first, second, order, 0.01))
+        return float(bottleneck_distance(first, second, 0.01))
+    return float(wasserstein_distance(first, second, order, 0.01))
 
 
 def ripser_diagrams(matrix: np.ndarray) -> Diagrams:
@@ -301,12 +302,17 @@ class Run:
         return max((abs(computed - value) / value for computed, value in pairs), default=None)
 
 
+def installed(names: Sequence[str]) -> list[Contender]:
+    """The contenders of these names; giotto-tda has no wheel for Python 3.13 and newer."""
+    return [each for each in CONTENDERS if each.name in names and (each.name != "giotto-tda" or HAS_GIOTTO)]
+
+
 def measure(
     kind: str, n: int, epochs: list[list[torch.Tensor]], options: argparse.Namespace, cut: set[str]
 ) -> list[Any]:
     """Run all contenders on one kind of clouds and one size; add to `cut` those that must not try a larger size."""
     pairs = steps(*([persistence_diagrams(distance_matrix(cloud).numpy()) for cloud in clouds] for clouds in epochs))
-    runs = [Run(contender, []) for contender in CONTENDERS if contender.name not in cut]
+    runs = [Run(contender, []) for contender in installed(options.contenders) if contender.name not in cut]
     for repeat in range(options.repeats):
         for run in runs:
             spent = sum(sum(seconds.values()) for seconds in run.seconds)
@@ -388,7 +394,7 @@ def about(load_before: tuple[float, ...]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "load of a minute, before and after": [load_before[0], os.getloadavg()[0]],
-        **{name: version(name) for name in (*packages, "gudhi", "POT", "ripser", "persim")},
+        **versions((*packages, "gudhi", "POT", "ripser", "persim")),
     }
 
 
@@ -398,6 +404,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), help=f"some of {', '.join(KINDS)}")
+    names = [contender.name for contender in CONTENDERS]
+    parser.add_argument("--contenders", nargs="+", default=names, help=f"some of {', '.join(names)}; the first too")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds per stage")
     parser.add_argument("--images", type=Path, help="folder with train/<class>/* and test/<class>/*")
     parser.add_argument("--short", action="store_true")
@@ -408,7 +416,7 @@ def main() -> None:
     load = os.getloadavg()
     compile_kernels()
     points = np.array([[0.0, 1.0], [0.5, 2.0]])
-    for contender in CONTENDERS:  # so that loading at the first call does not count
+    for contender in installed(options.contenders):  # so that loading at the first call does not count
         contender.distances([(points, points[:1])], contender.orders, math.inf)
         contender.diagrams([contender.matrix(torch.rand(9, 2))] * 2, math.inf)
     kinds: dict[str, Callable[[int], list[list[torch.Tensor]]]] = {

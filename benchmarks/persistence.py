@@ -19,13 +19,12 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from analysis import clouds_of, digits, residual_network
+from analysis import HAS_GIOTTO, clouds_of, digits, residual_network, versions
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +32,7 @@ from lightning_topolip import distance_matrix
 from lightning_topolip.topology.engines import compute_diagrams
 from lightning_topolip.topology.matrices import float32_matrix
 
-ENGINES, LAYERS = ("redzed", "giotto", "ripser", "gudhi"), 12
+ENGINES, LAYERS = ("redzed", *["giotto"] * HAS_GIOTTO, "ripser", "gudhi"), 12
 
 
 def gaussian(n: int, layer: int) -> torch.Tensor:
@@ -136,7 +135,7 @@ def main() -> None:
         "machine": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "load of a minute, before": load,
-        **{name: version(name) for name in packages},
+        **versions(packages),
     }
     options.output.write_text(json.dumps({"about": about, "results": rows}, indent=2) + "\n")
 

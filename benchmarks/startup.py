@@ -90,7 +90,7 @@ def show(medians: dict[str, dict[str, float]]) -> None:
 def about() -> dict[str, Any]:
     """The machine and the versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    packages = ("torch", "lightning", "timm", "numba", "llvmlite", "numpy", "giotto-ph")
+    packages = ("torch", "lightning", "timm", "numba", "llvmlite", "numpy", "redzed-tda")
     return {
         "machine": platform.processor() or platform.machine(),
         "cores used": cores,
