@@ -63,13 +63,14 @@ def persistence_diagrams(
     matrix, exponent = float32_matrix(distances)
     dimensions = _checked_dimensions(dimensions)
     require_one_of("engine", engine, ENGINES)
-    return diagrams_of_float32(matrix, exponent, dimensions, engine)
+    return process_choice(engine).run(
+        lambda name: diagrams_of_float32(matrix, exponent, dimensions, name), [matrix], dimensions, len(matrix)
+    )
 
 
 def diagrams_of_float32(matrix: Matrix, exponent: int, dimensions: Sequence[int], engine: Engine) -> Diagrams:
-    """Compute `persistence_diagrams` of a result of `float32_matrix`, or of some of its points."""
-    choice = process_choice(engine)
-    diagrams = choice.run(lambda name: compute_diagrams(matrix, dimensions, name), [matrix], dimensions, len(matrix))
+    """Compute the diagrams of a result of `float32_matrix`, or of some of its points, by an engine's own name."""
+    diagrams = compute_diagrams(matrix, dimensions, engine)
     return {dimension: np.ldexp(points, exponent) for dimension, points in diagrams.items()}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_topolip.topology.diagrams import diagrams_of_float32, scaled
+from lightning_topolip.topology.engine_choice import process_choice
 from lightning_topolip.topology.engines import Diagrams
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
 from lightning_topolip.topology.matrices import float32_matrix, scale
@@ -61,10 +62,11 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
     matrix = np.asarray(distances)
     matrix = matrix if matrix.dtype == np.float32 else matrix.astype(np.float64)
     rounded, exponent = float32_matrix(matrix)
+    engine = process_choice(settings.engine).name
 
     def restricted(samples: Indices) -> LayerTopology:
         chosen = np.ix_(samples, samples)
-        diagrams = diagrams_of_float32(rounded[chosen], exponent, settings.dimensions, settings.engine)
+        diagrams = diagrams_of_float32(rounded[chosen], exponent, settings.dimensions, engine)
         return LayerTopology(scale(matrix[chosen]), diagrams)
 
     subsets = tuple(map(restricted, disjoint_subsets(len(matrix), settings)))
