@@ -33,6 +33,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/overhead.py --short
 	$(BIN)/python benchmarks/background.py --short
 	$(BIN)/python benchmarks/startup.py --short
+	$(BIN)/python benchmarks/errors.py --short
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || \

@@ -1,29 +1,31 @@
-"""Print the verdicts on the claims of finished studies, as Markdown.
+"""Print the verdicts on the claims of finished studies, as Markdown; below, what was not asked of the data, and why.
 
 python examples/claims.py runs/vit_vs_resnet_short ...
+python examples/claims.py --write docs/results/vit_vs_resnet ...      into claims.md of each folder
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_topolip.study.judging.claims import claims_of
-from lightning_topolip.study.judging.results import Results
-from lightning_topolip.study.judging.verdicts import Verdict, judge
+from lightning_topolip.study.judging.results import Results, results_file
+from lightning_topolip.study.judging.verdicts import NOT_ASKED, Verdict, judge
 
 _SIGN = {"ratio": "/", "difference": "-", "rho": ""}
 
 
 def claims_table(folder: Path) -> str:
-    """Return the verdicts on the claims of one study."""
+    """Return the verdicts on the claims of one study, and a list of the claims that were not asked of its data."""
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    verdicts = judge(claims_of(about["claims"]), Results.read(folder / "results.csv"))
+    verdicts = judge(claims_of(about["claims"]), Results.read(results_file(folder)))
     rows = ["| claim | data | verdict | effect, 95 % interval | the numbers |", "| --- | --- | --- | --- | --- |"]
-    return "\n".join([*rows, *(f"| {' | '.join(cells(verdict))} |" for verdict in verdicts)])
+    rows += [f"| {' | '.join(cells(verdict))} |" for verdict in verdicts if verdict.verdict != NOT_ASKED]
+    not_asked = [reason(verdict) for verdict in verdicts if verdict.verdict == NOT_ASKED]
+    return "\n".join([*rows, "", "Not asked of this data:", "", *not_asked] if not_asked else rows)
 
 
 def cells(verdict: Verdict) -> tuple[str, ...]:
@@ -43,12 +45,29 @@ def cells(verdict: Verdict) -> tuple[str, ...]:
     return claim.says, verdict.data, f"**{verdict.verdict}**", interval, f"{numbers}{remark}"
 
 
-def main(folders: Sequence[str]) -> None:
-    """Print one table per study."""
-    for folder in map(Path, folders):
-        title = json.loads((folder / "about.json").read_text(encoding="utf-8"))["title"]
-        print(f"### {title}\n\n{claims_table(folder)}\n")
+def reason(verdict: Verdict) -> str:
+    """Return the line of a claim that was not asked."""
+    return f"- {verdict.claim.says} ({verdict.data}: {verdict.remark})"
+
+
+def claims_page(folder: Path) -> str:
+    """Return the title of a study and its table."""
+    title = json.loads((folder / "about.json").read_text(encoding="utf-8"))["title"]
+    return f"# {title}\n\n{claims_table(folder)}\n"
+
+
+def main() -> None:
+    """Print or write one page per study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    for folder in options.folders:
+        if options.write:
+            (folder / "claims.md").write_text(claims_page(folder), encoding="utf-8")
+        else:
+            print(claims_page(folder))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

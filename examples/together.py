@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_topolip.study.judging.averages import model_means
-from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.obstacles import obstacle_of_correlation
+from lightning_topolip.study.judging.results import Results, results_file
 from lightning_topolip.study.judging.statistics import spearman
 from lightning_topolip.study.judging.summaries import run_summaries
 
@@ -31,15 +32,21 @@ def together_table(folders: Sequence[Path]) -> str:
 
 def models_of(folder: Path) -> list[tuple[float, ...]]:
     """Return the numbers of every model of a study, in the order of `NAMES`."""
-    runs = run_summaries(Results.read(folder / "results.csv"))
+    runs = run_summaries(Results.read(results_file(folder)))
     return [tuple(values) for values in model_means(runs, NAMES).values()]
 
 
 def cells(name: str, models: Sequence[tuple[float, ...]]) -> list[str]:
-    """Return the correlation of one number with both drops."""
-    columns = dict(zip(NAMES, zip(*models, strict=True), strict=True))
-    correlations = [spearman(columns[name], columns[drop]) for drop in DROPS]
-    return [f"{each.rho:.2f} [{each.low:.2f}, {each.high:.2f}], {each.pairs} models" for each in correlations]
+    """Return the correlation of one number with both drops, or why it was not asked."""
+    columns = {label: [numbers[place] for numbers in models] for place, label in enumerate(NAMES)}
+    return [cell(name, columns[name], columns[drop]) for drop in DROPS]
+
+
+def cell(name: str, values: Sequence[float], drops: Sequence[float]) -> str:
+    """Return a correlation."""
+    rho, low, high, models = spearman(values, drops)
+    obstacle = obstacle_of_correlation((name, "the drop"), values, drops)
+    return f"not asked: {obstacle}" if obstacle else f"{rho:.2f} [{low:.2f}, {high:.2f}], {models} models"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lightning_topolip.metric.metric import TopoLipMetric
     from lightning_topolip.network.distances import distance_matrix
     from lightning_topolip.network.layers import resolve_layers
+    from lightning_topolip.topology.comparison import Comparison, compare
     from lightning_topolip.topology.diagrams import persistence_diagrams, persistence_edges
     from lightning_topolip.topology.smoothness_report import SmoothnessReport
     from lightning_topolip.trainer.callback import TopoLipCallback
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "SmoothnessReport",
     "TopoLipCallback",
     "TopoLipMetric",
     "__version__",
     "activation_drift",
     "analyze",
+    "compare",
     "distance_matrix",
     "persistence_diagrams",
     "persistence_edges",
@@ -32,11 +35,13 @@ __all__ = [
 
 # Each name is imported when it is first used: a worker process needs neither torch nor Lightning.
 _HOMES = {
+    "Comparison": "topology.comparison",
     "SmoothnessReport": "topology.smoothness_report",
     "TopoLipCallback": "trainer.callback",
     "TopoLipMetric": "metric.metric",
     "activation_drift": "wasserstein",
     "analyze": "analysis",
+    "compare": "topology.comparison",
     "distance_matrix": "network.distances",
     "persistence_diagrams": "topology.diagrams",
     "persistence_edges": "topology.diagrams",

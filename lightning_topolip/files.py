@@ -59,6 +59,21 @@ def write_json(path: Path, values: Any) -> None:
         file.write(json.dumps(_finite_or_null(values), indent=2, allow_nan=False) + "\n")
 
 
+def write_compact_json(path: Path, values: Any) -> None:
+    """Write values as `write_json` does, on one line and with six significant digits."""
+    with atomic_text(path) as file:
+        compact = json.dumps(_shortened(_finite_or_null(values)), separators=(",", ":"), allow_nan=False)
+        file.write(f"{compact}\n")
+
+
+def _shortened(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _shortened(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_shortened(value) for value in values]
+    return float(f"{values:.6g}") if isinstance(values, float) else values
+
+
 def _finite_or_null(values: Any) -> Any:
     if isinstance(values, dict):
         return {key: _finite_or_null(value) for key, value in values.items()}

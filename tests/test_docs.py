@@ -12,16 +12,20 @@ from pathlib import Path
 
 import lightning
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 import yaml
 from helpers.forked import finish, start
 from helpers.paths import ROOT
 from helpers.recipes import with_small_probe
+from scipy.stats import spearmanr
 from torchvision.utils import save_image
 
 from lightning_topolip.cli import main
 from lightning_topolip.study.config import ClassSpec
+from lightning_topolip.study.judging.results import Results, results_file
+from lightning_topolip.study.judging.summaries import run_summaries
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import make_data, make_model
 
@@ -74,9 +78,12 @@ def test_demo_runs_and_ends_with_the_tensorboard_command(tmp_path: Path) -> None
     assert "tensorboard --logdir demo" in printed
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     assert names == {"ViT", "ResNet", "ViT.png", "ResNet.png", "demo.json"}
-    rows = json.loads((tmp_path / "demo" / "demo.json").read_text())
-    assert [row["model"] for row in rows] == ["ViT", "ResNet"]
-    assert all(0 < row["score"] < row["speed_max"] for row in rows)
+    assert "The ViT's TopoLip is lower than the ResNet's by 0." in printed
+    numbers = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    first, second = numbers["models"]
+    assert (first["model"], second["model"]) == ("ViT", "ResNet")
+    assert all(0 < row["score"] < row["speed_max"] and row["score_error"] > 0 for row in (first, second))
+    assert numbers["ViT - ResNet"]["score"]["difference"] == pytest.approx(first["score"] - second["score"])
 
 
 STUDIES = [path for path in sorted((ROOT / "examples").glob("*.yaml")) if "models" in yaml.safe_load(path.read_text())]
@@ -120,19 +127,44 @@ def test_every_size_of_a_study_can_be_read(recipe: Path, size: str, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "folder",
-    sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/results.csv")),
+    sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/results.csv*")),
     ids=lambda folder: folder.name,
 )
-def test_the_results_page_matches_the_results(folder: Path) -> None:
-    claims_table = runpy.run_path(str(ROOT / "examples" / "claims.py"))["claims_table"]
-    assert claims_table(folder) in (ROOT / "docs" / "results" / "README.md").read_text()
+def test_the_verdicts_match_the_results(folder: Path) -> None:
+    claims_page = runpy.run_path(str(ROOT / "examples" / "claims.py"))["claims_page"]
+    assert claims_page(folder) == (folder / "claims.md").read_text()
+    assert f"{folder.name}/claims.md" in (ROOT / "docs" / "results" / "README.md").read_text()
 
 
-def test_the_results_page_matches_all_studies_together() -> None:
-    page = (ROOT / "docs" / "results" / "README.md").read_text()
-    (command,) = re.findall(r"`python examples/together.py (.+?)`", page)
-    together_table = runpy.run_path(str(ROOT / "examples" / "together.py"))["together_table"]
-    assert together_table([ROOT / folder for folder in command.split()]) in page
+def test_the_picture_of_a_study_shows_its_final_curves() -> None:
+    folder = ROOT / "docs" / "results" / "datasets"
+    figure = runpy.run_path(str(ROOT / "examples" / "study_pictures.py"))["studies_figure"]([folder])
+    rows = Results.read(results_file(folder)).where(model="attention", quantity="drift", variant="scaled W2")
+    expected = [rows.where(data="digits", seed=seed).last_epoch().values()[1:] for seed in (0, 1, 2)]
+    assert len(figure.axes) == len(rows.unique("data"))
+    line = figure.axes[0].lines[0]
+    assert line.get_label() == "attention"
+    assert np.asarray(line.get_ydata()) == pytest.approx(np.mean(expected, axis=0))
+
+
+def test_the_results_are_small() -> None:
+    files = [path for path in (ROOT / "docs" / "results").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8 * 2**20
+    assert len((ROOT / "docs" / "results" / "README.md").read_text().split()) < 1500
+
+
+def test_the_models_of_several_studies_are_correlated_together() -> None:
+    folders = [ROOT / "docs" / "results" / name for name in ("attention_vs_convolution", "vit_vs_resnet")]
+    table = runpy.run_path(str(ROOT / "examples" / "together.py"))["together_table"](folders)
+    models: dict[str, list[dict[str, float]]] = {}
+    for folder in folders:
+        for run, numbers in run_summaries(Results.read(results_file(folder))).items():
+            models.setdefault(run.model, []).append(numbers)
+    means = [
+        [np.mean([run[name] for run in runs]) for runs in models.values()] for name in ("topolip", "corruption_drop")
+    ]
+    rho = spearmanr(*means).statistic
+    assert re.search(rf"\| topolip \| {rho:.2f} \[.*\], 4 models \|", table)
 
 
 def shortened(recipe: Path, folder: Path) -> Path:
@@ -144,7 +176,7 @@ def shortened(recipe: Path, folder: Path) -> Path:
         data["init_args"]["subset"] = 60
     for model in short["models"].values():
         model["epochs"] = 1
-    short["smoothness"] = {"probe_size": 16, "noise_splits": 1}
+    short["smoothness"] = {"probe_size": 16, "halvings": 1}
     short["lipschitz"] = {"samples": 1, "tolerance": 0.5}
     conditions = {
         "corruptions": ["fog"],

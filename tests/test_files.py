@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from lightning_topolip.files import atomic_path, atomic_text, write_json
+from lightning_topolip.files import atomic_path, atomic_text, write_compact_json, write_json
 
 
 def test_json_is_standard_and_survives_a_failed_write(tmp_path: Path) -> None:
@@ -19,6 +19,12 @@ def test_json_is_standard_and_survives_a_failed_write(tmp_path: Path) -> None:
         write_json(path, {"bad": object()})
     assert json.loads(path.read_text())["curve"] == [1.0, None]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_compact_json_is_one_line_of_six_digits(tmp_path: Path) -> None:
+    path = tmp_path / "diagrams.json"
+    write_compact_json(path, {"epoch": 20, "scale": math.pi, "H0": [[0.0, 1234567.8], [math.nan, 2e-9 / 3]]})
+    assert path.read_text() == '{"epoch":20,"scale":3.14159,"H0":[[0.0,1234570.0],[null,6.66667e-10]]}\n'
 
 
 def test_a_failed_block_leaves_no_file(tmp_path: Path) -> None:

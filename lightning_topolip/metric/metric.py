@@ -19,7 +19,7 @@ from lightning_topolip.metric.attachment import Attachment
 from lightning_topolip.metric.options import (
     MetricOptions,
     Quantity,
-    needs_noise,
+    needs_parts,
     read_layers,
     require_quantity,
     split_options,
@@ -64,8 +64,9 @@ class TopoLipMetric(Metric):
     Args:
         layers: ``"auto"``: the layers of the first update, or those that `attach` finds in the model. A list of names:
             these, and ``"<input>"`` if there is one. A pattern, see `resolve_layers`, is for `attach` alone.
-        quantity: ``"score"`` (TopoLip), ``"speed_mean"``, ``"speed_max"``, ``"input_drift"``, ``"noise"`` (level of
-            the noise band) or ``"signal"`` (drift over noise). ``higher_is_better=False`` refers to the score.
+        quantity: ``"score"`` (TopoLip), ``"speed_mean"``, ``"speed_max"`` or ``"input_drift"``; with ``"_error"`` the
+            standard error of one of them; ``"noise"``, the TopoLip of an even network, or ``"signal"``, score over
+            noise. ``higher_is_better=False`` refers to the score.
         max_points: Number of samples kept, at least 3.
         **options: The settings of the analysis, such as ``order=1``, ``view="raw"`` or ``seed=1``, described in
             `SettingsOptions`; ``seed`` is that of the sample, too. And the options of every metric, such as
@@ -82,7 +83,7 @@ class TopoLipMetric(Metric):
         >>> metric = TopoLipMetric()
         >>> metric.update(activations)
         >>> metric.compute()
-        tensor(0.0810)
+        tensor(0.0143)
         >>> metric.report().layers
         ('blocks.0', 'blocks.1', 'blocks.2', 'blocks.3')
     """
@@ -143,7 +144,7 @@ class TopoLipMetric(Metric):
         rows, value = self._sample.rows(), math.nan
         n = samples_in(rows)
         if n >= FEWEST_SAMPLES:
-            settings = self.settings if needs_noise(self.quantity) else replace(self.settings, noise_splits=0)
+            settings = self.settings if needs_parts(self.quantity) else replace(self.settings, halvings=0)
             report = smoothness_report(self._sample.measurement(rows, settings.reduction), settings)
             value = value_of(self.quantity, report)
             self._notices.warn_by_reason(report.failures, "TopoLipMetric cannot measure")
@@ -152,7 +153,7 @@ class TopoLipMetric(Metric):
         return torch.tensor(value, dtype=torch.float32, device=self.device)
 
     def report(self) -> SmoothnessReport:
-        """Compute the whole report of the kept samples: curve, scores, diagrams, noise.
+        """Compute the whole report of the kept samples: curve, scores, errors, diagrams.
 
         In a distributed run every process must call it, since it joins the samples of all.
 
@@ -282,13 +283,8 @@ class TopoLipMetric(Metric):
         return axes.figure, axes
 
     def plot_curve(self) -> Figure:
-        """Draw the smoothness curve of the kept samples with its noise, see `report`."""
-        from lightning_topolip.display.plots import smoothness_figure
-        from lightning_topolip.topology.history import History
-
-        history = History()
-        history.add(0.0, self.report())
-        return smoothness_figure(history)
+        """Draw the smoothness curve of the kept samples with its errors, see `report`."""
+        return self.report().plot()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the hooks behind: a copy is not attached."""

@@ -9,7 +9,18 @@ from lightning_topolip.arguments import require_one_of
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
-Quantity = Literal["score", "speed_mean", "speed_max", "input_drift", "noise", "signal"]
+Quantity = Literal[
+    "score",
+    "score_error",
+    "speed_mean",
+    "speed_mean_error",
+    "speed_max",
+    "speed_max_error",
+    "input_drift",
+    "input_drift_error",
+    "noise",
+    "signal",
+]
 QUANTITIES: tuple[str, ...] = get_args(Quantity)
 
 
@@ -33,10 +44,10 @@ def split_options(options: MetricOptions) -> tuple[Settings, dict[str, Any]]:
 
 
 def require_quantity(quantity: str, settings: Settings) -> None:
-    """Refuse an unknown quantity, and one of the noise without noise."""
+    """Refuse an unknown quantity, and one that parts of the probe give without parts."""
     require_one_of("quantity", quantity, QUANTITIES)
-    if needs_noise(quantity) and settings.noise_splits == 0:
-        raise ValueError(f"Argument `noise_splits` must be at least 1 for quantity={quantity!r}, got 0.")
+    if needs_parts(quantity) and settings.halvings == 0:
+        raise ValueError(f"Argument `halvings` must be at least 1 for quantity={quantity!r}, got 0.")
 
 
 def read_layers(layers: str | Sequence[str]) -> str | tuple[str, ...]:
@@ -47,13 +58,11 @@ def read_layers(layers: str | Sequence[str]) -> str | tuple[str, ...]:
     return layers if isinstance(layers, str) else names
 
 
-def needs_noise(quantity: str) -> bool:
-    """Whether a quantity needs the noise band."""
-    return quantity in ("noise", "signal")
+def needs_parts(quantity: str) -> bool:
+    """Whether a quantity comes from the parts of the probe."""
+    return quantity in ("noise", "signal") or quantity.endswith("_error")
 
 
 def value_of(quantity: str, report: SmoothnessReport) -> float:
     """Look a quantity up in a report."""
-    if quantity == "noise":
-        return report.noise.level
-    return float(report.noise.signal if quantity == "signal" else getattr(report, quantity))
+    return float(getattr(report, quantity))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lightning_topolip.network.batches import FEWEST_SAMPLES, copied, model_inpu
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.network.fingerprint import probe_fingerprint
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.reductions import point_cloud
@@ -49,7 +51,7 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
     n = subject.samples_fn(batch)
     if n < FEWEST_SAMPLES:
         raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; give a larger probe.")
-    measurements: list[Measurement] = []
+    fingerprint, measurements = probe_fingerprint(batch), list[Measurement]()
     for names in candidates:
         layers = HookedLayers(model, names, stand_ins=by_structure)
         probe = copied(batch) if by_structure else batch
@@ -63,7 +65,7 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
             f"Argument `layers` must name layers with one row per sample, got {', '.join(best.layers) or 'none'} "
             f"({reasons or 'auto needs two or more'})."
         )
-    return best
+    return replace(best, probe=fingerprint)
 
 
 def _measure_layers(

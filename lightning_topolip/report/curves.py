@@ -13,6 +13,8 @@ import numpy as np
 from lightning_topolip.report.formats import number
 from lightning_topolip.study.judging.results import Row
 
+ERROR_BAND = "two standard errors"
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -25,6 +27,7 @@ class Curve:
         x: Positions on the axis, ascending, shape ``(positions,)``.
         seeds: The seeds.
         values: One row per seed, NaN where it has no number, shape ``(seeds, positions)``.
+        errors: The standard errors of the values on the probe, NaN where they are unknown, same shape.
         low: Lower end of the shaded band, shape ``(positions,)``.
         high: Upper end.
         band: Meaning of the band; empty for no band.
@@ -34,6 +37,7 @@ class Curve:
     x: Array
     seeds: tuple[int, ...]
     values: Array
+    errors: Array
     low: Array
     high: Array
     band: str
@@ -48,13 +52,15 @@ def curves(rows: Iterable[Row], position: Callable[[Row], float], models: Sequen
     """Make one curve per model that has a finite number, in the order of the models.
 
     Rows of one seed at one position, such as those of several layers, are averaged; the mean is missing if one of them
-    is not finite.
+    is not finite, and has no error.
+    The band is two standard errors of one seed to either side of the mean, where they are known, and otherwise the
+    range of the seeds.
     """
-    cells: dict[str, dict[tuple[int, float], list[float]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[str, dict[tuple[int, float], list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        cells[row.model][row.seed, position(row)].append(row.value)
-    means = {model: {key: float(np.mean(values)) for key, values in of.items()} for model, of in cells.items()}
-    finite = {model: {key: value for key, value in of.items() if math.isfinite(value)} for model, of in means.items()}
+        cells[row.model][row.seed, position(row)].append(row)
+    means = {model: {key: _mean(of_cell) for key, of_cell in of.items()} for model, of in cells.items()}
+    finite = {model: {key: mean for key, mean in of.items() if math.isfinite(mean[0])} for model, of in means.items()}
     return [_curve(model, finite[model]) for model in models if finite.get(model)]
 
 
@@ -74,12 +80,33 @@ def _in_words(curve: Curve) -> str:
     )
 
 
-def _curve(model: str, cells: dict[tuple[int, float], float]) -> Curve:
+def _mean(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the mean of some rows, and its error if it is a single row's."""
+    return float(np.mean([row.value for row in rows])), rows[0].error if len(rows) == 1 else math.nan
+
+
+def _curve(model: str, cells: dict[tuple[int, float], tuple[float, float]]) -> Curve:
     seeds = tuple(sorted({seed for seed, _ in cells}))
     positions = sorted({position for _, position in cells})
-    values = np.array([[cells.get((seed, position), math.nan) for position in positions] for seed in seeds])
-    low, high = _over_seeds(values, np.min), _over_seeds(values, np.max)
-    return Curve(model, np.array(positions), seeds, values, low, high, "range of the seeds" if len(seeds) > 1 else "")
+    missing = (math.nan, math.nan)
+    values, errors = np.moveaxis(
+        np.array([[cells.get((seed, position), missing) for position in positions] for seed in seeds]), 2, 0
+    )
+    low, high, band = _over_seeds(values, np.min), _over_seeds(values, np.max), "range of the seeds"
+    if np.isfinite(errors).any():
+        half = 2 * typical_error(errors)
+        mean = _over_seeds(values, np.mean)
+        low, high, band = mean - half, mean + half, ERROR_BAND
+    elif len(seeds) == 1:
+        band = ""
+    return Curve(model, np.array(positions), seeds, values, errors, low, high, band)
+
+
+def typical_error(errors: Array) -> Array:
+    """Root mean square over the seeds that have an error; 0 where none has, shape ``(positions,)``."""
+    known = np.isfinite(errors)
+    squares = np.where(known, errors, 0.0) ** 2
+    return np.asarray(np.sqrt(squares.sum(axis=0) / np.maximum(known.sum(axis=0), 1)), dtype=np.float64)
 
 
 def _over_seeds(values: Array, reduce: Callable[[Array], Any]) -> Array:

@@ -34,6 +34,16 @@ def number(value: float, digits: int = 3) -> str:
     return f"{float(f'{mantissa}e{power}'):.{max(digits - 1 - exponent, 0)}f}".replace("-", MINUS)
 
 
+def power_of_ten(value: float) -> str:
+    """Write the nearest power of ten.
+
+    Example:
+        >>> power_of_ten(1000.0), power_of_ten(0.01)
+        ('10³', '10⁻²')
+    """
+    return f"10{str(round(math.log10(value))).translate(_SUPERSCRIPTS)}"
+
+
 def count(value: float) -> str:
     """Write a whole number with its thousands apart; NaN is a dash.
 

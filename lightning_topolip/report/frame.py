@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from lightning_topolip.report.formats import number
+from lightning_topolip.report.formats import number, power_of_ten
 from lightning_topolip.report.palette import FAINT, INK
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ _LETTER = 0.62 * _TEXT
 
 def frame(title: str, subtitle: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
     """Make a figure of a size in inches, with a title and a subtitle that says how to read it."""
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=_PAD, h_pad=_PAD), facecolor="white")
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=_PAD, h_pad=_PAD))
     axes = figure.subplots()
+    for patch in (figure.patch, axes.patch):
+        patch.set_visible(False)
     _write_heading(figure, textwrap.wrap(title, round(11.4 * size[0])), textwrap.wrap(subtitle, round(15 * size[0])))
     axes.tick_params(labelsize=_TEXT, colors=INK)
-    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.grid(alpha=0.25, linewidth=0.6, clip_on=False)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -86,3 +88,5 @@ def tick_log(axis: Axis) -> None:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0, 3.0), numticks=12))
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
         axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lightning_topolip.report.blocks import Panel
 from lightning_topolip.report.curves import Curve, describe
+from lightning_topolip.report.formats import number
 from lightning_topolip.report.frame import frame, legend, name_axes, tick_log
 from lightning_topolip.report.palette import FAINT, Style
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _CLOSE, _SHORT, _MARKERS = 0.075, 16, 16
+_BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
 
 
 def lines(
@@ -31,7 +34,7 @@ def lines(
     log: bool = False,
     share: bool = False,
     reference: tuple[float, str] | None = None,
-    hollow_first: bool = False,
+    apart: bool = False,
 ) -> Panel | None:
     """Draw the mean of each model over its seeds, each seed and their spread; None without curves.
 
@@ -44,7 +47,8 @@ def lines(
         log: Whether the axis of the quantity is logarithmic.
         share: Whether the quantity is a share, shown in percent.
         reference: A value to compare with, and its name.
-        hollow_first: Whether the first point of each curve differs in kind and is drawn hollow.
+        apart: Whether the first point of each curve differs in kind: it is drawn hollow and alone, and on a linear axis
+            it does not set the scale; a point beyond has its number at the edge.
     """
     if not curves:
         return None
@@ -52,7 +56,7 @@ def lines(
     if log:
         axes.set_yscale("log")
     for curve in curves:
-        _draw(axes, curve, styles[curve.model], hollow_first)
+        _draw(axes, curve, styles[curve.model], 1 if apart and len(curve.x) > 1 else 0)
     if reference is not None:
         axes.axhline(reference[0], color=FAINT, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
@@ -64,15 +68,17 @@ def lines(
             fontsize=7.5,
             color=FAINT,
             ha="right",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            bbox=_BACKGROUND,
             zorder=5,
         )
+    if not share and not log:
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    if apart:
+        _draw_first(axes, curves, styles)
     if share:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     elif log:
         tick_log(axes.yaxis)
-    else:
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if all((curve.x == np.round(curve.x)).all() for curve in curves):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_axes(axes, x, y)
@@ -80,17 +86,49 @@ def lines(
     return Panel(figure, describe(curves, x, title))
 
 
-def _draw(axes: Axes, curve: Curve, style: Style, hollow_first: bool) -> None:
-    """Draw one curve: a thick line for the mean, thin lines for the seeds, a shade for the band."""
+def _draw(axes: Axes, curve: Curve, style: Style, start: int) -> None:
+    """Draw one curve from a point on: a thick line for the mean, thin lines for the seeds, a shade for the band."""
+    x = curve.x[start:]
     if len(curve.seeds) > 1:
-        axes.plot(curve.x, curve.values.T, color=style.colour, linewidth=0.6, alpha=0.55)
+        axes.plot(x, curve.values.T[start:], color=style.colour, linewidth=0.6, alpha=0.55)
     if curve.band:
-        axes.fill_between(curve.x, curve.low, curve.high, color=style.colour, alpha=0.15, linewidth=0)
-    every = max(1, round(len(curve.x) / _MARKERS))
-    (line,) = axes.plot(curve.x, curve.mean, linewidth=1.9, markersize=4.5, markevery=every, **style.line)
-    if hollow_first:
-        line.set_markevery((1, every))
-        axes.plot(curve.x[:1], curve.mean[:1], color=style.colour, marker=style.marker, markersize=5, mfc="white")
+        axes.fill_between(x, curve.low[start:], curve.high[start:], color=style.colour, alpha=0.2, linewidth=0)
+    every = max(1, round(len(x) / _MARKERS))
+    axes.plot(x, curve.mean[start:], linewidth=1.9, markersize=4.5, markevery=every, **style.line)
+
+
+def _draw_first(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]) -> None:
+    """Draw the first point of each curve hollow; those beyond a linear axis are at its edge, with their numbers."""
+    top = math.inf if axes.get_yscale() == "log" else axes.get_ylim()[1]
+    for curve in curves:
+        style, y = styles[curve.model], min(float(curve.mean[0]), top)
+        axes.plot(
+            curve.x[:1], [y], style.marker, color=style.colour, markersize=5, mfc="white", clip_on=False, zorder=4
+        )
+    beyond = [curve for curve in curves if curve.mean[0] > top]
+    if beyond:
+        _name_first(axes, beyond, styles, top)
+        axes.set_ylim(top=top)
+
+
+def _name_first(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style], top: float) -> None:
+    """Write the numbers of first points beyond the axis; of more than two, their range."""
+    notes = [(number(curve.mean[0]), styles[curve.model].ink) for curve in curves]
+    if len(curves) > 2:
+        firsts = [float(curve.mean[0]) for curve in curves]
+        notes = [(f"{number(min(firsts))} to {number(max(firsts))}", FAINT)]
+    for place, (text, colour) in enumerate(notes):
+        axes.annotate(
+            f"\N{UPWARDS ARROW} {text}",
+            (max(float(curve.x[0]) for curve in curves), top),
+            (6, -9 * place),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+            color=colour,
+            bbox=_BACKGROUND,
+            zorder=5,
+        )
 
 
 def _name_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]) -> None:

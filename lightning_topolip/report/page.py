@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matplotlib import rc_context, style
-from matplotlib.figure import Figure
+from matplotlib import style
 
 from lightning_topolip.files import atomic_text
+from lightning_topolip.report.drawings import Drawings
 from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _NAME = "report.html"
-_LARGEST_SVG = 150_000
-_DOTS_PER_INCH = 200
 
 
 def write_report(folder: Path) -> Path:
@@ -28,7 +24,7 @@ def write_report(folder: Path) -> Path:
     The report is one file that needs no network. A section without results says so.
 
     Args:
-        folder: Folder with ``results.csv`` and, if written, ``about.json`` and ``diagrams.json``.
+        folder: Folder with ``results.csv`` or ``results.csv.gz`` and, if written, ``about.json`` and ``diagrams.json``.
 
     Returns:
         The path of the report. The same files give the same report, byte for byte.
@@ -60,7 +56,7 @@ def render(source: Source) -> str:
         sections = [section(source) for section in SECTIONS]
         title = source.about.get("title") or "Smoothness study"
         return environment.get_template("report.html").render(
-            title=title, question=source.about.get("question", ""), sections=sections
+            title=title, question=source.about.get("question", ""), sections=sections, drawings=Drawings()
         )
 
 
@@ -83,20 +79,4 @@ def report_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = data_uri
     return environment
-
-
-def data_uri(figure: Figure) -> str:
-    """Encode a figure as the ``data:`` address of an SVG, or of a PNG if the SVG is larger than 150 kB."""
-    with rc_context({"svg.hashsalt": "lightning_topolip", "svg.fonttype": "none"}):
-        svg = _saved(figure, "svg", {"Date": None, "Creator": None})
-    if len(svg) <= _LARGEST_SVG:
-        return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
-    return f"data:image/png;base64,{b64encode(_saved(figure, 'png', {'Software': None})).decode()}"
-
-
-def _saved(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format=form, metadata=metadata, dpi=_DOTS_PER_INCH if form == "png" else "figure")
-    return file.getvalue()

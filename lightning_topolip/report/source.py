@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_topolip.report.palette import Style, styles
-from lightning_topolip.study.judging.results import Results, Row
+from lightning_topolip.study.judging.results import TABLE, Results, Row, results_file
 from lightning_topolip.study.judging.summaries import RunKey, run_summaries
 from lightning_topolip.topology.names import INPUT
 
@@ -22,21 +22,19 @@ class Source:
         results: The table of results.
         about: Title, question, command, configuration, versions, machine, runs and claims; any may be missing.
         diagrams: Births and deaths of a few layers, by ``"<data>/<model>"``.
+        table: Name of the file of the results.
     """
 
     results: Results
     about: dict[str, Any]
     diagrams: dict[str, Any]
+    table: str = TABLE
 
     @classmethod
     def read(cls, folder: Path) -> Source:
-        """Read ``results.csv``, and ``about.json`` and ``diagrams.json`` if they exist."""
-        table = folder / "results.csv"
-        if not table.is_file():
-            raise FileNotFoundError(
-                f"Argument `folder` must hold results.csv, got {str(folder)!r} without it; run the study first."
-            )
-        return cls(Results.read(table), _json(folder / "about.json"), _json(folder / "diagrams.json"))
+        """Read the results, and ``about.json`` and ``diagrams.json`` if they exist."""
+        table = results_file(folder)
+        return cls(Results.read(table), _json(folder / "about.json"), _json(folder / "diagrams.json"), table.name)
 
     @cached_property
     def models(self) -> list[str]:
@@ -61,7 +59,7 @@ class Source:
     @cached_property
     def last(self) -> Source:
         """The same study with only the last epoch of every run."""
-        return Source(self.results.last_epoch(), self.about, self.diagrams)
+        return Source(self.results.last_epoch(), self.about, self.diagrams, self.table)
 
     def find(self, data: str, quantity: str, **columns: Any) -> Results:
         """Return the rows of a quantity, filtered as by `Results.where`."""
@@ -73,7 +71,8 @@ class Source:
 
     def layers(self, data: str, model: str, quantity: str) -> list[str]:
         """Return the names of the layers at which a quantity was measured, the input side first, without the input."""
-        return [name for name in self.find(data, quantity, model=model).unique("layer") if name != INPUT]
+        names = self.find(data, quantity, model=model).unique("layer")
+        return [name for name in names if name and name != INPUT]
 
     def positions(self, data: str, quantity: str) -> dict[tuple[str, str], float]:
         """Return the position of every (model, layer) between 0, the input, and 1, the last layer."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lightning_topolip.topology.layer import Array, step_drift
+from lightning_topolip.topology.drifts import drifts_by_dimension
+from lightning_topolip.topology.estimate import Array
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import VIEWS, View
@@ -25,7 +26,7 @@ class PerturbationPath:
         layers: Names in the order of execution, starting with ``"<input>"`` if the input was measured.
         drifts: Drift of each layer from one strength to the next, per unit of strength, shape
             ``(len(layers), len(strengths) - 1)``; NaN if a layer could not be measured.
-        displacements: Distance of each layer's diagrams from those of the clean probe, same shape.
+        displacements: Distance of each layer's diagrams from those of the clean probe, per sample, same shape.
         view: ``"scaled"`` or ``"raw"``.
     """
 
@@ -51,17 +52,17 @@ class PerturbationPath:
     @property
     def speed_mean(self) -> dict[str, float]:
         """Mean drift by layer."""
-        return {name: speed_mean(drifts) for name, drifts in zip(self.layers, self.drifts, strict=True)}
+        return {name: float(speed_mean(drifts)) for name, drifts in zip(self.layers, self.drifts, strict=True)}
 
     @property
     def speed_max(self) -> dict[str, float]:
         """Largest drift by layer: the Lipschitz constant of the observed path."""
-        return {name: speed_max(drifts) for name, drifts in zip(self.layers, self.drifts, strict=True)}
+        return {name: float(speed_max(drifts)) for name, drifts in zip(self.layers, self.drifts, strict=True)}
 
     @property
     def topolip(self) -> dict[str, float]:
         """TopoLip by layer: how unevenly the diagrams travel; NaN for fewer than two drifts."""
-        return {name: topolip(drifts) for name, drifts in zip(self.layers, self.drifts, strict=True)}
+        return {name: float(topolip(drifts)) for name, drifts in zip(self.layers, self.drifts, strict=True)}
 
     def to_rows(self, **labels: Any) -> list[dict[str, Any]]:
         """Return one row per layer and strength, each with the same columns, ready for `csv.DictWriter`.
@@ -135,7 +136,7 @@ def perturbation_drifts(reports: Mapping[float, SmoothnessReport], view: View | 
 
     def distance(name: str, first: int, second: int) -> float:
         pair = topologies[first][name], topologies[second][name]
-        return step_drift(*pair, path_view, settings.dimensions, settings.order)
+        return float(drifts_by_dimension([pair], path_view, clean.points, settings)["all"].mean())
 
     later = range(1, len(strengths))
     drifts = [[distance(name, i - 1, i) / (strengths[i] - strengths[i - 1]) for i in later] for name in layers]

@@ -87,14 +87,14 @@ class Smoothness:
         layers: See `resolve_layers`.
         reduction: ``"flatten"``, ``"mean"`` or ``"cls"``.
         engine: The engine for persistence, see `persistence_diagrams`; it changes no number.
-        noise_splits: Random halvings of the probe for the noise band.
+        halvings: Random cuts of the probe into halves, for the standard errors.
     """
 
     probe_size: int = 256
     layers: str = "auto"
     reduction: Reduction = "flatten"
     engine: Engine = "auto"
-    noise_splits: int = 4
+    halvings: int = 4
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -103,7 +103,7 @@ class Smoothness:
 
     def settings(self) -> Settings:
         """Return the settings of an analysis, geometry included."""
-        return Settings(reduction=self.reduction, engine=self.engine, noise_splits=self.noise_splits, geometry=True)
+        return Settings(reduction=self.reduction, engine=self.engine, halvings=self.halvings, geometry=True)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning_topolip.arguments import require_whole_number
-from lightning_topolip.files import write_json
+from lightning_topolip.files import write_compact_json, write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.job import Job
-from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.results import TABLE, Results
 from lightning_topolip.study.processes import OnProgress, run_jobs
 from lightning_topolip.study.runs import Run, runs_of
 from lightning_topolip.study.versions import versions
@@ -57,8 +57,8 @@ def run_study(
     failures = run_jobs(jobs, workers, devices, on_progress)
     finished = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
     results = Results(row for job in finished for row in Results.read(job.results_file))
-    results.write(output / "results.csv")
-    write_json(output / "diagrams.json", _diagrams(finished))
+    results.write(output / TABLE)
+    write_compact_json(output / "diagrams.json", _diagrams(finished))
     write_json(output / "about.json", _about(config, jobs, failures, command, results))
     return results
 

@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from lightning_topolip.files import write_json
+from lightning_topolip.files import write_compact_json, write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.judging.results import Results, Row
 from lightning_topolip.study.measuring import measure_snapshots
@@ -93,10 +93,10 @@ class Job:
             )
         Results(
             Row(run.data, run.model, run.seed, float(epochs), quantity.name, quantity.variant, quantity.layer,
-                quantity.condition, float(quantity.strength), float(quantity.value))
+                quantity.condition, *map(_rounded, (quantity.strength, quantity.value, quantity.error)))
             for epochs, quantity in quantities
         ).write(self.results_file)  # fmt: skip
-        write_json(self.diagrams_file, {"epoch": snapshots[-1].epochs, "layers": diagrams})
+        write_compact_json(self.diagrams_file, {"epoch": snapshots[-1].epochs, "layers": diagrams})
         self._write_record(
             "measured",
             self.measuring_fingerprint,
@@ -177,6 +177,11 @@ def _messages(recorded: Sequence[warnings.WarningMessage]) -> list[str]:
     """List the different messages, without deprecations and Lightning's advice."""
     advice = (FutureWarning, DeprecationWarning, PendingDeprecationWarning, PossibleUserWarning)
     return list(dict.fromkeys(str(entry.message) for entry in recorded if not issubclass(entry.category, advice)))
+
+
+def _rounded(value: float) -> float:
+    """Keep six digits: more than any error leaves, and a third of the file."""
+    return float(f"{value:.6g}")
 
 
 @contextmanager

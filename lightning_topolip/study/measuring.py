@@ -18,7 +18,7 @@ from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.measures.accuracy import robustness_accuracies, validation_accuracy
 from lightning_topolip.study.measures.covering import covering_curves
 from lightning_topolip.study.measures.diagrams import diagrams_of
-from lightning_topolip.study.measures.epoch_drift import epoch_drift
+from lightning_topolip.study.measures.epoch_drift import epoch_drift, path_length
 from lightning_topolip.study.measures.geometry import geometry
 from lightning_topolip.study.measures.local_lipschitz import local_lipschitz
 from lightning_topolip.study.measures.pairwise_lipschitz import pairwise_lipschitz
@@ -26,6 +26,7 @@ from lightning_topolip.study.measures.perturbation_drift import perturbation_dri
 from lightning_topolip.study.measures.quantity import Matrices, Quantity
 from lightning_topolip.study.measures.smoothness import smoothness
 from lightning_topolip.study.snapshots import Snapshot
+from lightning_topolip.topology.history import History
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
@@ -51,23 +52,23 @@ def measure_snapshots(
         The quantities with their numbers of epochs, and the diagrams of the last snapshot.
     """
     quantities: list[tuple[int, Quantity]] = []
-    evaluator, previous, parts = _Evaluator(model, data, config), None, len(snapshots) + 1
+    evaluator, history, parts = _Evaluator(model, data, config), History(), len(snapshots) + 1
     for part, snapshot in enumerate(snapshots, start=1):
         snapshot.load_into(model)
-        is_last = snapshot is snapshots[-1]
+        is_last, previous = snapshot is snapshots[-1], history.last
         report, distances = evaluator.analyse(evaluator.probe, evaluator.settings)
+        history.add(snapshot.epochs, report)
         measures: list[Iterable[Quantity]] = [
             smoothness(report), geometry(report), pairwise_lipschitz(report, distances)
         ]  # fmt: skip
         if previous is not None:
-            measures.append(epoch_drift(previous[1], report, snapshot.epochs - previous[0]))
+            measures += [epoch_drift(previous, history), path_length(history, by_layer=is_last)]
         measures.append(validation_accuracy(model, *evaluator.validation))
         if config.lipschitz.samples and (is_last or config.lipschitz.every_analysis):
             measures.append(evaluator.lipschitz(distances))
         if is_last:
             measures += [covering_curves(distances), evaluator.robustness()]
         quantities += [(snapshot.epochs, quantity) for measure in measures for quantity in measure]
-        previous = (snapshot.epochs, report)
         on_progress(part, parts)
     on_progress(parts, parts)
     return quantities, diagrams_of(report)
@@ -104,7 +105,7 @@ class _Evaluator:
 
     def robustness(self) -> Iterator[Quantity]:
         """Measure accuracies, drifts along perturbations and the number of parameters."""
-        options, settings = self.config.robustness, replace(self.settings, noise_splits=0, geometry=False)
+        options, settings = self.config.robustness, replace(self.settings, halvings=0, geometry=False)
         yield from robustness_accuracies(self.model, *self.test, options)
         yield from perturbation_drift(
             self.model, self.probe, self.labels, options, lambda probe: self.analyse(probe, settings)[0]

@@ -100,6 +100,20 @@ def two_nn_dimension(distances: npt.ArrayLike, discard: float = 0.1) -> float:
     return float(logarithms @ heights) / squares if squares > 0 else math.inf
 
 
+def nearest_neighbour_distance(distances: npt.ArrayLike) -> float:
+    """Measure the median distance of a point from its nearest neighbour, in units of the scale; NaN without a scale.
+
+    Example:
+        >>> line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
+        >>> nearest_neighbour_distance(line)  # 1 of a mean distance of 2
+        0.5
+    """
+    matrix = checked_matrix(distances)
+    mean = scale(matrix)
+    nearest = np.partition(matrix, 1, axis=1)[:, 1]
+    return float(np.median(nearest)) / mean if mean > 0 else math.nan
+
+
 def covering_numbers(
     distances: npt.ArrayLike, radii: Sequence[float] = RADII, *, scaled: bool = True
 ) -> CoveringNumbers:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lightning_topolip.topology.epoch_drifts import epoch_drifts
+from lightning_topolip.topology.estimate import Array, Estimate
 from lightning_topolip.topology.execution_order import merged_order
-from lightning_topolip.topology.layer import Array
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.smoothness_report import SmoothnessReport, epoch_drifts
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
 @dataclass
@@ -21,18 +22,27 @@ class History:
         epochs: Position of every analysis: epochs trained by then, 0 before training.
         optimizer_steps: Optimizer steps taken by every analysis.
         curves: Smoothness curve of every analysis, by the step's later layer.
+        curve_errors: The standard errors of the curves, likewise.
         epoch_drifts: Epoch drift from the analysis before, by layer; empty for the first analysis, and for one of other
             weights at the same position.
         last: The latest report, with its diagrams.
+        latest: The latest epoch drifts, by layer, with their errors.
+        change: The score now minus the score at the analysis before; None for the first analysis.
+        path_lengths: How far the diagrams of every layer moved in all, the sum of its epoch drifts times their
+            intervals. A step from or to an analysis in which the layer could not be measured does not count.
     """
 
     epochs: list[float] = field(default_factory=list)
     curves: list[dict[str, float]] = field(default_factory=list)
+    curve_errors: list[dict[str, float]] = field(default_factory=list)
     epoch_drifts: list[dict[str, float]] = field(default_factory=list)
     last: SmoothnessReport | None = None
     optimizer_steps: list[int] = field(default_factory=list)
+    latest: dict[str, Estimate] = field(default_factory=dict)
+    change: Estimate | None = None
+    path_lengths: dict[str, Estimate] = field(default_factory=dict)
 
-    def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, float]:
+    def add(self, epoch: float, report: SmoothnessReport, step: int = 0) -> dict[str, Estimate]:
         """Add an analysis, and return the epoch drift of every layer since the analysis before.
 
         There is none, and the result is empty, for the first analysis, and where no time has passed: weights that were
@@ -44,13 +54,19 @@ class History:
             step: Optimizer steps taken by then.
         """
         interval = epoch - self.epochs[-1] if self.epochs else 0.0
-        drifts = epoch_drifts(self.last, report, interval) if self.last and interval else {}
+        self.latest = epoch_drifts(self.last, report, interval) if self.last and interval else {}
+        self.change = report.estimates["score"] - self.last.estimates["score"] if self.last else None
+        for layer, drift in self.latest.items():
+            if np.isfinite(drift.value):
+                moved = drift.scaled_by(interval)
+                self.path_lengths[layer] = self.path_lengths[layer] + moved if layer in self.path_lengths else moved
         self.epochs.append(epoch)
         self.optimizer_steps.append(step)
-        self.curves.append(dict(zip(report.layers[1:], report.curve.tolist(), strict=True)))
-        self.epoch_drifts.append(drifts)
+        for rows, curve in ((self.curves, report.curve), (self.curve_errors, report.curve_error)):
+            rows.append(dict(zip(report.layers[1:], curve.tolist(), strict=True)))
+        self.epoch_drifts.append({layer: float(drift.value) for layer, drift in self.latest.items()})
         self.last = report
-        return drifts
+        return self.latest
 
     def difference(self, report: SmoothnessReport) -> str:
         """Describe why a later report cannot be compared with the last one; empty if it can be.

@@ -1,27 +1,22 @@
-"""The scale and diagrams of a layer at one moment, and the drifts along a path of them."""
+"""The scale and diagrams of a layer at one moment, on the probe and on its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lightning_topolip.topology.cuts import Indices, disjoint_subsets, halvings
 from lightning_topolip.topology.diagrams import diagrams_of_float32, scaled
 from lightning_topolip.topology.engine_choice import process_choice
-from lightning_topolip.topology.engines import Diagrams
+from lightning_topolip.topology.engines import Diagrams, Matrix
 from lightning_topolip.topology.layer_geometry import LayerGeometry, geometry_of_layer, with_stretch
 from lightning_topolip.topology.matrices import float32_matrix, scale
 from lightning_topolip.topology.measurement import Distances
-from lightning_topolip.topology.scores import drifts_along
 from lightning_topolip.topology.settings import Settings
-
-Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-Path = Sequence["LayerTopology | None"]
-
-FEWEST_TO_HALVE = 6
 
 
 @dataclass(frozen=True)
@@ -29,14 +24,16 @@ class LayerTopology:
     """One layer at one moment: its scale and its diagrams.
 
     Attributes:
+        points: Number of samples n of the diagrams.
         scale: Mean of the off-diagonal distances, in the unit of the activations.
         raw: Diagrams of the distances, by dimension, each of shape ``(k, 2)``; those of the first subset if there are
             subsets.
         subsets: The topology of every disjoint subset of a large probe; drifts are means over them.
-        halves: Pairs of disjoint samples, for the noise band: the halves of every random split, or pairs of subsets.
+        halves: The two halves of every random cut of a probe that is taken as a whole.
         geometry: Geometry of the whole probe; None unless it was requested.
     """
 
+    points: int
     scale: float
     raw: Diagrams
     subsets: tuple[LayerTopology, ...] = ()
@@ -65,17 +62,23 @@ def layer_topology(distances: npt.ArrayLike, settings: Settings) -> LayerTopolog
     engine = process_choice(settings.engine).name
 
     def restricted(samples: Indices) -> LayerTopology:
-        chosen = np.ix_(samples, samples)
-        diagrams = diagrams_of_float32(rounded[chosen], exponent, settings.dimensions, engine)
-        return LayerTopology(scale(matrix[chosen]), diagrams)
+        return computed(_block(rounded, samples), _block(matrix, samples))
+
+    def computed(rounded: Matrix, matrix: npt.NDArray[Any]) -> LayerTopology:
+        diagrams = diagrams_of_float32(rounded, exponent, settings.dimensions, engine)
+        return LayerTopology(len(matrix), scale(matrix), diagrams)
 
     subsets = tuple(map(restricted, disjoint_subsets(len(matrix), settings)))
     geometry = geometry_of_layer(matrix) if settings.geometry else None
     if subsets:
-        pairs = tuple(zip(subsets[::2], subsets[1::2], strict=False))[: settings.noise_splits]
-        return LayerTopology(scale(matrix), subsets[0].raw, subsets, pairs, geometry)
+        return replace(subsets[0], scale=scale(matrix), subsets=subsets, geometry=geometry)
     halves = tuple((restricted(first), restricted(second)) for first, second in halvings(len(matrix), settings))
-    return replace(restricted(np.arange(len(matrix))), halves=halves, geometry=geometry)
+    return replace(computed(rounded, matrix), halves=halves, geometry=geometry)
+
+
+def _block(matrix: npt.NDArray[Any], samples: Indices) -> npt.NDArray[Any]:
+    """Rows and columns of some samples; several times as fast as indexing with `np.ix_`."""
+    return matrix.take(samples, axis=0).take(samples, axis=1)
 
 
 def topology_of(
@@ -116,76 +119,3 @@ def with_stretches(
         return replace(layer, geometry=with_stretch(layer.geometry, matrix, input_distances))
 
     return {name: stretched(layer, distances[name]) for name, layer in topology.items()}
-
-
-def halvings(points: int, settings: Settings) -> list[tuple[Indices, Indices]]:
-    """Split the probe into two disjoint random halves several times; the same for every layer and process.
-
-    A probe of fewer than 6 points has no halves to compare, because two points always have the same scaled diagram.
-
-    Returns:
-        Indices of the two halves of every split, each of shape ``(n // 2,)``.
-    """
-    half, splits = points // 2, settings.noise_splits if points >= FEWEST_TO_HALVE else 0
-    generator = np.random.default_rng(settings.seed)
-    orders = [generator.permutation(points) for _ in range(splits)]
-    return [(order[:half], order[half : 2 * half]) for order in orders]
-
-
-def disjoint_subsets(points: int, settings: Settings) -> list[Indices]:
-    """Cut a large probe into disjoint random subsets; the same for every layer and process.
-
-    Returns:
-        Indices of every subset, each of shape ``(whole_size,)``; empty for a probe that is taken as a whole.
-    """
-    size = whole_size(points, settings)
-    if size == points:
-        return []
-    order = np.random.default_rng(settings.seed).permutation(points)
-    return [order[start : start + size] for start in range(0, points - size + 1, size)]
-
-
-def whole_size(points: int, settings: Settings) -> int:
-    """Number of samples whose diagrams are computed at once: the probe, or a subset of it.
-
-    Example:
-        >>> [whole_size(points, Settings(subset_size=512)) for points in (512, 600, 1024, 1100)]
-        [512, 300, 512, 512]
-    """
-    size = settings.subset_size
-    if size is None or points < max(size + 1, FEWEST_TO_HALVE):
-        return points
-    return min(size, points // 2)
-
-
-def path_drifts(topology: Path, view: str, dimensions: Sequence[int], order: float) -> Array:
-    """Measure the drift of every step of a path, in the given homology dimensions together.
-
-    Returns:
-        Drifts, shape ``(len(topology) - 1, subsets)``, one column for a probe that is taken as a whole; NaN next to a
-        layer that could not be measured.
-    """
-    subsets = [(layer.subsets or (layer,)) if layer else None for layer in topology]
-    count = max((len(parts) for parts in subsets if parts), default=1)
-    columns = [[parts[index] if parts else None for parts in subsets] for index in range(count)]
-    drifts = [drifts_along([_seen(layer, view, dimensions) for layer in column], order) for column in columns]
-    return np.array(drifts, dtype=np.float64).T
-
-
-def step_drift(
-    first: LayerTopology | None,
-    second: LayerTopology | None,
-    view: str,
-    dimensions: Sequence[int],
-    order: float,
-) -> float:
-    """Measure the drift of one step of length 1; NaN if one of the two could not be measured or has no scale."""
-    return float(path_drifts((first, second), view, dimensions, order).mean())
-
-
-def _seen(layer: LayerTopology | None, view: str, dimensions: Sequence[int]) -> Diagrams | None:
-    """The diagrams of some dimensions in a view; None for a layer that could not be measured or has no scale."""
-    if layer is None or (view == "scaled" and layer.degenerate):
-        return None
-    diagrams = layer.view(view)
-    return {dimension: diagrams[dimension] for dimension in dimensions}

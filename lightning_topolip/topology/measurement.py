@@ -22,6 +22,7 @@ class Measurement:
             None for a layer whose output has no distances (NaN, infinite) or that another process measures.
         failures: By layer why it is None or missing.
         points: Size n of the probe; that of the matrices by default.
+        probe: A fingerprint of the samples; empty if it is not known.
 
     Raises:
         ValueError: If the matrices differ in size.
@@ -30,6 +31,7 @@ class Measurement:
     distances: Distances
     failures: Mapping[str, str] = field(default_factory=dict)
     points: int = 0
+    probe: str = ""
 
     def __post_init__(self) -> None:
         """Check the sizes, and fill in the probe's."""

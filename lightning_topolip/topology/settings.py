@@ -31,10 +31,11 @@ class SettingsOptions(TypedDict, total=False):
             same diagrams, so settings that differ only here are equal.
         view: The headline's view: ``"scaled"`` (distances over their mean, the shape alone; default) or ``"raw"``.
         include_input: Whether the step from the input to the first layer joins speed and TopoLip; False by default.
-        noise_splits: Number of random halvings of the probe for the noise band, 4 by default; 0 for no band.
+        halvings: How often the probe is cut at random into two halves, for the standard errors; 4 by default, 0 for
+            none.
         subset_size: Larger probes are cut into disjoint random subsets of this size, or into halves if it does not fit
-            twice, and drifts are means over the subsets, so that time grows like n instead of a power of it; 512 by
-            default, None for every probe as a whole.
+            twice. Drifts are then means over the subsets, whose spread gives the errors, and time grows like n instead
+            of a power of it; 512 by default, None for every probe as a whole.
         seed: Seed of the halvings and subsets, and of the random numbers that the model draws during an analysis; 0 by
             default.
         geometry: Whether to compute the variance, dimensions and stretch from the input (`LayerGeometry`) of every
@@ -47,7 +48,7 @@ class SettingsOptions(TypedDict, total=False):
     engine: Engine
     view: View
     include_input: bool
-    noise_splits: int
+    halvings: int
     subset_size: int | None
     seed: int
     geometry: bool
@@ -67,7 +68,7 @@ class Settings:
     engine: Engine = field(default="auto", compare=False)
     view: View = "scaled"
     include_input: bool = False
-    noise_splits: int = 4
+    halvings: int = 4
     subset_size: int | None = 512
     seed: int = 0
     geometry: bool = field(default=False, compare=False)
@@ -106,7 +107,7 @@ class Settings:
         for name, allowed in (("reduction", REDUCTIONS), ("engine", ENGINES), ("view", VIEWS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"Argument `{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
-        for name in ("noise_splits", "seed"):
+        for name in ("halvings", "seed"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"Argument `{name}` must be a whole number >= 0, got {value!r}.")

@@ -1,40 +1,41 @@
-"""The report of one analysis: smoothness over the depth of a network, and from one epoch to another."""
+"""The report of one analysis: smoothness over the depth of a network, every number with its error."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lightning_topolip.topology.cuts import disjoint_subsets, whole_size
+from lightning_topolip.topology.drifts import drifts_by_dimension, estimate_on_parts, per_sample
 from lightning_topolip.topology.engine_choice import EngineChoice, process_choice
 from lightning_topolip.topology.engines import Diagrams
-from lightning_topolip.topology.layer import (
-    Array,
-    LayerTopology,
-    Path,
-    disjoint_subsets,
-    path_drifts,
-    step_drift,
-    topology_of,
-    whole_size,
-    with_stretches,
-)
+from lightning_topolip.topology.estimate import Array, Estimate, deviations
+from lightning_topolip.topology.layer import LayerTopology, topology_of, with_stretches
 from lightning_topolip.topology.layer_geometry import LayerGeometry
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
-from lightning_topolip.topology.noise import NoiseBand, noise_band
+from lightning_topolip.topology.plain import report_fields, report_values
+from lightning_topolip.topology.report_table import report_table
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import VIEWS, Settings
 from lightning_topolip.topology.step_lipschitz import LocalConstants
-from lightning_topolip.wasserstein import combine_dimensions
+from lightning_topolip.topology.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SmoothnessReport:
-    """The result of one analysis along the depth of a network.
+    """The result of one analysis along the depth of a network. ``print(report)`` shows its numbers in ten lines.
+
+    Drifts are per sample, ``n^(-1/p) W_p``. Errors are standard errors: how far a number would move on another probe
+    of the same size, from the same halves or subsets of the probe in every layer, epoch and model, see `Estimate`.
 
     Attributes:
         layers: Names in the order of execution, ``"<input>"`` first if the input is a tensor of real numbers.
@@ -42,30 +43,46 @@ class SmoothnessReport:
         drifts: By view (``"scaled"``, ``"raw"``) and part (``"all"``, ``"H0"``, ``"H1"``, ...) the drift of every
             step from one layer to the next, shape ``(len(layers) - 1,)``; NaN next to a layer that could not be
             measured.
-        errors: Standard error over subsets of every drift of the curve; NaN for a probe that is taken as a whole.
-        noise: The noise band of the headline's view.
+        part_curves: The smoothness curve on the disjoint parts of the probe, shape
+            ``(cuts, parts, len(layers) - 1)``: the two halves of every cut, or the subsets of a large probe.
         points: Size n of the probe.
         settings: The settings of the analysis; ``settings.engine`` is the engine that computed it, by its own name.
         failures: Why a layer is missing or NaN, by name.
         local_lipschitz: Local Lipschitz constants of the steps; None unless they were requested.
         engine_check: How the engine that ``"auto"`` chose was checked, in words; empty for one that was named.
+        probe: A fingerprint of the samples; empty if it is not known.
     """
 
     layers: tuple[str, ...]
     topology: tuple[LayerTopology | None, ...]
     drifts: dict[str, dict[str, Array]]
-    errors: Array
-    noise: NoiseBand
+    part_curves: Array
     points: int
     settings: Settings
     failures: dict[str, str] = field(default_factory=dict)
     local_lipschitz: LocalConstants | None = None
     engine_check: str = ""
+    probe: str = ""
 
     @property
     def curve(self) -> Array:
         """The smoothness curve: the headline's drift of every step, the step from the input included."""
         return self.drifts[self.settings.view]["all"]
+
+    @property
+    def curve_error(self) -> Array:
+        """Standard error of every drift of the curve, shape ``(len(layers) - 1,)``; NaN without parts."""
+        return self.curve_estimate.error
+
+    @property
+    def curve_estimate(self) -> Estimate:
+        """The curve with what it is on the parts of the probe."""
+        return Estimate(self.curve, self.part_curves)
+
+    @property
+    def wasserstein_curve(self) -> Array:
+        """The plain W_p between the diagrams of every step, ``n^(1/p)`` times the drift, as in the paper."""
+        return self.curve / per_sample(whole_size(self.points, self.settings), self.settings.order)
 
     @property
     def sample(self) -> str:
@@ -79,24 +96,72 @@ class SmoothnessReport:
         return tuple(zip(self.layers[:-1], self.layers[1:], strict=True))
 
     @property
+    def scored(self) -> Estimate:
+        """The drifts that make up speed and TopoLip: those of the curve, without the input's step by default."""
+        return self.curve_estimate.apply(self._scored)
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The score, the speeds and the input drift by name, with what they are on the parts of the probe."""
+        scored, curve = self.scored, self.curve_estimate
+        first = (lambda drifts: drifts[..., 0]) if self._starts_at_input and self.curve.size else _undefined
+        return {
+            "score": scored.apply(topolip),
+            "speed_mean": scored.apply(speed_mean),
+            "speed_max": scored.apply(speed_max),
+            "input_drift": curve.apply(first),
+        }
+
+    @property
     def score(self) -> float:
         """TopoLip of the headline over the scored steps; NaN for fewer than two."""
-        return topolip(self.scored_drifts())
+        return float(self.estimates["score"].value)
+
+    @property
+    def score_error(self) -> float:
+        """Standard error of the score."""
+        return float(self.estimates["score"].error)
 
     @property
     def speed_mean(self) -> float:
         """Mean drift of the headline over the scored steps; NaN for none."""
-        return speed_mean(self.scored_drifts())
+        return float(self.estimates["speed_mean"].value)
+
+    @property
+    def speed_mean_error(self) -> float:
+        """Standard error of the mean speed."""
+        return float(self.estimates["speed_mean"].error)
 
     @property
     def speed_max(self) -> float:
         """Largest drift of the headline over the scored steps; NaN for none."""
-        return speed_max(self.scored_drifts())
+        return float(self.estimates["speed_max"].value)
+
+    @property
+    def speed_max_error(self) -> float:
+        """Standard error of the largest speed."""
+        return float(self.estimates["speed_max"].error)
 
     @property
     def input_drift(self) -> float:
         """Drift from the input to the first layer; NaN if the input is not a tensor of real numbers."""
-        return float(self.curve[0]) if self._starts_at_input and self.curve.size else math.nan
+        return float(self.estimates["input_drift"].value)
+
+    @property
+    def input_drift_error(self) -> float:
+        """Standard error of the input drift."""
+        return float(self.estimates["input_drift"].error)
+
+    @property
+    def noise(self) -> float:
+        """The TopoLip that a perfectly even network would show on this probe, from half the difference of halves."""
+        unevenness = topolip(deviations(self.scored.parts))
+        return float(unevenness.mean()) if unevenness.size else math.nan
+
+    @property
+    def signal(self) -> float:
+        """The score in units of the noise: about 1 is due to sampling, well above is due to the network."""
+        return self.score / self.noise if self.noise > 0 else math.nan
 
     @property
     def diagrams(self) -> dict[str, Diagrams]:
@@ -121,52 +186,50 @@ class SmoothnessReport:
         Returns:
             Drifts over the network's own layers, with the input's step only under ``include_input``.
         """
-        drifts = self.drifts[view or self.settings.view][part]
-        return drifts[1:] if self._starts_at_input and not self.settings.include_input else drifts
+        return self._scored(self.drifts[view or self.settings.view][part])
+
+    @property
+    def table(self) -> Table:
+        """The numbers of the report with their errors, for people."""
+        return report_table(self)
+
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        """Return the table as a notebook shows it."""
+        return self.table._repr_html_()
+
+    def plot(self) -> Figure:
+        """Draw the smoothness curve with a band of two standard errors."""
+        from lightning_topolip.display.plots import report_figure
+
+        return report_figure(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain values for `json.dumps`; NaN stays a float."""
-        return {
-            "score": self.score,
-            "speed_mean": self.speed_mean,
-            "speed_max": self.speed_max,
-            "input_drift": self.input_drift,
-            "noise": self.noise.level,
-            "noise_of_splits": self.noise.noise.tolist(),
-            "signal": self.noise.signal,
-            "errors": self.errors.tolist(),
-            "points": self.points,
-            "subset_size": self.settings.subset_size,
-            "order": "inf" if math.isinf(self.settings.order) else self.settings.order,
-            "view": self.settings.view,
-            "dimensions": list(self.settings.dimensions),
-            "reduction": self.settings.reduction,
-            "engine": self.settings.engine,
-            "engine_check": self.engine_check,
-            "include_input": self.settings.include_input,
-            "noise_splits": self.settings.noise_splits,
-            "seed": self.settings.seed,
-            "layers": list(self.layers),
-            "scales": [layer.scale if layer else math.nan for layer in self.topology],
-            "drifts": {
-                view: {part: values.tolist() for part, values in parts.items()} for view, parts in self.drifts.items()
-            },
-            "scores": {
-                view: {part: topolip(self.scored_drifts(view, part)) for part in parts}
-                for view, parts in self.drifts.items()
-            },
-            "diagrams": {
-                name: {f"H{dimension}": points.tolist() for dimension, points in diagrams.items()}
-                for name, diagrams in self.diagrams.items()
-            },
-            "geometry": {name: geometry.to_dict() for name, geometry in self.geometry.items()},
-            "local_lipschitz": self.local_lipschitz and self.local_lipschitz.to_dict(),
-            "failures": dict(self.failures),
-        }
+        """Return the report as plain values for `json.dumps`, see `report_values`; NaN stays a float."""
+        return report_values(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SmoothnessReport:
+        """Read a report from the result of `to_dict`, without geometry and local Lipschitz constants.
+
+        Raises:
+            ValueError: If it is no such result, or one of a version with other definitions.
+        """
+        return cls(**report_fields(values))
 
     @property
     def _starts_at_input(self) -> bool:
         return bool(self.layers) and self.layers[0] == INPUT
+
+    def _scored(self, drifts: Array) -> Array:
+        return drifts[..., 1:] if self._starts_at_input and not self.settings.include_input else drifts
+
+
+def _undefined(drifts: Array) -> Array:
+    return np.full(drifts.shape[:-1], math.nan)
 
 
 def smoothness_report(
@@ -210,15 +273,13 @@ def smoothness_report(
     )
     if options.geometry and INPUT in distances:
         topology = with_stretches(topology, distances, distances[INPUT])
-    options = replace(options, engine=engine.name)
-    return report_of_topology(topology, options, measurement.failures, measurement.points, engine.check)
+    return report_of_topology(topology, replace(options, engine=engine.name), measurement, engine.check)
 
 
 def report_of_topology(
     topology: Mapping[str, LayerTopology | None],
     settings: Settings,
-    failures: Mapping[str, str],
-    points: int,
+    measurement: Measurement,
     engine_check: str = "",
 ) -> SmoothnessReport:
     """Compute everything that depends on the diagrams alone.
@@ -226,66 +287,22 @@ def report_of_topology(
     Args:
         topology: Every layer in the order of execution, ``"<input>"`` first if there is one.
         settings: The settings of the analysis, with the engine that computed the diagrams.
-        failures: By layer why it could not be measured.
-        points: Size of the probe.
+        measurement: Why a layer could not be measured, and the probe; its distances are not used.
         engine_check: How the engine was checked.
     """
-    path = list(topology.values())
+    path, points = tuple(topology.values()), measurement.points
+    steps = list(itertools.pairwise(path))
     coincident = "all points coincide, so the scaled view is not defined; its drifts are NaN"
     degenerate = {name: coincident for name, layer in topology.items() if layer and layer.degenerate}
-    parts = {view: _parts(path, view, settings) for view in VIEWS}
+    columns = {view: drifts_by_dimension(steps, view, points, settings) for view in VIEWS}
     return SmoothnessReport(
         layers=tuple(topology),
-        topology=tuple(path),
-        drifts={
-            view: {part: drifts.mean(axis=1) for part, drifts in of_view.items()} for view, of_view in parts.items()
-        },
-        errors=_standard_errors(parts[settings.view]["all"]),
-        noise=noise_band([layer for name, layer in topology.items() if name != INPUT], points, settings),
+        topology=path,
+        drifts={view: {part: w.mean(axis=1) for part, w in parts.items()} for view, parts in columns.items()},
+        part_curves=estimate_on_parts(columns[settings.view]["all"], steps, points, settings).parts,
         points=points,
         settings=settings,
-        failures={**failures, **degenerate},
+        failures={**measurement.failures, **degenerate},
         engine_check=engine_check,
+        probe=measurement.probe,
     )
-
-
-def epoch_drifts(previous: SmoothnessReport, current: SmoothnessReport, interval: float = 1.0) -> dict[str, float]:
-    """Measure the drift per epoch of every layer between two analyses, in the headline's view.
-
-    Args:
-        previous: The earlier analysis.
-        current: The later analysis, with the same settings and probe.
-        interval: Epochs from one to the other.
-
-    Returns:
-        By layer that both hold, without the input; NaN for a layer that could not be measured.
-
-    Raises:
-        ValueError: If the settings or the probe sizes differ, or the interval is not positive.
-    """
-    if previous.settings != current.settings or previous.points != current.points:
-        raise ValueError(
-            "Arguments `previous` and `current` must come from the same settings and probe size, "
-            f"got {previous.settings}, {previous.points} points and {current.settings}, {current.points} points."
-        )
-    if not interval > 0:
-        raise ValueError(f"Argument `interval` must be positive, got {interval!r}.")
-    settings, before = current.settings, dict(zip(previous.layers, previous.topology, strict=True))
-    return {
-        name: step_drift(before[name], layer, settings.view, settings.dimensions, settings.order) / interval
-        for name, layer in zip(current.layers, current.topology, strict=True)
-        if name != INPUT and name in before
-    }
-
-
-def _parts(topology: Path, view: str, settings: Settings) -> dict[str, Array]:
-    single = {f"H{k}": path_drifts(topology, view, (k,), settings.order) for k in settings.dimensions}
-    cells = zip(*(drifts.flat for drifts in single.values()), strict=True)
-    joined = np.array([combine_dimensions(cell, settings.order) for cell in cells], dtype=np.float64)
-    return {"all": joined.reshape(next(iter(single.values())).shape), **single}
-
-
-def _standard_errors(drifts: Array) -> Array:
-    steps, subsets = drifts.shape
-    errors: Array = drifts.std(axis=1, ddof=1) / math.sqrt(subsets) if subsets > 1 else np.full(steps, math.nan)
-    return errors

@@ -15,8 +15,9 @@ from lightning_topolip.network.batches import move_batch
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.step import forward_failure, with_working_forward
 from lightning_topolip.network.subject import Forward, Subject
+from lightning_topolip.topology.cuts import whole_size
 from lightning_topolip.topology.engine_choice import EngineChoice
-from lightning_topolip.topology.layer import LayerTopology, whole_size, with_stretches
+from lightning_topolip.topology.layer import LayerTopology, with_stretches
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.settings import Settings
@@ -105,7 +106,7 @@ def analyze_in_trainer(
     for *_, name, check in shares:
         engine.follow(name, check)
     settings = replace(settings, engine=engine.name)
-    return report_of_topology(joined, settings, failures, measurement.points, engine.check)
+    return report_of_topology(joined, settings, replace(measurement, failures=failures), engine.check)
 
 
 def topology_in_trainer(

@@ -44,14 +44,20 @@ class TopoLipCallback(Callback):
     and model. `trainer.validate` and `trainer.test` alone analyse once; a test's keys begin with ``topolip_test``.
 
     **Logged keys**, written to every logger and, for callbacks that monitor them (``check_finite=False``), to
-    ``log_dict``. Drifts are W_p distances, in units of a layer's mean distance or of its activations (raw).
+    ``log_dict``. Drifts are per sample, ``n^(-1/p) W_p``, in units of a layer's mean distance or of its activations
+    (raw). Errors are standard errors: how far a number would move on another probe of the same size.
 
     - ``topolip/score``: TopoLip, mean absolute change of the drift from step to step; lower is smoother
     - ``topolip/speed_mean``, ``topolip/speed_max``: mean and largest drift from layer to layer; how far features travel
     - ``topolip/input_drift``: drift from the input to the first layer, where the input is real-valued
     - ``topolip/epoch_drift``: drift per epoch since the last analysis, mean over layers; NaN for the first
-    - ``topolip/noise``: drift between random halves of the probe, median; sampling alone explains smaller drifts
-    - ``topolip/signal``: drift from layer to layer over that noise, both at half the probe; 1 or less is noise
+    - ``topolip/path_length``: how far the diagrams have moved since the first analysis, the sum of the epoch drifts
+      times their intervals, mean over layers; compares trainings of different lengths, at equal intervals of analyses
+    - ``topolip/score_error``, and likewise after each of the numbers above: its standard error
+    - ``topolip/change``, ``topolip/change_z``: score minus the score at the analysis before, and the same over its
+      standard error; beyond 2 or 3 it is more than sampling
+    - ``topolip/noise``: TopoLip that a perfectly even network would show on this probe
+    - ``topolip/signal``: score over noise; about 1 is due to sampling, well above is due to the network
     - ``topolip/seconds``: seconds that the analysis took, without its figures
     - ``topolip/overhead``: share of the time so far, 0 to 1, for which training waited for analyses, figures included
     - ``topolip/skipped``: analyses skipped so far under ``when_full="skip"``
@@ -83,7 +89,7 @@ class TopoLipCallback(Callback):
         probe: A `DataLoader` or a batch to take the probe from. By default the validation data, else the training data;
             the validation data do not exist before training without sanity checking and with
             ``check_val_every_n_epoch`` above 1.
-        probe_size: Number of samples n. Time grows faster than n^2; drifts of different n are not comparable.
+        probe_size: Number of samples n. Time grows faster than n^2; small samples bias the drifts.
         every_n_epochs: Analyse whenever another n epochs are complete.
         every_n_steps: Analyse whenever another n optimizer steps are complete, instead; epoch drifts stay per epoch.
         budget: Largest ``topolip/overhead``, such as ``"5%"`` or 0.05. It chooses the size of the probe, at least 64,

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from lightning.pytorch import Trainer
 
+from lightning_topolip.topology.cuts import disjoint_subsets, whole_size
 from lightning_topolip.topology.engine_choice import EngineChoice
-from lightning_topolip.topology.layer import disjoint_subsets, whole_size
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import report_of_topology
@@ -143,7 +143,7 @@ class Pilot:
         self._persistence[points, cut] = math.inf
         if limit <= 0:
             return
-        settings = replace(self._settings, noise_splits=0 if cut else self._settings.noise_splits, subset_size=None)
+        settings = replace(self._settings, halvings=0 if cut else self._settings.halvings, subset_size=None)
         measurement, seconds = self._timed(lambda: self._measure(points))
         self._forward, self._layers = (points, seconds), len(measurement.distances)
         in_time, seconds = self._timed(lambda: self._run_topology(measurement, settings, limit))
@@ -157,7 +157,7 @@ class Pilot:
             topology = topology_in_trainer(
                 measurement, settings, self._engine, self._workers, seconds=None if end is None else limit
             )
-            report = self._workers.submit(report_of_topology, topology, settings, {}, measurement.points)
+            report = self._workers.submit(report_of_topology, topology, settings, replace(measurement, distances={}))
             report.result(None if end is None else max(end - time.perf_counter(), 0.0))
         except LimitExceeded:
             self._workers.stop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 import numpy as np
 
+from lightning_topolip.topology.estimate import Estimate, mean_estimate
+from lightning_topolip.topology.history import History
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
@@ -15,34 +17,51 @@ _GEOMETRY = {
     "participation": "participation_ratio",
     "covering": "covering_dimension",
 }
+_AFTER_THE_FIRST = ("epoch_drift", "epoch_drift_error", "change", "change_z", "path_length", "path_length_error")
 
 
-def scalars(report: SmoothnessReport, epoch_drifts: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """Return the numbers of an analysis by logged key; the keys are listed in `TopoLipCallback`.
-
-    ``epoch_drifts`` is the epoch drift by layer, empty for a first analysis.
-    """
-    headline = {
-        "score": report.score,
-        "speed_mean": report.speed_mean,
-        "speed_max": report.speed_max,
-        "noise": report.noise.level,
-        "signal": report.noise.signal,
-    }
-    if epoch_drifts:
-        headline["epoch_drift"] = float(np.mean(list(epoch_drifts.values())))
-    if INPUT in report.layers:
-        headline["input_drift"] = report.input_drift
+def scalars(history: History, prefix: str) -> dict[str, float]:
+    """Return the numbers of the latest analysis by logged key; the keys are listed in `TopoLipCallback`."""
+    report = history.last
+    assert report is not None
+    headline = _headline(report, history)
     depth = {f"{prefix}_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}
-    epoch = {f"{prefix}_epoch/{layer}": w for layer, w in epoch_drifts.items()}
+    epoch = {f"{prefix}_epoch/{layer}": float(drift.value) for layer, drift in history.latest.items()}
     drifts = {f"{prefix}/{name}": value for name, value in headline.items()} | depth | epoch
     return drifts | _geometry_scalars(report, prefix) | _lipschitz_scalars(report, prefix)
 
 
+def undefined_before_the_second(prefix: str) -> dict[str, float]:
+    """Return NaN for the keys that a first analysis does not have, for callbacks that monitor them."""
+    return {f"{prefix}/{name}": math.nan for name in _AFTER_THE_FIRST}
+
+
 def headline_names(*, geometry: bool = False, lipschitz: bool = False) -> list[str]:
     """List the keys, without the prefix, that stand for the whole network instead of one layer."""
-    always = ["score", "speed_mean", "speed_max", "epoch_drift", "noise", "signal", "input_drift"]
+    estimates = ["score", "speed_mean", "speed_max", "input_drift"]
+    always = [*estimates, *(f"{name}_error" for name in estimates), "noise", "signal", *_AFTER_THE_FIRST]
     return always + [*_GEOMETRY.values()] * geometry + ["local_lipschitz"] * lipschitz
+
+
+def _headline(report: SmoothnessReport, history: History) -> dict[str, float]:
+    estimates = report.estimates
+    if INPUT not in report.layers:
+        del estimates["input_drift"]
+    if history.latest:
+        estimates["epoch_drift"] = mean_estimate(history.latest.values())
+    if history.path_lengths:
+        estimates["path_length"] = mean_estimate(history.path_lengths.values())
+    change = history.change
+    return {
+        **{name: value for key, estimate in estimates.items() for name, value in _with_error(key, estimate).items()},
+        "noise": report.noise,
+        "signal": report.signal,
+        **({"change": float(change.value), "change_z": change.z} if change else {}),
+    }
+
+
+def _with_error(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: float(estimate.value), f"{name}_error": float(estimate.error)}
 
 
 def _geometry_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.trainer.failure import Failure
-from lightning_topolip.trainer.keys import scalars
+from lightning_topolip.trainer.keys import scalars, undefined_before_the_second
 from lightning_topolip.trainer.schedule import Moment
 
 _log = logging.getLogger(__name__)
@@ -80,8 +80,7 @@ class Recorder:
         self.notices.clear()
         if history.last is not None:
             self.latest_step = history.optimizer_steps[-1]
-            self.latest = {f"{self.prefix}/epoch_drift": math.nan}
-            self.latest |= scalars(history.last, history.epoch_drifts[-1], self.prefix)
+            self.latest = undefined_before_the_second(self.prefix) | scalars(history, self.prefix)
 
     def record(
         self, trainer: Trainer, moment: Moment, outcome: SmoothnessReport | Failure, extra: Mapping[str, float]
@@ -118,7 +117,7 @@ class Recorder:
             if self.on_error == "raise":
                 raise
             values = self._failed(outcome if isinstance(outcome, Failure) else Failure(error))
-        self.latest, self.latest_step = {f"{self.prefix}/epoch_drift": math.nan, **values}, moment.steps
+        self.latest, self.latest_step = undefined_before_the_second(self.prefix) | values, moment.steps
         return values
 
     def conclude(self) -> None:
@@ -140,7 +139,7 @@ class Recorder:
         if difference:
             self.notices.warn(f"TopoLip cannot continue the curves and starts new ones: {difference}.")
             self.history = History()
-        epoch_drifts = self.history.add(moment.position, report, moment.steps)
+        self.history.add(moment.position, report, moment.steps)
         self.notices.warn_by_reason(report.failures, "TopoLip cannot measure")
         if report.failures and not np.isfinite(report.curve).any():
             self._reasons[f"no layer could be measured: {Counter(report.failures.values()).most_common(1)[0][0]}"] += 1
@@ -148,7 +147,7 @@ class Recorder:
         undefined += report.local_lipschitz.undefined() if report.local_lipschitz else []
         for sentence in undefined:
             self.notices.warn(f"TopoLip, {sentence}")
-        return scalars(report, epoch_drifts, self.prefix)
+        return scalars(self.history, self.prefix)
 
     def _failed(self, failure: Failure) -> dict[str, float]:
         _log.debug("The analysis failed.", exc_info=failure.error)

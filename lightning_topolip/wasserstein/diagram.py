@@ -66,6 +66,8 @@ def read_numbers(name: str, value: ArrayLike, allowed: str, *, complex_as_pairs:
             array = np.ascontiguousarray(array).view(array.real.dtype)
         if array.dtype.kind not in "fiu":
             raise TypeError(f"dtype {array.dtype}")
+        if array.dtype == np.float64:
+            return array.copy()
         with np.errstate(over="ignore"):
             return array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -69,7 +69,7 @@ class Tiny(LightningModule):
 def fit(loggers: Any, *, logs: bool = True, **options: Any) -> tuple[TopoLipCallback, Trainer]:
     seed_everything(0, verbose=False)
     inputs = torch.randn(48, 6)
-    callback = TopoLipCallback(layers=["first", "shared", "last"], probe_size=16, noise_splits=1)
+    callback = TopoLipCallback(layers=["first", "shared", "last"], probe_size=16, halvings=1)
     trainer = Trainer(
         max_epochs=2,
         accelerator="cpu",

@@ -9,6 +9,7 @@ import numpy as np
 from lightning_topolip.report.source import Source
 from lightning_topolip.robustness import CORRUPTIONS
 from lightning_topolip.study.judging.results import Results, Row
+from lightning_topolip.study.judging.summaries import AT_INPUT_SPACING
 
 LAYERS = {
     "vit": [f"network.blocks.{index}" for index in range(12)],
@@ -37,9 +38,10 @@ class MadeUpRun:
         layer: str = "",
         condition: str = "",
         strength: float = 0.0,
+        error: float = math.nan,
     ) -> None:
-        data, model, seed = self.key
-        self.rows.append(Row(data, model, seed, epoch, quantity, variant, layer, condition, strength, float(value)))
+        run = (*self.key, epoch)
+        self.rows.append(Row(*run, quantity, variant, layer, condition, strength, float(value), error))
 
     def drifts(self) -> np.ndarray:
         depth = np.linspace(0, 1, len(self.layers))
@@ -53,21 +55,28 @@ class MadeUpRun:
         for form in FORMS:
             factor = 30.0 if form.startswith("raw") else 1.0
             drifts = self.drifts() * factor * (1 + 0.4 * learned)
-            self.add(epoch, "topolip", np.abs(np.diff(drifts[1:])).mean(), form)
-            self.add(epoch, "speed_mean", drifts[1:].mean(), form)
-            self.add(epoch, "speed_max", drifts[1:].max(), form)
+            share = 0.05 if form == FORMS[0] else math.nan
+            scores = {
+                "topolip": np.abs(np.diff(drifts[1:])).mean(),
+                "speed_mean": drifts[1:].mean(),
+                "speed_max": drifts[1:].max(),
+            }
+            for name, value in scores.items():
+                self.add(epoch, name, value, form, error=share * value)
             for layer, drift in zip(self.layers, drifts, strict=True):
-                self.add(epoch, "drift", drift, form, layer)
+                self.add(epoch, "drift", drift, form, layer, error=share * drift)
         for part, share in (("H0", 0.8), ("H1", 0.6)):
             for layer, drift in zip(self.layers, self.drifts(), strict=True):
                 self.add(epoch, "drift", share * drift, f"scaled W2 {part}", layer)
         self.add(epoch, "noise", 0.04 * self.rng.uniform(0.8, 1.2), "scaled W2")
-        self.add(epoch, "signal", 0.12 * self.rng.uniform(0.8, 1.2), "scaled W2")
-        self.add(epoch, "input_drift", 0.6 * self.rng.uniform(0.8, 1.2), "scaled W2")
+        self.add(epoch, "signal", 3.0 * self.rng.uniform(0.8, 1.2), "scaled W2")
+        self.add(epoch, "input_drift", 0.6 * self.rng.uniform(0.8, 1.2), "scaled W2", error=0.03)
+        if not first:
+            self.add(epoch, "path_length", self.rough * learned * self.rng.uniform(0.9, 1.1), "scaled W2", error=0.04)
         for index, layer in enumerate(["<input>", *self.layers]):
             if not first:
                 moved = 0.0 if index == 0 else 0.3 * math.exp(-epoch / 3) * self.rng.uniform(0.5, 1.5)
-                self.add(epoch, "epoch_drift", moved, "scaled W2", layer)
+                self.add(epoch, "epoch_drift", moved, "scaled W2", layer, error=0.1 * moved)
                 self.add(epoch, "epoch_drift", 30 * moved, "raw W2", layer)
             self.add(epoch, "scale", 3 + index, layer=layer)
             self.add(epoch, "total_variance", 40 * 1.6**index * self.rng.uniform(0.8, 1.2), layer=layer)
@@ -86,7 +95,12 @@ class MadeUpRun:
             self.add(epoch, "local_lipschitz", 0.6 * local, "mean", layer)
             loose = math.inf if self.key[1] == "vit" and layer in (self.layers[2], "<network>") else factor**3 * 40
             self.add(epoch, "lipschitz_bound", loose, "upper", layer)
-        for layer in ["<input>", *self.layers]:
+        for layer in self.layers:
+            self.add(epoch, "path_length", self.rough * self.rng.uniform(0.5, 1.5), "scaled W2", layer, error=0.08)
+        for index, layer in enumerate(["<input>", *self.layers]):
+            near = 60 * self.rough + index + self.rng.uniform(0, 2)
+            self.add(epoch, "covering_number", near, AT_INPUT_SPACING, layer, strength=0.35)
+            self.add(epoch, "packing_number", near // 3, AT_INPUT_SPACING, layer, strength=0.35)
             for radius in np.linspace(0.1, 1.5, 8).tolist():
                 upper = max(256 * math.exp(-4 * radius * self.rough), 1)
                 self.add(epoch, "covering_number", round(upper), layer=layer, strength=radius)
@@ -183,6 +197,12 @@ def made_up_about(data: tuple[str, ...], models: tuple[str, ...], seeds: tuple[i
                 "summary": "two_nn_dimension",
                 "lower": "resnet",
                 "higher": "vit",
+            },
+            {
+                "says": "The ViT is steadier in training: its path to the same accuracy is shorter.",
+                "summary": "path_length",
+                "lower": "vit",
+                "higher": "resnet",
             },
         ],
     }

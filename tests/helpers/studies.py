@@ -24,7 +24,7 @@ def tiny_study(**changes: Any) -> StudyConfig:
         models={"convolution": CONVOLUTION, "attention": ATTENTION},
         data={"digits": DIGITS},
         training=Training(epochs=2),
-        smoothness=Smoothness(probe_size=24, noise_splits=2),
+        smoothness=Smoothness(probe_size=24, halvings=2),
         lipschitz=Lipschitz(samples=2, tolerance=0.1),
         robustness=Robustness(
             images=20,

@@ -109,7 +109,7 @@ def _no_hook_of_the_process_before_or_after() -> Iterator[None]:
 def test_outputs_are_the_same_to_the_bit(name: str, mode: str) -> None:
     model, batch, arguments = MODELS[name]()
     model.eval()
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     with MODES[mode](), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TopoLipMetric (sees fewer|skips a pass)")
         expected = model(batch, **arguments)
@@ -121,31 +121,31 @@ def test_outputs_are_the_same_to_the_bit(name: str, mode: str) -> None:
 @pytest.mark.parametrize("name", ["encoder", "encoder between", "own class", "attention", "vit", "recurrent"])
 def test_a_model_that_is_fused_has_the_layers_and_the_score_of_analyze(name: str) -> None:
     model, batch, _ = MODELS[name]()
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     with torch.no_grad(), metric.attach(model.eval()):
         model(batch)
-    report = analyze(model, batch, noise_splits=0)
+    report = analyze(model, batch, halvings=0)
     assert metric.report().layers == report.layers
     assert metric.report().curve == pytest.approx(report.curve, abs=1e-5)
 
 
 def test_parts_of_fused_layers_are_missing_and_the_warning_says_how_to_see_them() -> None:
     model = encoder(2).eval()
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     with torch.no_grad():
         with (
             pytest.warns(UserWarning, match=r"fewer than three layers.*set_fastpath_enabled\(False\)"),
             metric.attach(model),
         ):
             model(SEQUENCES)
-        metric = TopoLipMetric(noise_splits=0)
+        metric = TopoLipMetric(halvings=0)
         torch.backends.mha.set_fastpath_enabled(False)
         try:
             with metric.attach(model):
                 model(SEQUENCES)
         finally:
             torch.backends.mha.set_fastpath_enabled(True)
-    assert metric.report().curve.tolist() == analyze(model, SEQUENCES, noise_splits=0).curve.tolist()
+    assert metric.report().curve.tolist() == analyze(model, SEQUENCES, halvings=0).curve.tolist()
 
 
 @pytest.mark.parametrize("place", ["whole", "in place", "part"])
@@ -171,7 +171,7 @@ def test_a_compiled_model_computes_the_same(name: str, place: str) -> None:
         if place == "in place":
             model.compile(backend=backend)
         compiled = Whole(compiled).eval() if place == "part" else compiled
-        metric = TopoLipMetric(noise_splits=0)
+        metric = TopoLipMetric(halvings=0)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             with metric.attach(compiled):
@@ -190,7 +190,7 @@ def test_no_hook_stays_after_an_error_in_a_forward(fails: str) -> None:
     def stop(*_: Any) -> None:
         raise RuntimeError("stop")
 
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     with torch.no_grad(), metric.attach(whole):
         handle = model.get_submodule(fails).register_forward_hook(stop)
         with pytest.raises(RuntimeError, match="stop"):
@@ -205,7 +205,7 @@ def test_no_hook_stays_after_an_error_in_a_forward(fails: str) -> None:
 
 def test_the_hook_of_the_process_sees_only_the_layers_of_its_model() -> None:
     model, other = encoder().eval(), encoder().eval()
-    metric, second = TopoLipMetric(noise_splits=0), TopoLipMetric(noise_splits=0)
+    metric, second = TopoLipMetric(halvings=0), TopoLipMetric(halvings=0)
 
     def run_the_other(*_: Any) -> None:
         other(SEQUENCES[:5])

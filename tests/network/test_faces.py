@@ -114,7 +114,7 @@ def family(request: pytest.FixtureRequest) -> tuple[nn.Module, Any]:
 
 
 def expected_report(model: nn.Module, batch: Any) -> SmoothnessReport:
-    report = analyze(model, batch, noise_splits=0)
+    report = analyze(model, batch, halvings=0)
     assert len(report.layers) >= 3
     assert np.isfinite(report.curve).all()
     return report
@@ -128,7 +128,7 @@ def own_drifts(report: SmoothnessReport) -> dict[tuple[str, str], float]:
 def test_an_attached_metric_has_the_layers_and_the_curve_of_analyze(family: tuple[nn.Module, Any]) -> None:
     model, batch = family
     expected = expected_report(model, batch)
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     with torch.no_grad(), warnings.catch_warnings(), metric.attach(model):
         warnings.simplefilter("ignore")
         run_model(model, batch)
@@ -155,7 +155,7 @@ def test_the_callback_has_the_layers_and_the_curve_of_analyze(family: tuple[nn.M
 
     callback = TopoLipCallback(
         probe=batch,
-        noise_splits=0,
+        halvings=0,
         figures=False,
         on_error="raise",
         forward_fn=lambda module, batch: run_model(module.network, batch),

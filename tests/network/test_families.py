@@ -50,11 +50,11 @@ def _fixed_weights_and_one_thread() -> None:
 
 
 def quick(model: nn.Module, batch: Any, **settings: Any) -> SmoothnessReport:
-    return analyze(model, batch, noise_splits=0, **settings)
+    return analyze(model, batch, halvings=0, **settings)
 
 
 def distances_of(model: nn.Module, batch: Any, layers: Any = "auto", **settings: Any) -> dict[str, Any]:
-    measured = measure(model, batch, Subject(layers, settings=Settings(noise_splits=0, **settings)))
+    measured = measure(model, batch, Subject(layers, settings=Settings(halvings=0, **settings)))
     assert not measured.failures
     return measured.distances
 
@@ -316,9 +316,7 @@ def test_the_flag_decides_where_the_axes_are_equally_long() -> None:
     samples_first, sequence_first = Recurrent(nn.LSTM, batch_first=True), Recurrent(nn.LSTM, batch_first=False)
     sequence_first.load_state_dict(samples_first.state_dict())
     expected = distances_of(samples_first, ids)
-    measured = measure(
-        sequence_first, ids, Subject(["embedding", "first", "second"], settings=Settings(noise_splits=0))
-    )
+    measured = measure(sequence_first, ids, Subject(["embedding", "first", "second"], settings=Settings(halvings=0)))
     for name in ("first", "second"):
         np.testing.assert_allclose(measured.distances[name], expected[name], rtol=1e-5)
     assert set(measured.failures) == {"embedding"}

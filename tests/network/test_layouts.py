@@ -80,11 +80,11 @@ def test_a_layer_of_any_layout_is_measured_by_its_dense_form(layout: str) -> Non
     convert = LAYOUTS[layout]
     odd, plain = Odd(convert).eval(), Odd(lambda rows: dense(convert(rows))).eval()
     plain.load_state_dict(odd.state_dict())
-    expected, report = analyze(plain, SEQUENCES, NAMES, noise_splits=0), analyze(odd, SEQUENCES, NAMES, noise_splits=0)
+    expected, report = analyze(plain, SEQUENCES, NAMES, halvings=0), analyze(odd, SEQUENCES, NAMES, halvings=0)
     assert not report.failures
     assert "odd" in report.layers
     assert report.curve.tolist() == expected.curve.tolist()
-    metric = TopoLipMetric(NAMES, noise_splits=0)
+    metric = TopoLipMetric(NAMES, halvings=0)
     with torch.no_grad(), metric.attach(odd):
         odd(SEQUENCES)
     assert metric.report().curve.tolist() == expected.curve.tolist()
@@ -99,11 +99,11 @@ def test_nested_rows_are_padded_with_zeros(layout: str) -> None:
 @pytest.mark.parametrize("convert", [lambda rows: rows.to("meta"), lambda rows: rows.flatten(0, 1).to_sparse()])
 def test_a_layer_without_dense_rows_is_skipped_alone(convert: Any) -> None:
     model = Odd(convert).eval()
-    report = analyze(model, SEQUENCES, NAMES, noise_splits=0)
+    report = analyze(model, SEQUENCES, NAMES, halvings=0)
     assert report.layers == ("<input>", *NAMES[:4])
     assert np.isfinite(report.score)
     assert "skipped" in report.failures["odd"]
-    metric = TopoLipMetric(NAMES, noise_splits=0)
+    metric = TopoLipMetric(NAMES, halvings=0)
     with torch.no_grad(), metric.attach(model):
         model(SEQUENCES)
     assert metric.report().curve.tolist() == report.curve.tolist()
@@ -124,11 +124,11 @@ def test_an_input_of_any_layout_begins_the_path(layout: str) -> None:
             return hidden
 
     model, batch = Opened().eval(), LAYOUTS[layout](SEQUENCES)
-    report = analyze(model, batch, noise_splits=0)
+    report = analyze(model, batch, halvings=0)
     assert report.layers == ("<input>", "layers.0", "layers.1", "layers.2")
     found = measure(model, batch, Subject()).distances["<input>"]
     np.testing.assert_array_equal(found, distance_matrix(dense(batch).flatten(1)).numpy())
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     with torch.no_grad(), metric.attach(model):
         model(batch)
     assert metric.report().curve.tolist() == report.curve.tolist()
@@ -153,10 +153,10 @@ def test_a_transformer_encoder_with_a_padding_mask_has_a_curve(options: dict[str
     model = encoder(**options)
     plain = encoder(**options)
     plain.use_nested_tensor = False
-    expected = analyze(plain, SEQUENCES, forward_fn=masked, noise_splits=0)
+    expected = analyze(plain, SEQUENCES, forward_fn=masked, halvings=0)
     assert expected.layers == ("<input>", "layers.0", "layers.1", "layers.2")
     assert np.isfinite(expected.score)
-    report = analyze(model, SEQUENCES, forward_fn=masked, noise_splits=0)
+    report = analyze(model, SEQUENCES, forward_fn=masked, halvings=0)
     assert report.curve.tolist() == expected.curve.tolist()
 
     class Module(LightningModule):
@@ -170,7 +170,7 @@ def test_a_transformer_encoder_with_a_padding_mask_has_a_curve(options: dict[str
         def validation_step(self, batch: Any, index: int) -> None:
             pass
 
-    callback = TopoLipCallback(noise_splits=0, figures=False, on_error="raise", probe=SEQUENCES)
+    callback = TopoLipCallback(halvings=0, figures=False, on_error="raise", probe=SEQUENCES)
     run = trainer(tmp_path, callback, logger=False)
     run.validate(Module(), DataLoader(TensorDataset(SEQUENCES)), verbose=False)
     assert float(run.callback_metrics["topolip/score"]) == pytest.approx(expected.score, abs=1e-7)
@@ -181,7 +181,7 @@ def test_the_fused_layers_are_off_in_an_analysis_and_then_as_before(enabled: boo
     torch.backends.mha.set_fastpath_enabled(enabled)
     try:
         model = encoder(2)
-        report = analyze(model, SEQUENCES, noise_splits=0)
+        report = analyze(model, SEQUENCES, halvings=0)
         assert torch.backends.mha.get_fastpath_enabled() == enabled
         with pytest.raises(AssertionError, match="embedding dimension"):
             analyze(model, SEQUENCES[:, :, :3])
@@ -221,32 +221,32 @@ def test_complex_outputs_are_measured_as_pairs_of_reals(reduction: Any) -> None:
         points = {"flatten": output.flatten(1), "mean": output.mean(dim=1), "cls": output[:, 0]}[reduction]
         pairs = torch.cat([points.real, points.imag], dim=1)
         np.testing.assert_allclose(measured.distances[name], distance_matrix(pairs).numpy(), rtol=1e-5, atol=1e-6)
-    metric = TopoLipMetric(names, noise_splits=0, reduction=reduction)
+    metric = TopoLipMetric(names, halvings=0, reduction=reduction)
     with torch.no_grad(), metric.attach(model):
         for half in SEQUENCES.split(N // 2):
             model(half)
-    report = analyze(model, SEQUENCES, names, noise_splits=0, reduction=reduction)
+    report = analyze(model, SEQUENCES, names, halvings=0, reduction=reduction)
     assert metric.report().curve == pytest.approx(report.curve, abs=1e-6)
 
 
 def analysis_settings(reduction: Any) -> Any:
     from lightning_topolip.topology.settings import Settings
 
-    return Settings(noise_splits=0, reduction=reduction)
+    return Settings(halvings=0, reduction=reduction)
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
 def test_a_complex_input_begins_the_path_and_complex_rows_update_a_metric(dtype: torch.dtype) -> None:
     model = nn.Sequential(*[nn.Linear(D, D, dtype=dtype) for _ in range(4)]).eval()
     batch = torch.complex(SEQUENCES[:, 0], SEQUENCES[:, 1]).to(dtype)
-    report = analyze(model, batch, noise_splits=0)
+    report = analyze(model, batch, halvings=0)
     assert report.layers == ("<input>", "0", "1", "2")
     outputs, hidden = {"<input>": batch}, batch
     with torch.no_grad():
         for index in range(3):
             hidden = model[index](hidden)
             outputs[str(index)] = hidden
-    metric = TopoLipMetric(noise_splits=0)
+    metric = TopoLipMetric(halvings=0)
     metric.update(outputs)
     assert metric.report().curve.tolist() == report.curve.tolist()
 
@@ -288,7 +288,7 @@ def test_a_graph_network_with_a_sparse_buffer_is_followed() -> None:
                 nodes = torch.relu(self.adjacency @ layer(nodes))
             return nodes
 
-    assert np.isfinite(analyze(Graph(), SEQUENCES[:, 0], noise_splits=0).score)
+    assert np.isfinite(analyze(Graph(), SEQUENCES[:, 0], halvings=0).score)
 
 
 def test_an_unchanged_tensor_is_not_written() -> None:

@@ -24,6 +24,23 @@ def test_a_curve_is_the_mean_over_its_seeds_with_their_range() -> None:
     assert curve.high.tolist() == [5.0, 8.0]
 
 
+def test_known_errors_make_the_band_and_seeds_count_by_their_mean_square() -> None:
+    rows = [
+        Row("digits", "vit", seed, 1.0, "topolip", "scaled W2", "", "", 0.0, value, error)
+        for seed, (value, error) in enumerate([(1.0, 0.3), (3.0, 0.4), (5.0, math.nan)])
+    ]
+    [curve] = curves(rows, lambda row: row.epoch, ["vit"])
+    half = 2 * math.sqrt((0.3**2 + 0.4**2) / 2)
+    assert (curve.low[0], curve.high[0]) == (3.0 - half, 3.0 + half)
+    assert curve.band == "two standard errors"
+
+
+def test_a_mean_over_layers_has_no_error() -> None:
+    rows = [Row("digits", "vit", 0, 1.0, "epoch_drift", "", layer, "", 0.0, 1.0, 0.1) for layer in ("a", "b")]
+    [curve] = curves(rows, lambda row: row.epoch, ["vit"])
+    assert curve.band == ""
+
+
 def test_lines_show_the_numbers_and_name_the_models() -> None:
     rows = [
         Row("digits", model, seed, epoch, "topolip", "scaled W2", "", "", 0.0, place + 0.1 * seed + epoch)
@@ -40,6 +57,20 @@ def test_lines_show_the_numbers_and_name_the_models() -> None:
         assert curve.mean.tolist() in drawn
         assert all(seed.tolist() in drawn for seed in curve.values)
     assert {note.get_text() for note in axes.texts} == {"vit", "resnet"}
+
+
+def test_many_first_points_beyond_the_scale_are_one_range() -> None:
+    names = ["vit", "resnet", "conv"]
+    rows = [
+        Row("digits", name, 0, float(step), "drift", "", "", "", 0.0, 1.0 + step + place if step else 50.0 + place)
+        for place, name in enumerate(names)
+        for step in range(4)
+    ]
+    panel = lines(curves(rows, lambda row: row.epoch, names), styles(names), "Title", "x", "y", apart=True)
+    assert panel is not None
+    axes = panel.figure.axes[0]
+    assert "\N{UPWARDS ARROW} 50.0 to 52.0" in [note.get_text() for note in axes.texts]
+    assert axes.get_ylim()[1] < 10
 
 
 def test_models_with_the_same_end_are_named_in_a_legend() -> None:

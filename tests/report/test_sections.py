@@ -1,7 +1,9 @@
 """Tables and figures of the sections: the numbers of the results, rightly arranged."""
 
 import math
-from typing import Any
+import sys
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,14 +12,16 @@ from scipy.stats import spearmanr
 
 from lightning_topolip.report.formats import RHO, number, over_seeds
 from lightning_topolip.report.palette import styles
-from lightning_topolip.report.sections.claims import effect_lines
+from lightning_topolip.report.sections.claims import claims, effect_lines
 from lightning_topolip.report.sections.depth import depth
-from lightning_topolip.report.sections.diagrams import diagrams
+from lightning_topolip.report.sections.diagrams import diagram_figure, diagrams
+from lightning_topolip.report.sections.geometry import geometry
 from lightning_topolip.report.sections.lipschitz import lipschitz, lipschitz_table
 from lightning_topolip.report.sections.maps import maps
 from lightning_topolip.report.sections.robustness import accuracy_curves, accuracy_table
 from lightning_topolip.report.sections.runs import runs_table, versions_table
 from lightning_topolip.report.sections.smoothness_and_robustness import Point, scatter_figure, smoothness_and_robustness
+from lightning_topolip.report.sections.training import errors_table, training
 from lightning_topolip.report.source import Source
 from lightning_topolip.robustness import wilson_interval
 from lightning_topolip.study.judging.claims import Claim
@@ -60,8 +64,18 @@ def test_diagrams_are_in_units_of_the_scale() -> None:
     layers = {"blocks.0": {"scale": 4.0, "H0": [[0.0, 4.0], [0.0, 2.0]], "H1": []}}
     source = Source(Results(rows), {}, {"digits/vit": {"seed": 0, "epoch": 1.0, "layers": layers}})
     [gallery] = diagrams(source).blocks
-    [drawn] = gallery.panels[0].figure.axes[0].collections  # type: ignore[union-attr]
-    assert np.asarray(drawn.get_offsets()).tolist() == [[0.0, 1.0], [0.0, 0.5]]
+    marks = gallery.panels[0].figure.axes[0].lines[0].get_xydata()  # type: ignore[union-attr]
+    assert sorted(map(tuple, marks[::3].tolist())) == [(0.0, 0.5), (0.0, 1.0)]
+
+
+def test_a_diagram_draws_marks_that_cannot_be_told_apart_once() -> None:
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (50, 2))
+    crowded = np.concatenate([points, points + 1e-6])
+    figure = diagram_figure({"H1": crowded}, 1.0, "", "")
+    starts = np.asarray(figure.axes[0].lines[0].get_xydata())[::3]
+    assert len(starts) == 50
+    assert np.abs(starts[:, None] - crowded).sum(axis=2).min(axis=0).max() < 1e-5
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["H1, loops: 100"]
 
 
 def test_layers_have_positions_between_input_and_last_layer() -> None:
@@ -72,19 +86,92 @@ def test_layers_have_positions_between_input_and_last_layer() -> None:
     assert places["vit", LAYERS["vit"][-1]] == places["resnet", LAYERS["resnet"][-1]] == 1.0
 
 
-def test_the_signal_is_divided_by_the_noise_of_the_same_analysis() -> None:
-    rows = only(made_up_rows(("digits",), ("vit",), (0,)), "noise", "signal")
-    [gallery] = depth(source_of(rows)).blocks
+def test_the_signal_is_drawn_against_that_of_an_even_network() -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0,)), "signal")
+    gallery = training(source_of(rows)).blocks[0]
     [panel] = gallery.panels  # type: ignore[union-attr]
-    values = {(row.quantity, row.epoch): row.value for row in rows}
     drawn = [np.asarray(line.get_ydata()).tolist() for line in panel.figure.axes[0].lines]
-    assert [values["signal", epoch] / values["noise", epoch] for epoch in EPOCHS] in drawn
+    assert [row.value for row in rows] in drawn
+    assert [1, 1] in drawn
+
+
+def test_the_shade_of_a_smoothness_curve_is_two_standard_errors() -> None:
+    rows = [row for row in only(made_up_rows(("digits",), ("vit",), (0,)), "drift") if row.variant == "scaled W2"]
+    gallery = depth(source_of(rows)).blocks[0]
+    [panel] = gallery.panels  # type: ignore[union-attr]
+    [shade] = panel.figure.axes[0].collections
+    edge = {round(y, 12) for y in shade.get_paths()[0].vertices[:, 1].tolist()}
+    later = [row for row in rows if row.epoch == EPOCHS[-1]][1:]
+    assert {round(row.value + side * row.error, 12) for row in later for side in (-2, 2)} <= edge
+
+
+def test_the_input_step_does_not_set_the_scale_and_says_its_number() -> None:
+    rows = [row for row in only(made_up_rows(("digits",), ("vit",), (0,)), "drift") if row.variant == "scaled W2"]
+    gallery = depth(source_of(rows)).blocks[0]
+    [panel] = gallery.panels  # type: ignore[union-attr]
+    axes = panel.figure.axes[0]
+    first, *later = [row for row in rows if row.epoch == EPOCHS[-1]]
+    top = axes.get_ylim()[1]
+    assert max(row.value + 2 * row.error for row in later) < top < first.value
+    assert f"\N{UPWARDS ARROW} {number(first.value)}" in [note.get_text() for note in axes.texts]
+
+
+def test_path_lengths_over_epochs_are_those_of_the_model_and_over_depth_those_of_the_layers() -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0,)), "path_length", "accuracy")
+    gallery = training(source_of(rows)).blocks[0]
+    panels = {panel.alt.split(" against")[0].split(".")[0]: panel for panel in gallery.panels}  # type: ignore[union-attr]
+    drawn = {name: panel.figure.axes[0].lines[0].get_ydata().tolist() for name, panel in panels.items()}
+    lengths = [row for row in rows if row.quantity == "path_length"]
+    assert drawn["Path length: how far a layer moved in all"] == [row.value for row in lengths if not row.layer]
+    assert drawn["Path length at equal accuracy"] == [row.value for row in lengths if not row.layer]
+    of_layers = "Path length of each layer over the whole training"
+    assert drawn[of_layers] == [row.value for row in lengths if row.layer]
+    assert panels[of_layers].figure.axes[0].lines[0].get_xdata().tolist() == pytest.approx(np.arange(1, 13) / 12)
+
+
+def test_the_score_has_both_errors_in_the_table() -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0, 1, 2)), "topolip", "noise", "signal")
+    table = errors_table(source_of(rows))
+    assert table is not None
+    last = [row for row in rows if row.epoch == EPOCHS[-1] and row.variant == "scaled W2"]
+    of = {name: [row for row in last if row.quantity == name] for name in ("topolip", "noise", "signal")}
+    error = float(np.sqrt(np.mean([row.error**2 for row in of["topolip"]])))
+    columns = [over_seeds([row.value for row in of[name]]) for name in of]
+    assert table.rows == [["digits", "vit", columns[0], number(error, 2), *columns[1:]]]
+
+
+def test_the_radius_of_the_input_is_apart_from_the_other_radii() -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0,)), "covering_number", "packing_number")
+    gallery = geometry(source_of(rows)).blocks[0]
+    over_radius, over_depth = gallery.panels  # type: ignore[union-attr]
+    of = [row for row in rows if row.quantity == "covering_number"]
+    curve = [row.value for row in of if not row.variant and row.layer == LAYERS["vit"][-1]]
+    assert over_radius.figure.axes[0].lines[0].get_ydata().tolist() == curve
+    assert over_depth.figure.axes[0].lines[0].get_ydata().tolist() == [row.value for row in of if row.variant]
+
+
+def test_what_is_not_asked_of_the_data_is_apart_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = {"summary": "topolip", "lower": "vit", "higher": "resnet"}
+    asked, not_asked = (Claim(says, **comparison) for says in ("Asked.", "Not asked."))
+    verdicts = [
+        verdict(asked, "ratio", 1.0, 0.5, 2.0),
+        replace(
+            verdict(not_asked, "ratio", 1.0, math.nan, math.nan),
+            verdict=cast("Any", "not asked of this data"),
+            remark="there is one seed",
+        ),
+    ]
+    monkeypatch.setattr(sys.modules[claims.__module__], "judge", lambda *_: verdicts)
+    tally, judgement, table = claims(source_of([], {"claims": [asdict(asked), asdict(not_asked)]})).blocks
+    assert tally.text.startswith("Of 1 verdict (one per claim and data set), 1 is undecided.")  # type: ignore[union-attr]
+    assert judgement.says == "Asked."  # type: ignore[union-attr]
+    assert table.rows == [["Not asked.", "digits", "there is one seed"]]  # type: ignore[union-attr]
 
 
 def test_maps_share_a_colour_scale_that_the_input_step_does_not_set() -> None:
     rows = only(made_up_rows(("digits",), ("vit", "resnet"), (0, 1)), "drift")
     [gallery] = maps(source_of(rows)).blocks
-    limits = [panel.figure.axes[0].collections[0].get_clim() for panel in gallery.panels]  # type: ignore[union-attr]
+    limits = [panel.figure.axes[0].images[0].get_clim() for panel in gallery.panels]  # type: ignore[union-attr]
     later = [
         row.value for row in rows if row.seed == 0 and row.variant == "scaled W2" and row.layer != LAYERS[row.model][0]
     ]

@@ -248,7 +248,7 @@ class Triple(nn.Module):
 def test_gains_are_those_of_known_layers(photos: Tensor) -> None:
     probes = perturbed(photos, noise_family(seed=1), strengths=[0.05, 0.1, 0.3])
     model = Triple()
-    reports = {s: analyze(model, probe, ["stretch", "shift"], noise_splits=0) for s, probe in probes}
+    reports = {s: analyze(model, probe, ["stretch", "shift"], halvings=0) for s, probe in probes}
     raw = perturbation_drifts(reports, view="raw")
     assert raw.layers == ("<input>", "stretch", "shift")
     assert raw.strengths == (0, 0.05, 0.1, 0.3)
@@ -262,7 +262,7 @@ def test_drifts_are_distances_per_unit_of_strength(photos: Tensor) -> None:
     strengths = [0.1, 0.3]
     order = 1.5
     reports = {
-        s: analyze(nn.Sequential(nn.AvgPool2d(8)), probe, ["0"], order=order, view="raw", noise_splits=0)
+        s: analyze(nn.Sequential(nn.AvgPool2d(8)), probe, ["0"], order=order, view="raw", halvings=0)
         for s, probe in perturbed(photos, noise_family(), strengths)
     }
     path = perturbation_drifts(dict(reversed(reports.items())))
@@ -270,7 +270,7 @@ def test_drifts_are_distances_per_unit_of_strength(photos: Tensor) -> None:
 
     def distance(first: int, second: int) -> float:
         distances = [wasserstein_distance(diagrams[first][k], diagrams[second][k], order) for k in (0, 1)]
-        return float(np.linalg.norm(distances, order))
+        return float(np.linalg.norm(distances, order)) / len(photos) ** (1 / order)
 
     assert path.drifts[1] == pytest.approx([distance(0, 1) / 0.1, distance(1, 2) / 0.2], rel=1e-9)
     assert path.displacements[1] == pytest.approx([distance(0, 1), distance(0, 2)], rel=1e-9)
@@ -293,10 +293,9 @@ def test_no_gain_without_a_moving_input() -> None:
     still = {0.0: {"<input>": near, "layer": near}, 1.0: {"<input>": near, "layer": far}}
     no_input = {strength: {"layer": matrices["layer"]} for strength, matrices in still.items()}
     failed = {0.0: still[0.0], 1.0: {"<input>": near, "layer": None}}
-    for case, displacement in ((still, 2**0.5), (no_input, 2**0.5), (failed, math.nan)):
+    for case, displacement in ((still, (2 / 3) ** 0.5), (no_input, (2 / 3) ** 0.5), (failed, math.nan)):
         reports = {
-            s: smoothness_report(Measurement(layers), Settings(view="raw", noise_splits=0))
-            for s, layers in case.items()
+            s: smoothness_report(Measurement(layers), Settings(view="raw", halvings=0)) for s, layers in case.items()
         }
         path = perturbation_drifts(reports)
         assert path.displacements[-1] == pytest.approx([displacement], nan_ok=True)
@@ -304,7 +303,7 @@ def test_no_gain_without_a_moving_input() -> None:
 
 
 def test_reports_that_do_not_form_a_path_are_refused(photos: Tensor) -> None:
-    measure = partial(analyze, nn.Sequential(nn.AvgPool2d(8)), layers=["0"], noise_splits=0)
+    measure = partial(analyze, nn.Sequential(nn.AvgPool2d(8)), layers=["0"], halvings=0)
     first, other, smaller = measure(batch=photos), measure(batch=photos, order=1.0), measure(batch=photos[:9])
     for reports, match in (
         ({0: first}, r"at least one positive strength, got strengths \[0\]"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def test_every_quantity_is_measured_of_every_model(study):
     _, results = study
     expected = {
         "accuracy", "topolip", "speed_mean", "speed_max", "noise", "signal", "input_drift", "drift", "epoch_drift",
+        "path_length",
         "scale", "total_variance", "two_nn_dimension", "participation_ratio", "covering_dimension",
         "pairwise_lipschitz", "local_lipschitz", "lipschitz_bound", "covering_number", "packing_number", "images",
         "perturbation_drift", "perturbation_gain", "perturbation_displacement", "parameters", "masked_gradients",
@@ -51,6 +53,9 @@ def test_every_quantity_is_measured_of_every_model(study):
         }  # fmt: skip
 
 
+to_six_digits = partial(pytest.approx, rel=1e-5)
+
+
 def test_numbers_equal_those_of_the_public_functions(study):
     folder, results = study
     run = Run("digits", "convolution", 0, folder)
@@ -59,10 +64,25 @@ def test_numbers_equal_those_of_the_public_functions(study):
     snapshots_in(run.folder / "snapshots")[-1].load_into(model)
     report = analyze(model, take_probe(iter(data.val_dataloader()), 24), order=math.inf)
     last = results.where(model="convolution", epoch=2.0)
-    assert last.where(quantity="topolip", variant="scaled bottleneck").values() == pytest.approx([report.score])
-    assert last.where(quantity="drift", variant="raw bottleneck").values() == pytest.approx(report.drifts["raw"]["all"])
+    assert last.where(quantity="topolip", variant="scaled bottleneck").values() == to_six_digits([report.score])
+    drifts = report.drifts["raw"]["all"]
+    assert last.where(quantity="drift", variant="raw bottleneck").values() == to_six_digits(drifts)
     clean = evaluate_robustness(model, *take_probe(iter(data.test_dataloader()), 20), corruptions=(), attacks={}).clean
     assert last.where(quantity="accuracy", condition="clean").values() == [clean.value]
+
+
+def test_a_path_is_the_sum_of_the_epoch_drifts(study):
+    _, results = study
+    variant = "scaled W2"
+    for model in ("convolution", "attention"):
+        drifts = results.where(model=model, quantity="epoch_drift", variant=variant)
+        paths = results.where(model=model, quantity="path_length", variant=variant)
+        assert paths.where(layer="").unique("epoch") == [1.0, 2.0]
+        for layer in drifts.unique("layer"):
+            moved = drifts.where(layer=layer).values().sum()
+            assert paths.where(layer=layer).values() == to_six_digits([moved])
+        lengths = [row.value for row in paths if row.layer]
+        assert paths.where(layer="", epoch=2.0).values() == to_six_digits([np.mean(lengths)])
 
 
 def test_every_run_says_which_engine_computed(study):
@@ -238,7 +258,7 @@ def test_invalid_robustness_options_are_refused_before_training(wrong, message):
         (Training, {"epochs": -1}, "`epochs` must be a whole number >= 1, got -1"),
         (Training, {"every_n_epochs": 0}, "`every_n_epochs` must be .* got 0"),
         (Smoothness, {"probe_size": 1}, "`probe_size` must be a whole number >= 3, got 1"),
-        (Smoothness, {"noise_splits": -3}, "`noise_splits` must be .* got -3"),
+        (Smoothness, {"halvings": -3}, "`halvings` must be .* got -3"),
         (Lipschitz, {"tolerance": 0.0}, "`tolerance` must be positive"),
         (ClassSpec, {"class_path": "a.B", "epochs": "many"}, "`epochs` must be .* got 'many'"),
         (ClassSpec, {"class_path": "a.B", "init_args": 3}, "`init_args` must be a mapping, got 3"),

@@ -65,7 +65,7 @@ def test_partly_replaced_numbers_are_not_finished(tmp_path: Path, monkeypatch: p
     def full(path: Path, values: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("lightning_topolip.study.job.write_json", full)
+    monkeypatch.setattr("lightning_topolip.study.job.write_compact_json", full)
     with pytest.raises(OSError, match="No space"):
         second.execute()
     assert not first.measuring_record
@@ -104,7 +104,7 @@ def test_results_kept_from_other_versions_have_a_warning(tmp_path: Path, monkeyp
 
 def test_a_probe_smaller_than_requested_has_a_warning(tmp_path: Path) -> None:
     config = recipe()
-    smoothness = replace(config.smoothness, probe_size=400, noise_splits=0)
+    smoothness = replace(config.smoothness, probe_size=400, halvings=0)
     robustness = replace(config.robustness, paths={"noise": [0.1]})
     run_study(replace(config, smoothness=smoothness, robustness=robustness), tmp_path)
     (run,) = json.loads((tmp_path / "about.json").read_text())["runs"]

@@ -12,16 +12,18 @@ from torch import nn
 
 from lightning_topolip import activation_drift, analyze, wasserstein_distance
 from lightning_topolip.network.distances import distance_matrix
+from lightning_topolip.topology.cuts import halvings
 from lightning_topolip.topology.engines import Diagrams
+from lightning_topolip.topology.epoch_drifts import epoch_drifts
 from lightning_topolip.topology.layer import layer_topology
 from lightning_topolip.topology.measurement import Measurement
-from lightning_topolip.topology.scores import drifts_along, speed_max, speed_mean, topolip
+from lightning_topolip.topology.scores import distances_along, speed_max, speed_mean, topolip
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.topology.smoothness_report import epoch_drifts, smoothness_report
+from lightning_topolip.topology.smoothness_report import smoothness_report
 
 
 def drift(first: Diagrams, second: Diagrams, order: float = 2.0) -> float:
-    return drifts_along((first, second), order)[0]
+    return distances_along((first, second), order)[0]
 
 
 def matrix(cloud: np.ndarray) -> np.ndarray:
@@ -69,12 +71,13 @@ def test_a_report_of_two_points_by_hand() -> None:
     layers = {str(i): matrix(np.array([[0.0], [a]])) for i, a in enumerate(lengths)}
     report = smoothness_report(Measurement(layers), Settings(order=1.0))
     assert [found.scale for found in report.topology if found] == lengths
-    assert report.drifts["raw"]["H0"].tolist() == [2.0, 1.0]
+    assert report.wasserstein_curve.tolist() == [0.0, 0.0]
+    assert report.drifts["raw"]["H0"].tolist() == [1.0, 0.5]  # per sample
     assert report.drifts["raw"]["H1"].tolist() == [0.0, 0.0]
     assert report.drifts["scaled"]["all"].tolist() == [0.0, 0.0]
     assert report.score == 0
     raw = smoothness_report(Measurement(layers), Settings(order=1.0, view="raw"))
-    assert (raw.score, raw.speed_mean, raw.speed_max) == (1.0, 1.5, 2.0)
+    assert (raw.score, raw.speed_mean, raw.speed_max) == (0.5, 0.75, 1.0)
 
 
 def test_parts_join_to_the_headline() -> None:
@@ -110,31 +113,69 @@ def test_the_input_is_in_the_curve_and_not_in_the_score() -> None:
     assert report.score == pytest.approx(abs(report.curve[2] - report.curve[1]))
     joined = smoothness_report(Measurement(layers), Settings(include_input=True))
     assert joined.speed_mean == pytest.approx(report.curve.mean())
-    assert joined.noise.noise.shape == (4, 3)
+    assert joined.scored.parts.shape == (4, 2, 3)
+    assert report.scored.parts.tolist() == joined.scored.parts[..., 1:].tolist()
 
 
-def test_noise_is_the_drift_between_two_samples_of_one_distribution() -> None:
-    """Every layer the same cloud: no drift at all, and noise within what fresh independent samples show."""
-    generator = np.random.default_rng(0)
-    cloud = generator.normal(size=(120, 2))
-    report = smoothness_report(Measurement({name: matrix(cloud) for name in "abc"}), Settings(noise_splits=6))
-    assert report.curve.tolist() == [0, 0]
-    assert report.noise.drifts.tolist() == [[0, 0]] * 6
-    assert report.noise.signal == 0
-    fresh = [
-        drift(*(layer_topology(matrix(generator.normal(size=(60, 2))), Settings()).view("scaled") for _ in "ab"))
-        for _ in range(12)
+@pytest.mark.parametrize("order", [1.0, 2.0, math.inf])
+def test_a_drift_is_per_sample_and_the_plain_distance_stands_beside(order: float) -> None:
+    layers = [matrix(cloud) for cloud in clouds(2)]
+    report = smoothness_report(Measurement(dict(zip("ab", layers, strict=True))), Settings(order=order))
+    plain = drift(*(layer_topology(layer, Settings()).view("scaled") for layer in layers), order)
+    assert report.wasserstein_curve == pytest.approx([plain])
+    assert report.curve == pytest.approx([plain / (1 if math.isinf(order) else 24 ** (1 / order))])
+
+
+def test_a_sample_taken_twice_drifts_as_far_per_sample() -> None:
+    """Every point twice: each persistence pair of H0 between groups stays, and new ones of length 0 vanish."""
+    first, second = clouds(2)
+    once = smoothness_report(Measurement({"a": matrix(first), "b": matrix(second)}), Settings(view="raw", halvings=0))
+    repeated = {"a": matrix(np.repeat(first, 2, axis=0)), "b": matrix(np.repeat(second, 2, axis=0))}
+    twice = smoothness_report(Measurement(repeated), Settings(view="raw", halvings=0))
+    assert twice.wasserstein_curve == pytest.approx(once.wasserstein_curve, rel=1e-5)
+    assert twice.curve == pytest.approx(once.curve / math.sqrt(2), rel=1e-5)
+
+
+def test_errors_noise_and_signal_from_the_halves_by_hand() -> None:
+    """Reports of the halves alone give every number on them; the formulas are those of the definitions."""
+    layers, settings = [matrix(cloud) for cloud in clouds(5)], Settings(seed=3)
+    report = smoothness_report(Measurement(dict(zip("abcde", layers, strict=True))), settings)
+    pairs = [
+        [
+            smoothness_report(
+                Measurement({name: layer[np.ix_(half, half)] for name, layer in zip("abcde", layers, strict=True)}),
+                Settings(halvings=0),
+            )
+            for half in cut
+        ]
+        for cut in halvings(24, settings)
     ]
-    assert min(fresh) * 0.7 < report.noise.level < max(fresh) * 1.4
+    assert len(pairs) == 4
+    for name in ("score", "speed_mean", "speed_max"):
+        squares = [(getattr(first, name) - getattr(second, name)) ** 2 for first, second in pairs]
+        assert getattr(report, f"{name}_error") == pytest.approx(math.sqrt(sum(squares) / 4) / 2)
+    squares = [(first.curve - second.curve) ** 2 for first, second in pairs]
+    assert report.curve_error == pytest.approx(np.sqrt(np.mean(squares, axis=0)) / 2)
+    noise = [topolip((first.curve - second.curve) / 2) for first, second in pairs]
+    assert report.noise == pytest.approx(np.mean(noise))
+    assert report.signal == pytest.approx(report.score / report.noise)
 
 
-def test_without_splits_there_is_no_band() -> None:
+def test_equal_layers_have_no_drift_no_error_and_no_signal() -> None:
+    cloud = matrix(clouds(1)[0])
+    report = smoothness_report(Measurement(dict.fromkeys("abc", cloud)))
+    assert report.curve.tolist() == report.curve_error.tolist() == [0, 0]
+    assert report.score_error == report.noise == 0
+    assert math.isnan(report.signal)
+
+
+def test_without_halvings_there_are_no_errors() -> None:
     report = smoothness_report(
-        Measurement({name: matrix(c) for name, c in zip("abc", clouds(3), strict=True)}), Settings(noise_splits=0)
+        Measurement({name: matrix(c) for name, c in zip("abc", clouds(3), strict=True)}), Settings(halvings=0)
     )
-    assert math.isnan(report.noise.level)
-    assert math.isnan(report.noise.signal)
     assert math.isfinite(report.score)
+    numbers = report.score_error, report.speed_mean_error, report.speed_max_error, report.noise, report.signal
+    assert np.isnan([*numbers, *report.curve_error]).all()
 
 
 def test_stability_bottleneck_at_most_twice_the_activation_drift() -> None:
@@ -156,9 +197,24 @@ def test_epoch_drift_is_per_epoch_and_leaves_the_input_out() -> None:
     after = smoothness_report(Measurement(dict(zip(("<input>", "a", "b"), map(matrix, clouds(6)[3:]), strict=True))))
     one, two = epoch_drifts(before, after), epoch_drifts(before, after, interval=2.0)
     assert list(one) == ["a", "b"]
-    assert one["a"] == pytest.approx(2 * two["a"])
-    assert one["a"] == drift(before.topology[1].view("scaled"), after.topology[1].view("scaled"))  # type: ignore[union-attr]
-    assert set(epoch_drifts(before, before).values()) == {0.0}
+    assert one["a"].value == pytest.approx(2 * two["a"].value)
+    assert one["a"].error == pytest.approx(2 * two["a"].error)
+    moved = drift(before.topology[1].view("scaled"), after.topology[1].view("scaled"))  # type: ignore[union-attr]
+    assert one["a"].value == pytest.approx(moved / math.sqrt(24))
+    for still in epoch_drifts(before, before).values():
+        assert (still.value, still.error) == (0.0, 0.0)
+
+
+def test_the_error_of_an_epoch_drift_from_the_halves_by_hand() -> None:
+    before, after = (matrix(cloud) for cloud in clouds(2))
+    [moved] = epoch_drifts(*(smoothness_report(Measurement({"a": layer})) for layer in (before, after))).values()
+
+    def alone(half: np.ndarray) -> float:
+        halves = (layer_topology(layer[np.ix_(half, half)], Settings(halvings=0)) for layer in (before, after))
+        return drift(*(half.view("scaled") for half in halves)) / math.sqrt(12)
+
+    differences = [alone(first) - alone(second) for first, second in halvings(24, Settings())]
+    assert moved.error == pytest.approx(math.sqrt(np.mean(np.square(differences))) / 2)
 
 
 def test_epoch_drift_refuses_other_settings_and_other_probes() -> None:
@@ -188,7 +244,7 @@ def test_matrices_of_different_sizes_raise() -> None:
     ("setting", "value"),
     [
         ("order", 0.5), ("order", math.nan), ("order", "2"), ("order", True), ("dimensions", (0, 0)), ("dimensions", 1),
-        ("reduction", "max"), ("engine", "x"), ("view", "both"), ("noise_splits", -1), ("seed", 1.5),
+        ("reduction", "max"), ("engine", "x"), ("view", "both"), ("halvings", -1), ("seed", 1.5),
     ],
 )  # fmt: skip
 def test_wrong_settings_name_the_argument(setting: str, value: object) -> None:
@@ -206,7 +262,7 @@ ALL = list("0123")
 
 def test_analyze_equals_the_steps_by_hand(generator: torch.Generator) -> None:
     model, batch = network(), torch.randn(30, 6, generator=generator)
-    report = analyze(model, batch, ALL, noise_splits=0)
+    report = analyze(model, batch, ALL, halvings=0)
     states = [batch]
     for layer in model:
         states.append(layer(states[-1]).detach())
@@ -214,7 +270,7 @@ def test_analyze_equals_the_steps_by_hand(generator: torch.Generator) -> None:
         Measurement(
             {name: distance_matrix(state).numpy() for name, state in zip(("<input>", *"0123"), states, strict=True)}
         ),
-        Settings(noise_splits=0),
+        Settings(halvings=0),
     )
     assert report.layers == by_hand.layers
     assert report.curve.tolist() == by_hand.curve.tolist()
@@ -307,10 +363,10 @@ def test_a_layer_may_be_called_input(generator: torch.Generator) -> None:
     assert (first.score, first.input_drift) == (second.score, second.input_drift)
 
 
-@pytest.mark.parametrize(("n", "has_band"), [(3, False), (5, False), (6, True), (7, True)])
-def test_the_noise_band_needs_halves_of_three(n: int, has_band: bool) -> None:
+@pytest.mark.parametrize(("n", "has_errors"), [(3, False), (5, False), (6, True), (7, True)])
+def test_errors_need_halves_of_three(n: int, has_errors: bool) -> None:
     report = smoothness_report(Measurement({name: matrix(c) for name, c in zip("abc", clouds(3, n=n), strict=True)}))
-    assert math.isfinite(report.noise.level) == has_band
+    assert math.isfinite(report.score_error) == math.isfinite(report.noise) == has_errors
     assert math.isfinite(report.score)
 
 
@@ -330,7 +386,7 @@ def test_a_score_from_independent_solvers(generator: torch.Generator) -> None:
     diagrams = [found[found[:, 0] < found[:, 1]] for found in rips.fit_transform(distances)]
     by_dimension = [[found[found[:, 2] == k][:, :2] for k in (0, 1)] for found in diagrams]
     drifts = [
-        math.hypot(*(wasserstein_distance(a, b, engine="pot") for a, b in zip(first, second, strict=True)))
+        math.hypot(*(wasserstein_distance(a, b, engine="pot") for a, b in zip(first, second, strict=True))) / 5
         for first, second in itertools.pairwise(by_dimension)
     ]
     report = analyze(model, batch, ALL)

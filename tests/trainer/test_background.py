@@ -32,8 +32,8 @@ from lightning_topolip.trainer.processes import Processes
 from lightning_topolip.trainer.threads import Threads
 from lightning_topolip.trainer.workers import Workers
 
-SETTINGS = Settings(noise_splits=1)
-IN_PROCESS = Settings(noise_splits=1, engine="ripser")  # it holds the interpreter's lock
+SETTINGS = Settings(halvings=1)
+IN_PROCESS = Settings(halvings=1, engine="ripser")  # it holds the interpreter's lock
 
 
 def matrices(n: int = 30, layers: int = 3, seed: int = 0) -> dict[str, Any]:
@@ -278,7 +278,7 @@ def test_a_worker_killed_in_training_is_said_once_and_training_ends_as_without(t
         trainer(tmp_path, *callbacks).fit(model, loader(shuffle=True), loader())
         return model.state_dict()
 
-    callback = TopoLipCallback(probe_size=48, background=True, figures=False, noise_splits=30, engine="ripser")
+    callback = TopoLipCallback(probe_size=48, background=True, figures=False, halvings=30, engine="ripser")
     with pytest.warns(UserWarning, match="TopoLip analysis failed: TerminatedWorkerError") as caught:
         killed = weights(callback, Killer(callback))
     assert sum(str(warning.message).startswith("A TopoLip") for warning in caught) == 1

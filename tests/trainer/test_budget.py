@@ -63,7 +63,7 @@ def new_pilot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
             return Measurement({str(layer): np.zeros((n, n), np.float32) for layer in range(LAYERS)})
 
         def topology(measurement: Measurement, settings: Settings, *_: Any, seconds: float | None) -> dict[str, Any]:
-            taken = seconds_of(measurement.points) * (1.0 if settings.noise_splits else 0.5)
+            taken = seconds_of(measurement.points) * (1.0 if settings.halvings else 0.5)
             clock.now += min(taken, seconds or math.inf)
             if seconds is not None and taken > seconds:
                 raise cost.LimitExceeded
@@ -143,7 +143,7 @@ def test_a_slow_engine_on_a_sphere_is_stopped_in_its_process() -> None:
     pilot = Pilot(
         ONE_PROCESS,
         lambda n: Measurement({name: matrix[:n, :n] for name, matrix in layers.items()}),
-        Settings(engine="ripser", noise_splits=0),
+        Settings(engine="ripser", halvings=0),
         choice,
         workers,
     )

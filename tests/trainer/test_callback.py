@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.trainings import Tiny, events, fit, loader, trainer
@@ -17,20 +19,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_topolip import TopoLipCallback
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.topology.epoch_drifts import epoch_drifts
 
-HEADLINE = {
-    f"topolip/{name}"
-    for name in (
-        "score",
-        "speed_mean",
-        "speed_max",
-        "epoch_drift",
-        "noise",
-        "signal",
-        "input_drift",
-        "seconds",
-        "overhead",
-    )
+_MEASURED_TWICE = ("epoch_drift", "epoch_drift_error", "path_length", "path_length_error", "change", "change_z")
+FROM_THE_SECOND = {f"topolip/{name}" for name in (*_MEASURED_TWICE, "overhead")}
+ESTIMATES = ("score", "speed_mean", "speed_max", "input_drift")
+HEADLINE = FROM_THE_SECOND | {
+    f"topolip/{name}" for name in (*ESTIMATES, *(f"{name}_error" for name in ESTIMATES), "noise", "signal", "seconds")
 }
 
 
@@ -45,7 +40,7 @@ def test_every_documented_key_and_figure_at_every_epoch(tmp_path: Path) -> None:
     assert {key for key in run.callback_metrics if key.startswith("topolip")} == keys
     for key in keys:
         steps = [event.step for event in found.Scalars(key)]
-        first_has_none = key in ("topolip/epoch_drift", "topolip/overhead") or key.startswith("topolip_epoch/")
+        first_has_none = key in FROM_THE_SECOND or key.startswith("topolip_epoch/")
         assert steps == ([2, 5, 8] if first_has_none else [0, 2, 5, 8])
         assert all(math.isfinite(event.value) for event in found.Scalars(key))
     images = {tag: [event.step for event in found.Images(tag)] for tag in found.Tags()["images"]}
@@ -65,7 +60,36 @@ def test_the_values_are_those_of_analyze(tmp_path: Path) -> None:
     assert callback.history.last is not None
     assert callback.history.last.curve.tolist() == report.curve.tolist()
     assert float(run.callback_metrics["topolip/score"]) == pytest.approx(report.score)
-    assert float(run.callback_metrics["topolip/noise"]) == pytest.approx(report.noise.level)
+    for name in ("score_error", "speed_mean_error", "speed_max_error", "input_drift_error", "noise", "signal"):
+        assert float(run.callback_metrics[f"topolip/{name}"]) == pytest.approx(getattr(report, name))
+
+
+def test_the_change_and_the_path_are_those_of_the_reports(tmp_path: Path) -> None:
+    """Reports of the saved weights give the change, its paired error and the length of the path."""
+    from lightning_topolip import analyze, compare
+
+    callback, reports = TopoLipCallback(probe_size=20, figures=False), []
+
+    class Copies(Callback):
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            reports.append(analyze(pl_module, take_probe(loader(), 20)))
+
+        on_train_epoch_end = on_train_start
+
+    run = trainer(tmp_path, callback, Copies())
+    run.fit(Tiny(), loader(shuffle=True), loader())
+    comparison = compare(reports[-1], reports[-2]).differences["score"]
+    assert float(run.callback_metrics["topolip/change"]) == pytest.approx(float(comparison.value))
+    assert float(run.callback_metrics["topolip/change_z"]) == pytest.approx(comparison.z, rel=1e-4)
+    moved = [epoch_drifts(*pair) for pair in itertools.pairwise(reports)]
+    lengths = {layer: sum(float(drifts[layer].value) for drifts in moved) for layer in moved[0]}
+    found = {layer: float(length.value) for layer, length in callback.history.path_lengths.items()}
+    assert found == pytest.approx(lengths)
+    mean = sum(lengths.values()) / len(lengths)
+    assert float(run.callback_metrics["topolip/path_length"]) == pytest.approx(mean)
+    parts = np.mean([sum(drifts[layer].parts for drifts in moved) for layer in lengths], axis=0)
+    error = math.sqrt(np.mean((parts[:, 0] - parts[:, 1]) ** 2)) / 2
+    assert float(run.callback_metrics["topolip/path_length_error"]) == pytest.approx(error)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +107,13 @@ def test_the_values_are_those_of_analyze(tmp_path: Path) -> None:
     ],
 )
 def test_when_it_analyses(tmp_path: Path, options: dict[str, Any], validate: bool, epochs: list[int]) -> None:
-    callback = TopoLipCallback(probe_size=12, every_n_epochs=options.pop("every", 1), figures=False, noise_splits=0)
+    callback = TopoLipCallback(probe_size=12, every_n_epochs=options.pop("every", 1), figures=False, halvings=0)
     fit(tmp_path, callback, validate=validate, max_epochs=5, **options)
     assert callback.history.epochs == epochs
 
 
 def test_other_callbacks_can_monitor_the_score(tmp_path: Path) -> None:
-    callback = TopoLipCallback(probe_size=12, figures=False, noise_splits=0)
+    callback = TopoLipCallback(probe_size=12, figures=False, halvings=0)
     stop = EarlyStopping(monitor="topolip/score", patience=0, min_delta=1e9, check_finite=False)
     keep = ModelCheckpoint(tmp_path, monitor="topolip/speed_max", filename="{epoch}")
     run = trainer(tmp_path, stop, keep, callback, max_epochs=5)

@@ -36,7 +36,7 @@ def test_training_is_bit_identical_with_and_without_it(tmp_path: Path, kind: Any
         modes = [module.training for module in model.modules()]
         return [model.state_dict(), gradients, states, order.seen, torch.get_rng_state(), modes]
 
-    callback = TopoLipCallback(probe_size=16, noise_splits=1)
+    callback = TopoLipCallback(probe_size=16, halvings=1)
     torch.testing.assert_close(run(callback), run(), rtol=0, atol=0)
     assert callback.history.epochs == [0, 1, 2]
 

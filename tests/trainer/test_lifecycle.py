@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_topolip import TopoLipCallback, analyze
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.topology.plain import settings_values
+from lightning_topolip.topology.settings import Settings
+from lightning_topolip.trainer.state import history_from_state
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used to create"),
@@ -54,13 +58,31 @@ def test_a_resumed_run_continues_its_curves(tmp_path: Path) -> None:
     assert second.history.curves[:3] == whole.history.curves[:3]
     assert [set(moved) for moved in second.history.epoch_drifts] == [set(moved) for moved in whole.history.epoch_drifts]
     assert second.history.epoch_drifts[:3] == whole.history.epoch_drifts[:3]
+    assert second.history.curve_errors[:3] == whole.history.curve_errors[:3]
+    assert np.isfinite([length.error for length in second.history.path_lengths.values()]).all()
+
+
+def test_a_restored_history_continues_with_the_same_errors(tmp_path: Path) -> None:
+    callback = TopoLipCallback(probe_size=16, figures=False)
+    resumable(tmp_path, callback, 2)
+    last = callback.history.last
+    assert last is not None
+    again = history_from_state(copy.deepcopy(callback.state_dict()), callback.subject.settings)
+    moved, expected = again.add(3.0, last), callback.history.add(3.0, last)
+    assert moved.keys() == expected.keys()
+    for layer, drift in expected.items():
+        assert moved[layer].value == drift.value == 0
+        assert moved[layer].error == drift.error == 0
+        assert again.path_lengths[layer].error == callback.history.path_lengths[layer].error > 0
+    assert again.change is not None
+    assert again.change.value == again.change.error == 0
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 99}, "version 99"),
-        ({"last": {"settings": {"order": 7.0}}}, "was made with"),
+        ({"version": 2}, "version 2, this package reads version 3, whose drifts are per sample"),
+        ({"last": {"report": {**settings_values(Settings()), "order": 7.0}}}, "was made with"),
         ({"last": 3}, "starts new ones"),
     ],
 )
@@ -283,7 +305,7 @@ def test_streams_are_analysed_every_epoch_also_when_resumed(tmp_path: Path, vali
         stream = DataLoader(Stream(), batch_size=4)
         fitted.fit(Tiny(), stream, loader() if validate else None, ckpt_path=checkpoint, weights_only=True)
 
-    first, second = (TopoLipCallback(probe=INPUTS[:12], figures=False, noise_splits=0) for _ in range(2))
+    first, second = (TopoLipCallback(probe=INPUTS[:12], figures=False, halvings=0) for _ in range(2))
     run(first, 2)
     run(second, 4, str(tmp_path / "last.ckpt"))
     assert first.history.epochs == [0, 1, 2]

@@ -15,7 +15,7 @@ from lightning_topolip.trainer.placement import Placement
 from lightning_topolip.trainer.ranks import warn_of_lost_history
 from lightning_topolip.trainer.workers import Staff
 
-OPTIONS: dict[str, Any] = {"probe": INPUTS[:12], "figures": False, "noise_splits": 0}
+OPTIONS: dict[str, Any] = {"probe": INPUTS[:12], "figures": False, "halvings": 0}
 
 
 def watched(folder: Path, options: dict[str, Any], stage: str) -> tuple[list[str], Any]:

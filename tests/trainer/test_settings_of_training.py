@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from lightning_topolip import TopoLipCallback
 from lightning_topolip.models import ResNetClassifier
 
-OPTIONS: dict[str, Any] = {"probe_size": 16, "noise_splits": 1, "figures": False, "on_error": "raise"}
+OPTIONS: dict[str, Any] = {"probe_size": 16, "halvings": 1, "figures": False, "on_error": "raise"}
 
 
 def trained(folder: Path, model: Callable[[], Any], *callbacks: Callback, **options: Any) -> list[Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lightning_topolip import TopoLipCallback
 
 pytestmark = pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-OPTIONS: dict[str, Any] = {"probe": INPUTS[:16], "figures": False, "noise_splits": 0, "on_error": "raise"}
+OPTIONS: dict[str, Any] = {"probe": INPUTS[:16], "figures": False, "halvings": 0, "on_error": "raise"}
 
 
 class Manual(Tiny):

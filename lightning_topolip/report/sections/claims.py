@@ -6,26 +6,39 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from lightning_topolip.report.blocks import Badge, Block, EffectLine, Judgement, Note, Section
+from lightning_topolip.report.blocks import Badge, Block, EffectLine, Judgement, Note, Section, Table
 from lightning_topolip.report.formats import MINUS, RHO, join_names, number
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.claims import claims_of
-from lightning_topolip.study.judging.verdicts import Verdict, counted, judge
+from lightning_topolip.study.judging.verdicts import Verdict, judge
+from lightning_topolip.study.judging.wording import counted
 
 _VERDICTS = {"holds": "hold", "does not hold": "do not hold", "undecided": "are undecided"}
+_NOT_ASKED: str = "not asked of this data"
 _LINE_ENDS = {"ratio": (2.0, 10.0, 100.0, 1000.0), "difference": (0.05, 0.1, 0.2, 0.5, 1.0), "rho": (1.0,)}
 
 
 def claims(source: Source) -> Section:
-    """Show every claim with one verdict per data set."""
+    """Show every claim with one verdict per data set, and apart what these data were not asked."""
     stated = claims_of(source.about.get("claims") or [])
-    verdicts = judge(stated, source.results)
+    judged = judge(stated, source.results)
+    verdicts = [verdict for verdict in judged if verdict.verdict != _NOT_ASKED]
+    not_asked = [verdict for verdict in judged if verdict.verdict == _NOT_ASKED]
     badges = [_badge(verdict, line) for verdict, line in zip(verdicts, effect_lines(verdicts), strict=True)]
     blocks: list[Block] = [Note(_tally(verdicts))]
     for claim in stated:
         of_claim = [badge for badge, verdict in zip(badges, verdicts, strict=True) if verdict.claim == claim]
-        blocks.append(Judgement(claim.says, claim.source, of_claim))
+        if of_claim:
+            blocks.append(Judgement(claim.says, claim.source, of_claim))
+    if not_asked:
+        blocks.append(_not_asked_table(not_asked))
     return Section("claims", "Findings", "", blocks)
+
+
+def _not_asked_table(verdicts: Sequence[Verdict]) -> Table:
+    rows = [[verdict.claim.says, verdict.data, verdict.remark] for verdict in verdicts]
+    return Table("Not asked of this data: these runs could not decide the claim, whatever they had measured.",
+                 ["claim", "data", "reason"], rows)  # fmt: skip
 
 
 def effect_lines(verdicts: Sequence[Verdict]) -> list[EffectLine | None]:
@@ -36,7 +49,7 @@ def effect_lines(verdicts: Sequence[Verdict]) -> list[EffectLine | None]:
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
-        return "The study makes no claims that its results can test."
+        return "The study makes no claims that its results can decide."
     counts = Counter[str](verdict.verdict for verdict in verdicts)
     parts = join_names([f"{counts[name]} {_verb(name, counts[name])}" for name in _VERDICTS if counts[name]])
     return (

@@ -9,28 +9,28 @@ from lightning_topolip.report.curves import curves
 from lightning_topolip.report.formats import number
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
-from lightning_topolip.study.judging.results import Row
 from lightning_topolip.study.judging.summaries import HEADLINE
 
-_SCALED = "in units of the layer's mean distance"
+_DRIFT = "W2 per sample"
+_SCALED = "scaled"
 _FORMS = {
-    HEADLINE: ("Drift from layer to layer, at the end", f"drift (W2), {_SCALED}"),
-    f"{HEADLINE} H0": ("Drift of components (H0), at the end", f"drift (W2, H0), {_SCALED}"),
-    f"{HEADLINE} H1": ("Drift of loops (H1), at the end", f"drift (W2, H1), {_SCALED}"),
-    "raw W2": ("Raw drift from layer to layer, at the end", "drift (W2), in activation units"),
+    HEADLINE: ("Drift from layer to layer, at the end", f"drift ({_DRIFT}), {_SCALED}"),
+    f"{HEADLINE} H0": ("Drift of components (H0), at the end", f"drift ({_DRIFT}, H0), {_SCALED}"),
+    f"{HEADLINE} H1": ("Drift of loops (H1), at the end", f"drift ({_DRIFT}, H1), {_SCALED}"),
+    "raw W2": ("Raw drift from layer to layer, at the end", f"drift ({_DRIFT}), in activation units"),
 }
 _INTRO = (
     "The drift of a layer is the Wasserstein distance between the persistence diagrams of the previous layer and its "
-    "own: how far it moves the shape of the data. A flat curve is a smooth network. Position 0 is the input, 1 the "
-    "last layer; the hollow point is the step from the input, which TopoLip excludes."
+    "own, per sample of the probe: how far it moves the shape of the data. Scaled: in units of each layer's mean "
+    "distance. A flat curve is a smooth network. A shade of two standard errors says how far one seed's curve would "
+    "move on another probe of the same size. Position 0 is the input, 1 the last layer; the hollow point is the step "
+    "from the input, which TopoLip excludes."
 )
 
 
 def depth(source: Source) -> Section:
-    """Show the drift over depth at the last epoch, and how it compares with noise."""
-    blocks = galleries(
-        {data: [*(_drifts(source, data, form) for form in _FORMS), _noise(source, data)] for data in source.data}
-    )
+    """Show the drift over depth at the last epoch."""
+    blocks = galleries({data: [_drifts(source, data, form) for form in _FORMS] for data in source.data})
     table = _layers_table(source)
     if table:
         blocks.append(table)
@@ -43,28 +43,7 @@ def _drifts(source: Source, data: str, form: str) -> Panel | None:
     drifts = curves(rows, lambda row: positions[row.model, row.layer], source.models)
     name, y = _FORMS[form]
     title, x = f"{name}{source.title_suffix(data)}", "position of the later layer, input 0, last layer 1"
-    return lines(drifts, source.styles, title, x, y, log=form.startswith("raw"), hollow_first=True)
-
-
-def _noise(source: Source, data: str) -> Panel | None:
-    noises = {_analysis(row): row.value for row in source.find(data, "noise", variant=HEADLINE)}
-    signals = source.find(data, "signal", variant=HEADLINE)
-    ratios = [
-        row._replace(value=row.value / noises[_analysis(row)]) for row in signals if noises.get(_analysis(row), 0.0) > 0
-    ]
-    title = f"Drift compared with noise{source.title_suffix(data)}"
-    return lines(
-        curves(ratios, lambda row: row.epoch, source.models),
-        source.styles,
-        title,
-        "epochs trained",
-        "median drift / median noise, halves of the probe",
-        reference=(1.0, "as much as noise"),
-    )
-
-
-def _analysis(row: Row) -> tuple[str, int, float]:
-    return row.model, row.seed, row.epoch
+    return lines(drifts, source.styles, title, x, y, log=form.startswith("raw"), apart=True)
 
 
 def _layers_table(source: Source) -> Table | None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Array
 from lightning_topolip.report.formats import number
 from lightning_topolip.report.frame import frame, legend, name_axes
-from lightning_topolip.report.palette import FAINT, styles
+from lightning_topolip.report.palette import FAINT, Style, styles
 from lightning_topolip.report.source import Source
 from lightning_topolip.topology.names import short_names
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _DIMENSIONS = ("H0", "H1", "H2", "H3")
 _MEANING = {"H0": "H0, components", "H1": "H1, loops", "H2": "H2, voids"}
+_DASH, _DOT, _RESOLUTION = 0.03, 0.002, 300
 _INTRO = (
-    "Each point is a feature of the point cloud of the probe in a layer: a component (H0) or a loop (H1), by the "
-    "distances at which it appears and disappears, in units of the layer's mean distance. A point far from the "
-    "diagonal is a feature that persists. All diagrams of a data set share their axes."
+    "Each mark is a feature of the point cloud of the probe in a layer: a component (H0, a dash at the left edge) or a "
+    "loop (H1), by the distances at which it appears and disappears, in units of the layer's mean distance. A mark far "
+    "from the diagonal is a feature that persists. Marks that cannot be told apart are drawn once. All diagrams of a "
+    "data set share their axes."
 )
 
 
@@ -73,22 +79,10 @@ def _panel(model: str, layer: str, points: Mapping[str, Array], top: float) -> P
 def diagram_figure(points: Mapping[str, Array], top: float, title: str, subtitle: str) -> Figure:
     """Draw births and deaths by dimension, shape ``(points, 2)``; both axes end at `top`."""
     figure, axes = frame(title, subtitle, (3.1, 3.5))
-    names = [name for name in points if len(points[name])]
     drawn = [
-        axes.scatter(
-            points[name][:, 0],
-            points[name][:, 1],
-            s=13,
-            facecolors="none" if name == "H0" else style.colour,
-            edgecolors=style.colour,
-            linewidths=0.8,
-            marker=style.marker,
-            alpha=0.7,
-            label=f"{_MEANING.get(name, name)}: {len(points[name])}",
-            clip_on=False,
-        )
+        _draw(axes, name, points[name], style, top)
         for name, style in styles(_DIMENSIONS).items()
-        if name in names
+        if len(points.get(name, ()))
     ]
     axes.plot([0, top], [0, top], color=FAINT, linewidth=0.9)
     axes.set(xlim=(-0.02 * top, top), ylim=(0, top), aspect="equal")
@@ -98,3 +92,32 @@ def diagram_figure(points: Mapping[str, Array], top: float, title: str, subtitle
     if drawn:
         legend(figure, drawn, columns=2)
     return figure
+
+
+def _draw(axes: Axes, name: str, pairs: Array, style: Style, top: float) -> Line2D:
+    """Draw the components, all born at 0, as dashes at the left edge, and other features as dots.
+
+    All marks of a dimension are one line with gaps: its pieces, and not a symbol at every place, are the marks.
+    """
+    dash = name == "H0"
+    starts = _visible(pairs, top)
+    ends = starts + np.array([top * (_DASH if dash else _DOT), 0.0])
+    pieces = np.stack([starts, ends, np.full_like(starts, np.nan)], axis=1).reshape(-1, 2)
+    axes.plot(
+        *pieces.T,
+        color=style.colour,
+        linewidth=0.8 if dash else 3.2,
+        solid_capstyle="butt" if dash else "round",
+        alpha=0.75,
+        clip_on=False,
+    )
+    label = f"{_MEANING.get(name, name)}: {len(pairs)}"
+    handle = Line2D([], [], linestyle="", color=style.colour, label=label)
+    handle.set(marker="_" if dash else "o", markersize=7 if dash else 3.5)
+    return handle
+
+
+def _visible(pairs: Array, top: float) -> Array:
+    """Keep one of the points that cannot be told apart in the drawing."""
+    _, first = np.unique(np.round(pairs / top * _RESOLUTION), axis=0, return_index=True)
+    return np.asarray(pairs[np.sort(first)], dtype=np.float64)

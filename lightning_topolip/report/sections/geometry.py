@@ -14,6 +14,7 @@ from lightning_topolip.report.lines import legend_line, lines
 from lightning_topolip.report.palette import Style
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.summaries import AT_INPUT_SPACING
 
 
 class _Quantity(NamedTuple):
@@ -28,9 +29,13 @@ _QUANTITIES = {
     "participation_ratio": _Quantity("Participation ratio over depth", "directions that carry the variance", False),
     "covering_dimension": _Quantity("Covering dimension over depth", "covering dimension", False),
 }
+_POSITION = "position of the layer, input 0, last layer 1"
+_RADIUS = "radius, in units of the layer's mean distance"
+_BOUNDS = ("covering_number", "packing_number")
 _INTRO = (
     "The point cloud of the probe in each layer at the last epoch: how large it is, how many directions it fills, and "
-    "how many balls of a radius cover it. Position 0 is the input, 1 the last layer."
+    "how many balls of a radius cover it. Models compare at a radius where a ball holds some samples and not all: the "
+    "median distance of a sample from its nearest neighbour in the input. Position 0 is the input, 1 the last layer."
 )
 
 
@@ -38,7 +43,11 @@ def geometry(source: Source) -> Section:
     """Show size, dimensions and covering numbers of the layers at the last epoch."""
     blocks = galleries(
         {
-            data: [*(_over_depth(source, data, quantity) for quantity in _QUANTITIES), _covering(source, data)]
+            data: [
+                *(_over_depth(source, data, quantity) for quantity in _QUANTITIES),
+                _covering(source, data),
+                _covering_over_depth(source, data),
+            ]
             for data in source.data
         }
     )
@@ -51,29 +60,48 @@ def _over_depth(source: Source, data: str, quantity: str) -> Panel | None:
     rows = source.last.find(data, quantity)
     of_models = curves(rows, lambda row: positions[row.model, row.layer], source.models)
     name, y, log = _QUANTITIES[quantity]
-    title, x = f"{name}{source.title_suffix(data)}", "position of the layer, input 0, last layer 1"
-    return lines(of_models, source.styles, title, x, y, log=log)
+    title = f"{name}{source.title_suffix(data)}"
+    return lines(of_models, source.styles, title, _POSITION, y, log=log)
 
 
 def _covering(source: Source, data: str) -> Panel | None:
     upper, lower = (
-        curves(_last_layer(source, data, quantity), lambda row: row.strength, source.models)
-        for quantity in ("covering_number", "packing_number")
+        curves(_last_layer(source, data, quantity), lambda row: row.strength, source.models) for quantity in _BOUNDS
     )
-    if not upper:
-        return None
     title = f"Covering number of the last layer{source.title_suffix(data)}"
-    alt = describe(upper, "radius in units of the layer's mean distance", f"{title}, upper bound,")
-    return Panel(_covering_figure(upper, lower, source.styles, title), alt)
+    return _covering_panel(upper, lower, source.styles, title, _RADIUS)
 
 
 def _last_layer(source: Source, data: str, quantity: str) -> Results:
     last = {model: source.layers(data, model, quantity)[-1:] for model in source.models}
-    return Results(row for row in source.last.find(data, quantity) if [row.layer] == last[row.model])
+    rows = source.last.find(data, quantity, variant="")
+    return Results(row for row in rows if [row.layer] == last[row.model])
 
 
-def _covering_figure(upper: Sequence[Curve], lower: Sequence[Curve], styles: Mapping[str, Style], title: str) -> Figure:
-    """Draw the greedy cover over the radius, and the packing at twice the radius for the models that have one."""
+def _covering_over_depth(source: Source, data: str) -> Panel | None:
+    upper, lower = (_at_input_spacing(source, data, quantity) for quantity in _BOUNDS)
+    title = f"Covering number at the spacing of the input{source.title_suffix(data)}"
+    return _covering_panel(upper, lower, source.styles, title, _POSITION)
+
+
+def _at_input_spacing(source: Source, data: str, quantity: str) -> list[Curve]:
+    positions = source.positions(data, quantity)
+    rows = source.last.find(data, quantity, variant=AT_INPUT_SPACING)
+    return curves(rows, lambda row: positions[row.model, row.layer], source.models)
+
+
+def _covering_panel(
+    upper: Sequence[Curve], lower: Sequence[Curve], styles: Mapping[str, Style], title: str, x: str
+) -> Panel | None:
+    if not upper:
+        return None
+    return Panel(_covering_figure(upper, lower, styles, title, x), describe(upper, x, f"{title}, upper bound,"))
+
+
+def _covering_figure(
+    upper: Sequence[Curve], lower: Sequence[Curve], styles: Mapping[str, Style], title: str, x: str
+) -> Figure:
+    """Draw the greedy cover, and the packing at twice the radius for the models that have one."""
     figure, axes = frame(title, "thick: greedy cover, an upper bound; thin: packing, a lower bound; mean over seeds")
     axes.set_yscale("log")
     packings = {curve.model: curve for curve in lower}
@@ -86,6 +114,6 @@ def _covering_figure(upper: Sequence[Curve], lower: Sequence[Curve], styles: Map
             if packing.x.tolist() == curve.x.tolist():
                 axes.fill_between(curve.x, packing.mean, curve.mean, color=style.colour, alpha=0.12, linewidth=0)
     tick_log(axes.yaxis)
-    name_axes(axes, "radius, in units of the layer's mean distance", "balls needed to cover the probe")
+    name_axes(axes, x, "balls needed to cover the probe")
     legend(figure, [legend_line(curve.model, styles[curve.model]) for curve in upper])
     return figure

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lightning_topolip.report.blocks import Block, Listing, Note, Section
-from lightning_topolip.report.formats import count, join_names, percent
+from lightning_topolip.report.formats import count, join_names, number, percent
 from lightning_topolip.report.source import Source
 
 _ARCHITECTURE = (
@@ -28,7 +28,7 @@ _REPEAT = (
 
 def limits(source: Source) -> Section:
     """State what the results cannot show, based on the results themselves, and how to repeat the study."""
-    texts = [*_sizes(source), *_epochs(source), *_accuracies(source), *_seeds(source), _ARCHITECTURE]
+    texts = [*_sizes(source), *_epochs(source), *_probe(source), *_accuracies(source), *_seeds(source), _ARCHITECTURE]
     blocks: list[Block] = [Note(text) for text in texts]
     if source.about.get("command"):
         blocks += [Note(_REPEAT), Listing("Command", str(source.about["command"]))]
@@ -47,7 +47,19 @@ def _epochs(source: Source) -> list[str]:
     epochs = join_names([f"{model} {count(number_of)}" for model, number_of in trained.items()])
     return [
         f"Epochs: {epochs}. Epoch drift shrinks as training continues and learning rates fall over the whole training, "
-        "so it does not compare models that were trained for different numbers of epochs."
+        "so it does not compare models that were trained for different numbers of epochs; the path length does."
+    ]
+
+
+def _probe(source: Source) -> list[str]:
+    size = source.about.get("config", {}).get("smoothness", {}).get("probe_size")
+    if not size:
+        return []
+    return [
+        f"Probe: {count(size)} images. A drift is a mean over them; the plain distance of the diagrams is the drift "
+        f"times {count(size)}^(1/p), for W2 times {number(math.sqrt(size))}. Standard errors say how far a number "
+        "would move on another probe of this size, the spread of the seeds how far it moves with another training. A "
+        "small probe also has a bias that no error shows: compare numbers of equal probes."
     ]
 
 

@@ -19,11 +19,12 @@ from lightning_topolip.study.judging.summaries import HEADLINE
 from lightning_topolip.topology.names import INPUT, short_names
 
 _QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift: how far an epoch moves a layer"}
-_UNIT = "W2, units of the layer's mean distance"
+_UNIT = "W2 per sample, scaled"
 _INTRO = (
-    "Where in the network and when in training the shape of the data changes. One run per model, the first seed. All "
-    "maps of a data set and quantity share one colour scale. For the drift, the scale ends at the largest value after "
-    "the first layer; a larger step from the input gets the top colour."
+    "Where in the network and when in training the shape of the data changes. One run per model, the first seed. "
+    "Scaled: in units of each layer's mean distance. All maps of a data set and quantity share one colour scale. For "
+    "the drift, the scale ends at the largest value after the first layer; a larger step from the input gets the top "
+    "colour."
 )
 
 
@@ -91,24 +92,15 @@ def _map_figure(
     height = 1.35 + max(0.17 * len(layers), 1.6)
     figure, axes = frame(title, subtitle, (SIZE[0], height))
     axes.grid(visible=False)
-    mesh = axes.pcolormesh(
-        np.arange(len(epochs) + 1),
-        np.arange(len(layers) + 1),
-        values,
-        cmap=MAP,
-        vmin=0,
-        vmax=top,
-        edgecolors="face",
-        linewidth=0.2,
-    )
+    extent = (0, len(epochs), len(layers), 0)
+    image = axes.imshow(values, cmap=MAP, vmin=0, vmax=top, aspect="auto", interpolation="none", extent=extent)
     every = max(1, round(len(epochs) / 10))
     axes.set_xticks(np.arange(len(epochs))[::every] + 0.5, [f"{epoch:g}" for epoch in epochs][::every])
     every = max(1, round(len(layers) / 30))
     axes.set_yticks(np.arange(len(layers))[::every] + 0.5, list(layers)[::every], fontsize=7.5)
-    axes.invert_yaxis()
     name_axes(axes, "epochs trained", "layer")
     beyond = bool(np.nanmax(values) > top * (1 + 1e-9))
-    bar = figure.colorbar(mesh, ax=axes, extend="max" if beyond else "neither", aspect=30)
+    bar = figure.colorbar(image, ax=axes, extend="max" if beyond else "neither", aspect=30)
     bar.ax.tick_params(labelsize=7.5)
     bar.set_label(_UNIT, fontsize=8)
     return figure

@@ -19,8 +19,8 @@ def numbers(source: Source) -> Section:
     measured = [name for name in SUMMARIES if not all(math.isnan(summary[name]) for summary in runs.values())]
     parts = [measured[start : start + _COLUMNS] for start in range(0, len(measured), _COLUMNS)]
     note = Note(
-        f"All {count(len(source.results))} numbers are in results.csv next to this page, one per row; the diagrams are "
-        "in diagrams.json, versions and configuration in about.json."
+        f"All {count(len(source.results))} numbers are in {source.table} next to this page, one per row; the diagrams "
+        "are in diagrams.json, versions and configuration in about.json."
     )
     tables = [_table(runs, names, f"{index} of {len(parts)}") for index, names in enumerate(parts, start=1)]
     return Section("numbers", "All numbers", "", [note, *tables])

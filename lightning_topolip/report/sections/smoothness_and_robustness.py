@@ -22,12 +22,12 @@ from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.averages import model_means
 from lightning_topolip.study.judging.statistics import spearman
 from lightning_topolip.study.judging.summaries import HEADLINE
-from lightning_topolip.study.judging.verdicts import counted
+from lightning_topolip.study.judging.wording import counted
 from lightning_topolip.topology.names import INPUT
 
 _DROPS = {"corruption_drop": "corruption", "attack_drop": "attack"}
 _RESPONSES = {
-    "perturbation_displacement": "displacement (W2, in units of the scale), mean over layers",
+    "perturbation_displacement": "displacement (W2 per sample, in units of the scale), mean over layers",
     "perturbation_gain": "gain: drift of a layer / drift of the input, mean over layers",
 }
 _INPUT_LABEL = "the input itself"
@@ -68,7 +68,7 @@ def _scatter(source: Source, drop: str) -> Panel | None:
         return None
     notes = {data: _correlation(source, data, drop) for data in source.data}
     title = f"TopoLip and the accuracy lost to {_DROPS[drop]}"
-    x = "TopoLip at the last epoch (W2, in units of the layer's mean distance)"
+    x = "TopoLip at the last epoch (W2 per sample, scaled)"
     y = f"clean accuracy {MINUS} accuracy under {_DROPS[drop]}"
     figure = scatter_figure(points, source.styles, styles(source.data), notes, title, x, y)
     return Panel(figure, f"{title}. " + " ".join(f"{data}: {note}." for data, note in notes.items() if note))

@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+import numpy as np
 
 from lightning_topolip.report.blocks import Note, Panel, Section, Table, galleries
-from lightning_topolip.report.curves import Curve, curves, describe
-from lightning_topolip.report.formats import over_seeds
-from lightning_topolip.report.frame import frame, legend, name_axes
-from lightning_topolip.report.lines import legend_line, lines
-from lightning_topolip.report.palette import Style
+from lightning_topolip.report.curves import Curve, curves, typical_error
+from lightning_topolip.report.formats import MISSING, number, over_seeds
+from lightning_topolip.report.lines import lines
+from lightning_topolip.report.paths import against_accuracy
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import HEADLINE, VALIDATION
 from lightning_topolip.topology.names import INPUT
 
-_UNIT = "W2, in units of the layer's mean distance"
+_UNIT = "W2 per sample, scaled"
 _QUANTITIES = {
     "topolip": ("TopoLip: how unevenly data travel", f"TopoLip ({_UNIT})"),
+    "signal": ("Signal: the score in units of its noise", "TopoLip / TopoLip of an even network"),
     "speed_mean": ("Mean speed: how far a layer moves data", f"mean drift ({_UNIT})"),
     "speed_max": ("Largest speed: the farthest step", f"largest drift ({_UNIT})"),
-    "epoch_drift": ("Epoch drift: how far an epoch moves a layer", f"drift per epoch, mean over layers ({_UNIT})"),
+    "epoch_drift": ("Epoch drift: how far an epoch moves a layer", f"drift per epoch ({_UNIT}), mean over layers"),
+    "path_length": ("Path length: how far a layer moved in all", f"path length ({_UNIT}), mean over layers"),
     "accuracy": ("Validation accuracy", "accuracy, validation"),
 }
+_AT_EQUAL_ACCURACY = {"topolip": "TopoLip", "path_length": "Path length"}
+_REFERENCES = {"signal": (1.0, "sampling alone")}
 _SCORES = {"topolip": "TopoLip", "speed_mean": "mean speed", "speed_max": "largest speed"}
 _INTRO = (
-    "TopoLip is the mean absolute change of the drift from one layer to the next: lower is smoother. Models learn at "
-    "different rates, so the last panel plots TopoLip against accuracy: compare models where they are equally accurate."
+    "TopoLip is the mean absolute change of the drift from one layer to the next: lower is smoother. Its signal is "
+    "about 1 where the unevenness is that of the sample, and well above where it is the network's. The path length is "
+    "the sum of the epoch drifts so far: it does not depend on how many epochs a training takes. Models learn at "
+    "different rates, so two panels have the accuracy as their axis: compare models where they are equally accurate. "
+    "Scaled: in units of each layer's mean distance; a shade of two standard errors is that of one seed on the probe."
 )
 
 
 def training(source: Source) -> Section:
-    """Show the scores and the accuracy over epochs, and the score against the accuracy."""
+    """Show the scores and the accuracy over epochs, and score and path length against the accuracy."""
     blocks = galleries({data: _panels(source, data) for data in source.data})
-    table = _forms_table(source)
-    if table:
-        blocks.append(table)
+    blocks += [table for table in (errors_table(source), _forms_table(source)) if table]
     missing = [Note("These results hold no scores over training.")]
     return Section("training", "Smoothness over training", _INTRO, blocks or missing)
 
@@ -47,61 +49,58 @@ def training(source: Source) -> Section:
 def _panels(source: Source, data: str) -> list[Panel | None]:
     by_name = {name: curves(_rows(source, data, name), lambda row: row.epoch, source.models) for name in _QUANTITIES}
     panels = [_over_epochs(source, data, name, by_name[name]) for name in _QUANTITIES]
-    return [*panels, _against_accuracy(source, data, by_name["accuracy"], by_name["topolip"])]
+    for name, title in _AT_EQUAL_ACCURACY.items():
+        title_of_data = f"{title} at equal accuracy{source.title_suffix(data)}"
+        y = _QUANTITIES[name][1]
+        panels.append(against_accuracy(by_name["accuracy"], by_name[name], source.styles, title_of_data, title, y))
+    return [*panels, _paths_over_depth(source, data)]
 
 
 def _rows(source: Source, data: str, quantity: str) -> Results:
     if quantity == "accuracy":
         return source.find(data, quantity, condition=VALIDATION)
     rows = source.find(data, quantity, variant=HEADLINE)
+    if quantity == "path_length":
+        rows = rows.where(layer="")
     return Results(row for row in rows if row.layer != INPUT and not math.isnan(row.value))
 
 
 def _over_epochs(source: Source, data: str, quantity: str, of_models: list[Curve]) -> Panel | None:
     name, y = _QUANTITIES[quantity]
-    title = f"{name}{source.title_suffix(data)}"
-    return lines(of_models, source.styles, title, "epochs trained", y, share=quantity == "accuracy")
+    title, is_share = f"{name}{source.title_suffix(data)}", quantity == "accuracy"
+    reference = _REFERENCES.get(quantity)
+    return lines(of_models, source.styles, title, "epochs trained", y, share=is_share, reference=reference)
 
 
-def _against_accuracy(source: Source, data: str, accuracies: list[Curve], scores: list[Curve]) -> Panel | None:
-    epochs = {curve.model: set(curve.x.tolist()) for curve in accuracies}
-    if not any(epochs.get(curve.model, set()) & set(curve.x.tolist()) for curve in scores):
-        return None
-    title = f"TopoLip at equal accuracy{source.title_suffix(data)}"
-    figure = _path_figure(accuracies, scores, source.styles, title, "accuracy, validation", f"TopoLip ({_UNIT})")
-    alt = f"{title}. {describe(accuracies, 'epochs', 'Accuracy')} {describe(scores, 'epochs', 'TopoLip')}"
-    return Panel(figure, alt)
+def _paths_over_depth(source: Source, data: str) -> Panel | None:
+    positions = source.positions(data, "path_length")
+    rows = [row for row in source.last.find(data, "path_length", variant=HEADLINE) if row.layer]
+    of_models = curves(rows, lambda row: positions[row.model, row.layer], source.models)
+    title = f"Path length of each layer over the whole training{source.title_suffix(data)}"
+    x = "position of the layer, input 0, last layer 1"
+    return lines(of_models, source.styles, title, x, f"path length ({_UNIT})")
 
 
-def _path_figure(
-    accuracies: Sequence[Curve], scores: Sequence[Curve], styles: Mapping[str, Style], title: str, x: str, y: str
-) -> Figure:
-    """Draw the score against the accuracy, one point per epoch."""
-    figure, axes = frame(title, "one point per epoch, thick: mean over seeds, thin: each seed; ring: last epoch")
-    by_model = {curve.model: curve for curve in scores}
-    drawn = [curve for curve in accuracies if curve.model in by_model]
-    for accuracy in drawn:
-        score, style = by_model[accuracy.model], styles[accuracy.model]
-        epochs = sorted(set(accuracy.x.tolist()) & set(score.x.tolist()))
-        across = [accuracy.x.tolist().index(epoch) for epoch in epochs]
-        along = [score.x.tolist().index(epoch) for epoch in epochs]
-        for seed in set(accuracy.seeds) & set(score.seeds) if len(score.seeds) > 1 else ():
-            axes.plot(
-                accuracy.values[accuracy.seeds.index(seed), across],
-                score.values[score.seeds.index(seed), along],
-                color=style.colour,
-                linewidth=0.6,
-                alpha=0.45,
+def errors_table(source: Source) -> Table | None:
+    """List the score at the last epoch with both of its errors, its noise and its signal, one row per model."""
+    rows = []
+    for data in source.data:
+        for model in source.models:
+            scores = source.last.find(data, "topolip", model=model, variant=HEADLINE)
+            error = typical_error(np.array([[row.error] for row in scores])) if len(scores) else np.zeros(1)
+            noise, signal = (
+                over_seeds(source.last.find(data, name, model=model, variant=HEADLINE).values())
+                for name in ("noise", "signal")
             )
-        means = accuracy.mean[across], score.mean[along]
-        axes.plot(*means, linewidth=1.6, markersize=4, **style.line)
-        axes.plot(means[0][-1:], means[1][-1:], marker="o", markersize=10, mfc="none", color=style.ink)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_ylim(bottom=0)
-    name_axes(axes, x, y)
-    legend(figure, [legend_line(curve.model, styles[curve.model]) for curve in drawn])
-    return figure
+            if error[0] or {noise, signal} != {MISSING}:
+                written = number(float(error[0]), 2) if error[0] else MISSING
+                rows.append([data, model, over_seeds(scores.values()), written, noise, signal])
+    header = ["data", "model", "TopoLip", "standard error on the probe", "noise", "signal"]
+    caption = (
+        "TopoLip at the last epoch, mean ± standard deviation over seeds, and the standard error of one seed on the "
+        "probe. Noise: the TopoLip that an even network would show on this probe. Signal: TopoLip / noise."
+    )
+    return Table(caption, header, rows) if rows else None
 
 
 def _forms_table(source: Source) -> Table | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, spearmanr, ttest_ind
+from scipy.stats import norm, spearmanr
+from scipy.stats import t as student
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -21,6 +21,13 @@ class Spread(NamedTuple):
     mean: float
     deviation: float
     size: int
+
+
+class Side(NamedTuple):
+    """The numbers of one side of a comparison, one per training, and their standard errors on the probe."""
+
+    values: list[float]
+    errors: list[float]
 
 
 class Interval(NamedTuple):
@@ -61,40 +68,74 @@ def spread(values: npt.ArrayLike) -> Spread:
     return Spread(mean, deviation, measured.size)
 
 
-def mean_difference(first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = 0.95) -> Interval:
-    """Estimate ``mean(first) - mean(second)`` with Welch's t interval, which allows different variances.
+def mean_difference(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    confidence: float = 0.95,
+    first_errors: npt.ArrayLike | None = None,
+    second_errors: npt.ArrayLike | None = None,
+) -> Interval:
+    """Estimate ``mean(first) - mean(second)`` with Welch's t interval, widened by the errors that the values share.
 
-    NaN is skipped. The limits are NaN for fewer than two values on a side and for infinite values. If both sides are
-    constant, both limits are the difference itself; differences of the size of rounding errors count as zero.
+    All trainings are measured on one probe, so their scatter does not contain the error of the probe. Its variance, the
+    mean square of a side's errors, is therefore added to Welch's as a third component, not reduced by the number of
+    values and with infinite degrees of freedom; the interval is never narrower than without it. The two sides are added
+    as if their probes were independent, which is conservative: on one probe a good part of both errors cancels in the
+    difference.
+
+    NaN is skipped, an error of NaN counts as unknown and adds nothing. The limits are NaN for fewer than two values on
+    a side and for infinite values. If both sides are constant and without errors, both limits are the difference
+    itself; differences of the size of rounding errors count as zero.
+
+    Args:
+        first: One value per training.
+        second: The same for the other side.
+        confidence: The level of the interval.
+        first_errors: The standard error of every value on the probe; None if they are not known.
+        second_errors: The same for the other side.
 
     Source:
-        Welch (1947), doi:10.2307/2332510.
+        Welch (1947), doi:10.2307/2332510; for the degrees of freedom of several components Satterthwaite (1946),
+        doi:10.2307/3002019.
 
     Example:
         >>> value, low, high = mean_difference([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
         >>> round(value, 2), round(low, 2), round(high, 2)
         (2.0, -0.27, 4.27)
+        >>> _, low, high = mean_difference([3.0, 4.0, 5.0], [1.0, 2.0, 3.0], first_errors=[1.0, 1.0, 1.0])
+        >>> round(low, 2), round(high, 2)
+        (-0.66, 4.66)
     """
-    a, b = _without_nan(first, "first"), _without_nan(second, "second")
+    a, of_a = _measured(first, first_errors, "first")
+    b, of_b = _measured(second, second_errors, "second")
     magnitude = max((float(np.abs(side).max()) for side in (a, b) if side.size), default=0.0)
-    return _welch(a, b, confidence, _ROUNDING * magnitude)
+    return _welch(a, b, confidence, _ROUNDING * magnitude, _mean_square(of_a) + _mean_square(of_b))
 
 
-def mean_ratio(first: npt.ArrayLike, second: npt.ArrayLike, confidence: float = 0.95) -> Interval:
-    """Estimate the ratio of the geometric means with Welch's t interval of the logarithms.
+def mean_ratio(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    confidence: float = 0.95,
+    first_errors: npt.ArrayLike | None = None,
+    second_errors: npt.ArrayLike | None = None,
+) -> Interval:
+    """Estimate the ratio of the geometric means by `mean_difference` of the logarithms.
 
-    NaN is skipped. The limits are NaN for fewer than two values on a side and if a value is not positive and finite.
+    The error of a logarithm is the relative error. NaN is skipped. The limits are NaN for fewer than two values on a
+    side and if a value is not positive and finite.
 
     Example:
         >>> value, low, high = mean_ratio([1.0, 2.0, 4.0], [4.0, 8.0, 16.0])
         >>> round(value, 3), low < value < high
         (0.25, True)
     """
-    a, b = _without_nan(first, "first"), _without_nan(second, "second")
+    a, of_a = _measured(first, first_errors, "first")
+    b, of_b = _measured(second, second_errors, "second")
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(a), np.log(b)
+        probe = _mean_square(of_a / a) + _mean_square(of_b / b)
     with np.errstate(over="ignore"):
-        return Interval(*(float(np.exp(limit)) for limit in _welch(*logs, confidence, _ROUNDING)))
+        return Interval(*(float(np.exp(limit)) for limit in _welch(*logs, confidence, _ROUNDING, probe)))
 
 
 def spearman(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = 0.95) -> Correlation:
@@ -132,7 +173,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = 0.95) -> Co
     return Correlation(rho, float(low), float(high), n)
 
 
-def _welch(first: Array, second: Array, confidence: float, rounding: float) -> Interval:
+def _welch(first: Array, second: Array, confidence: float, rounding: float, probe: float) -> Interval:
     level = _level(confidence)
     if not (first.size and second.size):
         return Interval(math.nan, math.nan, math.nan)
@@ -140,18 +181,44 @@ def _welch(first: Array, second: Array, confidence: float, rounding: float) -> I
         value = _mean(first) - _mean(second)
     if min(first.size, second.size) < 2 or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return Interval(value, math.nan, math.nan)
+    spreads = np.array([side.var(ddof=1) / side.size for side in (first, second)])
     if max(np.ptp(first), np.ptp(second)) <= rounding:
-        value = value if abs(value) > rounding else 0.0
-        return Interval(value, value, value)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # one side is constant
-        limits = ttest_ind(first, second, equal_var=False).confidence_interval(level)
-    return Interval(value, float(limits.low), float(limits.high))
+        value, spreads = value if abs(value) > rounding else 0.0, np.zeros(2)
+    freedoms = np.array([first.size - 1.0, second.size - 1.0, math.inf])
+    half = max(
+        _half_width(np.array([*spreads, added]), freedoms, level)
+        for added in (0.0, probe)  # the freedom of the probe alone would make an interval narrower
+    )
+    return Interval(value, value - half, value + half)
+
+
+def _half_width(variances: Array, freedoms: Array, level: float) -> float:
+    """Half of the interval of a sum whose independent parts have these variances and degrees of freedom."""
+    variance, uncertain = float(variances.sum()), float((variances**2 / freedoms).sum())
+    freedom = variance**2 / uncertain if uncertain else math.inf
+    return float(student.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+
+
+def _mean_square(errors: Array) -> float:
+    known = errors[~np.isnan(errors)]
+    return float((known**2).mean()) if known.size else 0.0
 
 
 def _mean(values: Array) -> float:
     """Mean of the values; exactly their value if all are equal."""
     return float(values[0]) if (values == values[0]).all() else float(values.mean())
+
+
+def _measured(values: npt.ArrayLike, errors: npt.ArrayLike | None, name: str) -> tuple[Array, Array]:
+    """The values that are not NaN, and their errors."""
+    vector = _vector(values, name)
+    of_vector = np.full(vector.shape, math.nan) if errors is None else _vector(errors, f"{name}_errors")
+    if of_vector.shape != vector.shape:
+        raise ValueError(
+            f"Argument `{name}_errors` must have one error per value, got {len(of_vector)} for {len(vector)} values."
+        )
+    measured = ~np.isnan(vector)
+    return vector[measured], of_vector[measured]
 
 
 def _without_nan(values: npt.ArrayLike, name: str) -> Array:

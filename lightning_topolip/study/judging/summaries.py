@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from lightning_topolip.study.judging.averages import Mean, arithmetic_mean, geometric_mean, median
 from lightning_topolip.study.judging.results import Results, Row
+from lightning_topolip.study.judging.run_rows import Number, RunRows, in_layer
 from lightning_topolip.topology.names import NETWORK
 
 Comparison = Literal["ratio", "difference"]
 
 HEADLINE = "scaled W2"
 RAW = "raw W2"
-_COVER_RADIUS = 0.5
+AT_INPUT_SPACING = "at the spacing of the input"
 ATTACKS = ("fgsm", "pgd", "autoattack")
 CLEAN, VALIDATION = "clean", "validation"
+PATH_LENGTH, COVERING_NUMBER = "path_length", "covering_number"
 _DECIMALS = 12  # equal shares of a few thousand images must be exactly equal: a rank correlation counts ties
 
 
@@ -38,6 +39,7 @@ class Summary:
         unit: Its unit; empty for a plain number.
         comparison: How two models are compared: by their ``"ratio"`` (positive values) or their ``"difference"``.
         of: Computes the number from the rows of a run; NaN if the rows are missing.
+        error: Computes its standard error on the probe, or an upper bound of it; NaN if it is not known.
         over_training: Whether it is a mean over epochs; models trained for different numbers of epochs do not compare.
         exact: Whether it does not depend on the seed, so that any difference is decisive.
     """
@@ -45,32 +47,10 @@ class Summary:
     meaning: str
     unit: str
     comparison: Comparison
-    of: Callable[[RunRows], float] = field(repr=False)
+    of: Number = field(repr=False)
+    error: Number = field(default=lambda run: math.nan, repr=False)
     over_training: bool = False
     exact: bool = False
-
-
-class RunRows:
-    """The rows of one run, grouped by quantity; layers keep their order of execution."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._rows: dict[str, list[Row]] = {}
-        for row in rows:
-            self._rows.setdefault(row.quantity, []).append(row)
-        self.last_epoch = max((row.epoch for group in self._rows.values() for row in group), default=math.nan)
-
-    def of(self, quantity: str, variant: str = "") -> list[Row]:
-        """Return the rows of a quantity at all epochs."""
-        return [row for row in self._rows.get(quantity, []) if row.variant == variant]
-
-    def at_end(self, quantity: str, variant: str = "") -> list[Row]:
-        """Return the rows of a quantity at the last epoch."""
-        return [row for row in self.of(quantity, variant) if row.epoch == self.last_epoch]
-
-    def last_layer(self) -> str:
-        """Return the name of the last layer; empty if no layer was measured."""
-        rows = self._rows.get("scale") or self._rows.get("pairwise_lipschitz", [])
-        return next((row.layer for row in reversed(rows) if _in_layer(row)), "")
 
 
 def run_summaries(results: Results) -> dict[RunKey, dict[str, float]]:
@@ -82,57 +62,83 @@ def run_summaries(results: Results) -> dict[RunKey, dict[str, float]]:
         >>> numbers["topolip"], numbers["corruption_drop"]
         (0.25, nan)
     """
+    return {
+        key: {name: summary.of(run) for name, summary in SUMMARIES.items()} for key, run in rows_by_run(results).items()
+    }
+
+
+def run_errors(results: Results) -> dict[RunKey, dict[str, float]]:
+    """Compute the standard error on the probe of every number of `run_summaries`; NaN if it is not known.
+
+    Example:
+        >>> rows = [Row("digits", "vit", 0, 1.0, "topolip", "scaled W2", "", "", 0.0, 0.25, 0.01)]
+        >>> errors = run_errors(Results(rows))[RunKey("digits", "vit", 0)]
+        >>> errors["topolip"], errors["accuracy"]
+        (0.01, nan)
+    """
+    return {
+        key: {name: summary.error(run) for name, summary in SUMMARIES.items()}
+        for key, run in rows_by_run(results).items()
+    }
+
+
+def rows_by_run(results: Results) -> dict[RunKey, RunRows]:
+    """Group the rows by run, in the order of the table."""
     runs: dict[RunKey, list[Row]] = {}
     for row in results:
         runs.setdefault(RunKey(row.data, row.model, row.seed), []).append(row)
-    grouped = {key: RunRows(rows) for key, rows in runs.items()}
-    return {key: {name: summary.of(run) for name, summary in SUMMARIES.items()} for key, run in grouped.items()}
+    return {key: RunRows(rows) for key, rows in runs.items()}
 
 
-def _single(quantity: str, variant: str = "", layer: str = "", condition: str = "") -> Callable[[RunRows], float]:
-    def value(run: RunRows) -> float:
-        rows = [row for row in run.at_end(quantity, variant) if (row.layer, row.condition) == (layer, condition)]
-        return rows[-1].value if rows else math.nan
-
-    return value
+def _single(quantity: str, variant: str = "", layer: str = "", condition: str = "") -> Number:
+    return lambda run: run.single(quantity, variant, layer, condition).value
 
 
-def _over_layers(mean: Mean, quantity: str, variant: str = "") -> Callable[[RunRows], float]:
-    return lambda run: mean(row.value for row in run.at_end(quantity, variant) if _in_layer(row))
+def _single_error(quantity: str, variant: str) -> Number:
+    return lambda run: run.single(quantity, variant).error
 
 
-def _over_steps(mean: Mean, quantity: str, variant: str) -> Callable[[RunRows], float]:
+def _over_layers(mean: Mean, quantity: str, variant: str = "") -> Number:
+    return lambda run: mean(row.value for row in run.at_end(quantity, variant) if in_layer(row))
+
+
+def _over_steps(mean: Mean, quantity: str, variant: str) -> Number:
     return lambda run: mean(row.value for row in run.at_end(quantity, variant) if row.layer != NETWORK)
 
 
-def _over_perturbations(mean: Mean, quantity: str) -> Callable[[RunRows], float]:
-    return lambda run: mean(row.value for row in run.at_end(quantity, HEADLINE) if _in_layer(row) and row.strength > 0)
+def _over_perturbations(mean: Mean, quantity: str) -> Number:
+    return lambda run: mean(row.value for row in run.at_end(quantity, HEADLINE) if in_layer(row) and row.strength > 0)
 
 
-def _epoch_drift(run: RunRows, late: bool = False) -> float:
-    rows = [row for row in run.of("epoch_drift", HEADLINE) if _in_layer(row)]
-    epochs = sorted({row.epoch for row in rows})
+def _epoch_drifts(run: RunRows, *, late: bool) -> dict[float, list[Row]]:
+    """The rows of every layer by analysis, of the second half of the training only if `late`."""
+    by_epoch: dict[float, list[Row]] = {}
+    for row in run.of("epoch_drift", HEADLINE):
+        if in_layer(row):
+            by_epoch.setdefault(row.epoch, []).append(row)
+    epochs = sorted(by_epoch)
     analyses = len(epochs) + 1
-    averaged = epochs[-(analyses // 2) :] if late else epochs
-    return arithmetic_mean(arithmetic_mean(row.value for row in rows if row.epoch == epoch) for epoch in averaged)
+    return {epoch: by_epoch[epoch] for epoch in (epochs[-(analyses // 2) :] if late else epochs)}
 
 
-def _late_epoch_drift(run: RunRows) -> float:
-    return _epoch_drift(run, late=True)
+def _epoch_drift(*, late: bool) -> Number:
+    return lambda run: arithmetic_mean(
+        arithmetic_mean(row.value for row in rows) for rows in _epoch_drifts(run, late=late).values()
+    )
 
 
-def _covering_number(run: RunRows) -> float:
-    rows = [row for row in run.at_end("covering_number") if _in_layer(row)]
-    radii = {row.strength for row in rows}
-    nearest = min(radii, key=lambda radius: (abs(radius - _COVER_RADIUS), radius), default=math.nan)
-    return arithmetic_mean(row.value for row in rows if row.strength == nearest)
+def _epoch_drift_error(*, late: bool) -> Number:
+    """The mean of the errors: the error of a mean is at most that, whatever the correlations."""
+    return lambda run: arithmetic_mean(
+        arithmetic_mean(row.error for row in rows) for rows in _epoch_drifts(run, late=late).values()
+    )
 
 
 def _pairwise_lipschitz(run: RunRows) -> float:
     return _single("pairwise_lipschitz", "from input", run.last_layer())(run)
 
 
-def _accuracy(attack: str = "") -> Callable[[RunRows], float]:
+def _accuracy(attack: str = "") -> Number:
     def value(run: RunRows) -> float:
         rows = [row for row in run.at_end("accuracy") if row.condition not in {CLEAN, VALIDATION} and row.strength > 0]
         values = [row.value for row in rows if (row.condition == attack if attack else row.condition not in ATTACKS)]
@@ -144,7 +150,7 @@ def _accuracy(attack: str = "") -> Callable[[RunRows], float]:
 _clean = _single("accuracy", condition="clean")
 
 
-def _drop(attack: str = "") -> Callable[[RunRows], float]:
+def _drop(attack: str = "") -> Number:
     return lambda run: _rounded(_clean(run) - _accuracy(attack)(run))
 
 
@@ -158,23 +164,23 @@ def _rounded(value: float) -> float:
     return round(value, _DECIMALS)
 
 
-def _in_layer(row: Row) -> bool:
-    return bool(row.layer) and not row.layer.startswith("<")
-
-
 SUMMARIES: dict[str, Summary] = {
     "topolip": Summary(
         "TopoLip: how unevenly the diagrams travel from layer to layer",
-        "scale per layer^2", "ratio", _single("topolip", HEADLINE)),
+        "scale per layer^2", "ratio", _single("topolip", HEADLINE),
+        _single_error("topolip", HEADLINE)),
     "speed_mean": Summary(
         "mean speed: how far the diagrams travel from layer to layer",
-        "scale per layer", "ratio", _single("speed_mean", HEADLINE)),
+        "scale per layer", "ratio", _single("speed_mean", HEADLINE),
+        _single_error("speed_mean", HEADLINE)),
     "speed_max": Summary(
         "largest speed: the longest step of the diagrams between layers",
-        "scale per layer", "ratio", _single("speed_max", HEADLINE)),
+        "scale per layer", "ratio", _single("speed_max", HEADLINE),
+        _single_error("speed_max", HEADLINE)),
     "input_drift": Summary(
         "input drift: the step of the diagrams from the input to the first layer",
-        "scale per layer", "ratio", _single("input_drift", HEADLINE)),
+        "scale per layer", "ratio", _single("input_drift", HEADLINE),
+        _single_error("input_drift", HEADLINE)),
     "topolip_raw": Summary(
         "TopoLip of the raw view, which carries the gain of the layers too",
         "activation per layer^2", "ratio", _single("topolip", RAW)),
@@ -183,10 +189,14 @@ SUMMARIES: dict[str, Summary] = {
         "activation per layer", "ratio", _single("speed_mean", RAW)),
     "epoch_drift": Summary(
         "epoch drift: how far the diagrams of a layer travel in an epoch, mean over layers and analyses",
-        "scale per epoch", "ratio", _epoch_drift, over_training=True),
+        "scale per epoch", "ratio", _epoch_drift(late=False), _epoch_drift_error(late=False), over_training=True),
     "late_epoch_drift": Summary(
         "late epoch drift: the same in the second half of the analyses",
-        "scale per epoch", "ratio", _late_epoch_drift, over_training=True),
+        "scale per epoch", "ratio", _epoch_drift(late=True), _epoch_drift_error(late=True), over_training=True),
+    PATH_LENGTH: Summary(
+        "path length: how far the diagrams of a layer travel in the whole training, mean over layers; two models are "
+        "compared at equal accuracy",
+        "scale", "ratio", _single(PATH_LENGTH, HEADLINE), _single_error(PATH_LENGTH, HEADLINE)),
     "two_nn_dimension": Summary(
         "intrinsic dimension by two nearest neighbours, mean over layers",
         "", "ratio", _over_layers(arithmetic_mean, "two_nn_dimension")),
@@ -199,9 +209,10 @@ SUMMARIES: dict[str, Summary] = {
     "total_variance": Summary(
         "variance of the activations summed over features, geometric mean over layers",
         "activation^2", "ratio", _over_layers(geometric_mean, "total_variance")),
-    "covering_number": Summary(
-        "balls of half the layer's scale that cover the cloud (upper bound), mean over layers",
-        "balls", "ratio", _covering_number),
+    COVERING_NUMBER: Summary(
+        "balls that cover the cloud (upper bound) at the median distance between nearest neighbours of the input as "
+        "radius, both in units of their scale; mean over layers",
+        "balls", "ratio", _over_layers(arithmetic_mean, COVERING_NUMBER, AT_INPUT_SPACING)),
     "pairwise_lipschitz": Summary(
         "Lipschitz constant from the input to the last layer over pairs of the probe (lower bound)",
         "", "ratio", _pairwise_lipschitz),

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from lightning_topolip.study.judging.averages import model_means
 from lightning_topolip.study.judging.claims import Claim
+from lightning_topolip.study.judging.equal_accuracy import paths_at_equal_accuracy
+from lightning_topolip.study.judging.obstacles import (
+    FEWEST_MODELS,
+    obstacle_of_agreement,
+    obstacle_of_correlation,
+    obstacle_of_model,
+    obstacle_of_saturation,
+    obstacle_of_training,
+)
 from lightning_topolip.study.judging.results import Results
-from lightning_topolip.study.judging.statistics import mean_difference, mean_ratio, spearman, spread
-from lightning_topolip.study.judging.summaries import SUMMARIES, RunKey, run_summaries
+from lightning_topolip.study.judging.run_rows import RunRows
+from lightning_topolip.study.judging.statistics import Side, mean_difference, mean_ratio, spearman
+from lightning_topolip.study.judging.summaries import (
+    COVERING_NUMBER,
+    PATH_LENGTH,
+    SUMMARIES,
+    rows_by_run,
+    run_errors,
+    run_summaries,
+)
+from lightning_topolip.study.judging.wording import counted, described, rounded
 
-Outcome = Literal["holds", "does not hold", "undecided"]
-Side = Literal["below", "above"]
-Runs = Mapping[RunKey, Mapping[str, float]]
+Outcome = Literal["holds", "does not hold", "undecided", "not asked of this data"]
+NOT_ASKED: Outcome = "not asked of this data"
+Direction = Literal["below", "above"]
 
 _NEUTRAL = {"ratio": 1.0, "difference": 0.0, "rho": 0.0}
-_FEWEST_MODELS = 4
 
 
 @dataclass(frozen=True)
@@ -30,16 +45,19 @@ class Verdict:
     Attributes:
         claim: The claim.
         data: Label of the data set.
-        verdict: ``"holds"`` or ``"does not hold"`` if the whole interval lies on one side, else ``"undecided"``.
+        verdict: ``"holds"`` or ``"does not hold"`` if the whole interval lies on one side, ``"undecided"`` if it
+            includes no effect, and ``"not asked of this data"`` if no interval could be had that answers the claim.
         effect: Claimed lower model / higher model, or lower - higher, or the rank correlation.
         low: Lower limit of the confidence interval; NaN if there is none.
         high: Upper limit of the confidence interval; NaN if there is none.
         unit: Kind of the effect.
-        first: Mean, standard deviation and count of the claimed lower model, or of the first number of a correlation.
+        first: Mean, standard deviation, count and error on the probe of the claimed lower model, or of the first number
+            of a correlation, without the error.
         second: The same for the other side.
         runs: Number of runs used.
         models: Number of models used.
-        remark: Why the claim is undecided, and how many runs were skipped; empty if there is nothing to add.
+        remark: Why the claim is not asked, at which accuracy paths are compared, and how many runs were skipped; empty
+            if there is nothing to add.
     """
 
     claim: Claim
@@ -60,8 +78,9 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
     """Test every claim on every data set, claim by claim.
 
     A comparison treats seeds as repetitions: Welch's interval of the ratio of the geometric means, or of the difference
-    of the means. A mean over training decides nothing between models that were trained for different numbers of epochs,
-    because an epoch is then a different part of the training.
+    of the means, widened by the errors of the probe, which all seeds share. Path lengths count until both models have
+    the same validation accuracy, see `paths_at_equal_accuracy`. A mean over training is not compared between models
+    that were trained for different numbers of epochs, because an epoch is then a different part of the training.
     A correlation is Spearman's over the models, each the mean of its seeds, because the seeds of one model are not
     independent. It controls for nothing. The level is not adjusted for the number of claims.
 
@@ -76,129 +95,133 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
         >>> claim = Claim("The ViT is smoother.", summary="topolip", lower="vit", higher="resnet")
         >>> [verdict] = judge([claim], Results(rows))
         >>> verdict.verdict, round(verdict.effect, 3), verdict.first
-        ('holds', 0.354, 'vit 0.11 ± 0.01 (3 seeds)')
+        ('holds', 0.354, 'vit 0.11 ± 0.01 over 3 seeds')
     """
-    groups: dict[str, dict[RunKey, dict[str, float]]] = {}
-    for key, numbers in run_summaries(results).items():
-        groups.setdefault(key.data, {})[key] = numbers
+    measured = [_Measured(data, results.where(data=data)) for data in results.unique("data")]
     return [
-        _compare(claim, data, runs, results, confidence)
+        _compare(claim, runs, confidence)
         if claim.correlation is None
-        else _correlate(claim, claim.correlation, data, runs, confidence)
+        else _correlate(claim, claim.correlation, runs, confidence)
         for claim in claims
-        for data, runs in groups.items()
+        for runs in measured
     ]
 
 
-def _compare(claim: Claim, data: str, runs: Runs, results: Results, confidence: float) -> Verdict:
+class _Measured:
+    """The runs on one data set."""
+
+    def __init__(self, data: str, results: Results) -> None:
+        self.data, self.results = data, results
+        self.rows, self.numbers, self.errors = rows_by_run(results), run_summaries(results), run_errors(results)
+
+    def side(self, model: str, summary: str) -> Side:
+        """The numbers of a model, one per run."""
+        values, errors = (
+            [of_runs[key][summary] for key in of_runs if key.model == model] for of_runs in (self.numbers, self.errors)
+        )
+        return Side(values, errors)
+
+    def rows_of(self, model: str) -> list[RunRows]:
+        """The rows of a model, by run."""
+        return [rows for key, rows in self.rows.items() if key.model == model]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The numbers of two models, and what there is to say about them."""
+
+    lower: Side
+    higher: Side
+    obstacle: str = ""
+    remark: str = ""
+
+
+def _compare(claim: Claim, measured: _Measured, confidence: float) -> Verdict:
     summary = SUMMARIES[claim.summary]
-    first, second = (_numbers_of(model, claim.summary, runs) for model in (claim.lower, claim.higher))
+    compared = _paths(claim, measured) if claim.summary == PATH_LENGTH else _summarised(claim, measured)
+    (first, first_errors), (second, second_errors) = compared.lower, compared.higher
     estimate = mean_ratio if summary.comparison == "ratio" else mean_difference
-    effect, low, high = estimate(first, second, confidence)
-    obstacle = (
-        _obstacle(claim.lower, claim.summary, first)
-        or _obstacle(claim.higher, claim.summary, second)
-        or ("" if summary.exact or low < high else "all seeds of each model agree, so their spread is unknown")
-        or (_obstacle_of_training(claim, results.where(data=data)) if summary.over_training else "")
-    )
-    used = _count(first) + _count(second)
+    effect, low, high = estimate(first, second, confidence, first_errors, second_errors)
+    used, runs = _count(first) + _count(second), len(first) + len(second)
     return Verdict(
         claim=claim,
-        data=data,
-        verdict="undecided" if obstacle else _outcome(low, high, _NEUTRAL[summary.comparison], "below"),
+        data=measured.data,
+        verdict=NOT_ASKED if compared.obstacle else _outcome(low, high, _NEUTRAL[summary.comparison], "below"),
         effect=effect,
         low=low,
         high=high,
         unit=summary.comparison,
-        first=_describe(claim.lower, first, "seed"),
-        second=_describe(claim.higher, second, "seed"),
+        first=described(claim.lower, first, "seed", first_errors),
+        second=described(claim.higher, second, "seed", second_errors),
         runs=used,
         models=sum(_count(values) > 0 for values in (first, second)),
-        remark=_join(obstacle, _skipped_runs(len(first) + len(second) - used)),
+        remark=_join(compared.obstacle, compared.remark, _skipped_runs(runs - used)),
     )
 
 
-def _correlate(claim: Claim, pair: tuple[str, str], data: str, runs: Runs, confidence: float) -> Verdict:
+def _summarised(claim: Claim, measured: _Measured) -> _Comparison:
+    lower, higher = (measured.side(model, claim.summary) for model in (claim.lower, claim.higher))
+    obstacle = (
+        _obstacle_of_models(claim, lower, higher)
+        or (obstacle_of_saturation(claim, measured.results) if claim.summary == COVERING_NUMBER else "")
+        or obstacle_of_agreement(claim.summary, lower.values, higher.values)
+        or (obstacle_of_training(claim, measured.results) if SUMMARIES[claim.summary].over_training else "")
+    )
+    return _Comparison(lower, higher, obstacle)
+
+
+def _paths(claim: Claim, measured: _Measured) -> _Comparison:
+    paths = paths_at_equal_accuracy(measured.rows_of(claim.lower), measured.rows_of(claim.higher))
+    obstacle = (
+        paths.obstacle
+        or _obstacle_of_models(claim, paths.first, paths.second)
+        or obstacle_of_agreement(claim.summary, paths.first.values, paths.second.values)
+    )
+    if obstacle:
+        return _Comparison(paths.first, paths.second, obstacle)
+    short = f", which {counted(paths.short, 'run')} did not reach" if paths.short else ""
+    remark = f"until the validation accuracy is {rounded(paths.level, 3)}{short}"
+    return _Comparison(paths.first, paths.second, remark=remark)
+
+
+def _obstacle_of_models(claim: Claim, lower: Side, higher: Side) -> str:
+    return obstacle_of_model(claim.lower, claim.summary, lower.values) or obstacle_of_model(
+        claim.higher, claim.summary, higher.values
+    )
+
+
+def _correlate(claim: Claim, pair: tuple[str, str], measured: _Measured, confidence: float) -> Verdict:
+    runs = measured.numbers
     means = model_means(runs, pair)
     first, second = ([values[side] for values in means.values()] for side in (0, 1))
     correlation = spearman(first, second, confidence)
-    used = sum(not any(math.isnan(numbers[name]) for name in pair) for numbers in runs.values())
-    obstacle = _obstacle_of_correlation(pair, first, second)
-    claimed: Side = "above" if claim.sign == "positive" else "below"
+    used = sum(not any(math.isnan(of_run[name]) for name in pair) for of_run in runs.values())
+    obstacle = obstacle_of_correlation(pair, first, second)
+    claimed: Direction = "above" if claim.sign == "positive" else "below"
     return Verdict(
         claim=claim,
-        data=data,
-        verdict="undecided" if obstacle else _outcome(correlation.low, correlation.high, _NEUTRAL["rho"], claimed),
-        effect=correlation.rho if correlation.pairs >= _FEWEST_MODELS else math.nan,
+        data=measured.data,
+        verdict=NOT_ASKED if obstacle else _outcome(correlation.low, correlation.high, _NEUTRAL["rho"], claimed),
+        effect=correlation.rho if correlation.pairs >= FEWEST_MODELS else math.nan,
         low=correlation.low,
         high=correlation.high,
         unit="rho",
-        first=_describe(pair[0], first, "model"),
-        second=_describe(pair[1], second, "model"),
+        first=described(pair[0], first, "model"),
+        second=described(pair[1], second, "model"),
         runs=used,
         models=correlation.pairs,
         remark=_join(obstacle, _skipped_runs(len(runs) - used)),
     )
 
 
-def _numbers_of(model: str, summary: str, runs: Runs) -> list[float]:
-    return [numbers[summary] for key, numbers in runs.items() if key.model == model]
-
-
-def _outcome(low: float, high: float, neutral: float, claimed: Side) -> Outcome:
+def _outcome(low: float, high: float, neutral: float, claimed: Direction) -> Outcome:
     if not (high < neutral or low > neutral):
         return "undecided"
     return "holds" if (high < neutral) == (claimed == "below") else "does not hold"
 
 
-def _obstacle(model: str, summary: str, values: Sequence[float]) -> str:
-    measured = [value for value in values if not math.isnan(value)]
-    if not values:
-        return f"there is no run of {model}"
-    if not measured:
-        return f"{summary} was not measured for {model}"
-    if not np.isfinite(measured).all():
-        return f"{summary} of {model} is infinite in {counted(int(np.isinf(measured).sum()), 'run')}"
-    if SUMMARIES[summary].comparison == "ratio" and min(measured) <= 0:
-        return f"{summary} of {model} is not positive in every run, so the ratio is undefined"
-    return f"there are fewer than 2 runs of {model}" if len(measured) < 2 else ""
-
-
-def _obstacle_of_training(claim: Claim, results: Results) -> str:
-    trained = [max(results.where(model=model).unique("epoch"), default=0.0) for model in (claim.lower, claim.higher)]
-    if trained[0] == trained[1]:
-        return ""
-    return f"trained for {trained[0]:g} and {trained[1]:g} epochs, so an epoch is not the same part of both trainings"
-
-
-def _obstacle_of_correlation(pair: tuple[str, str], first: Sequence[float], second: Sequence[float]) -> str:
-    if not first:
-        return f"{pair[0]} and {pair[1]} were not measured in the same runs"
-    if len(first) < _FEWEST_MODELS:
-        return f"there are fewer than {_FEWEST_MODELS} models"
-    constant = [name for name, values in zip(pair, (first, second), strict=True) if len(set(values)) == 1]
-    return f"every model has the same {' and '.join(constant)}" if constant else ""
-
-
-def _describe(name: str, values: Sequence[float], noun: str) -> str:
-    mean, deviation, size = spread(values)
-    if size == 0:
-        return f"{name} not measured"
-    around = "" if math.isnan(deviation) else f" ± {_rounded(deviation, 2)}"
-    return f"{name} {_rounded(mean, 3)}{around} ({counted(size, noun)})"
-
-
-def _rounded(value: float, digits: int) -> str:
-    return f"{float(f'{value:.{digits}g}'):g}"
-
-
 def _count(values: Sequence[float]) -> int:
     return sum(not math.isnan(value) for value in values)
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a count with its noun, such as ``"1 run"`` or ``"6 runs"``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _skipped_runs(count: int) -> str:

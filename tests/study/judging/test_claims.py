@@ -10,7 +10,7 @@ from scipy.stats import spearmanr, ttest_ind
 
 from lightning_topolip.study.judging.claims import Claim, claims_of
 from lightning_topolip.study.judging.results import Results, Row
-from lightning_topolip.study.judging.verdicts import Verdict, judge
+from lightning_topolip.study.judging.verdicts import NOT_ASKED, Verdict, judge
 
 Values = dict[tuple[str, str], list[float]]
 SMOOTHER = Claim("The ViT is smoother.", summary="topolip", lower="vit", higher="resnet")
@@ -48,8 +48,8 @@ def test_a_ratio_with_its_interval_below_one_holds() -> None:
     expected = ttest_ind(np.log(first), np.log(second), equal_var=False).confidence_interval(0.95)
     assert (verdict.verdict, verdict.unit, verdict.runs, verdict.data) == ("holds", "ratio", 6, "digits")
     assert (verdict.low, verdict.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
-    assert verdict.first == "vit 0.11 ± 0.01 (3 seeds)"
-    assert verdict.second == "resnet 0.32 ± 0.026 (3 seeds)"
+    assert verdict.first == "vit 0.11 ± 0.01 over 3 seeds"
+    assert verdict.second == "resnet 0.32 ± 0.026 over 3 seeds"
     assert verdict.remark == ""
 
 
@@ -94,7 +94,7 @@ def test_seeds_that_agree_by_chance_decide_nothing() -> None:
     claim = Claim("The ViT is less accurate.", summary="accuracy", lower="vit", higher="resnet")
     verdict = verdict_of(claim, "accuracy", [0.5, 0.5], [0.525, 0.525])
     assert (verdict.verdict, verdict.remark) == (
-        "undecided",
+        NOT_ASKED,
         "all seeds of each model agree, so their spread is unknown",
     )
 
@@ -108,11 +108,11 @@ def test_seeds_that_agree_by_chance_decide_nothing() -> None:
         ([0.1, 0.0], [0.3, 0.31], "topolip of vit is not positive in every run, so the ratio is undefined"),
     ],
 )
-def test_an_impossible_comparison_is_undecided_with_a_reason(
+def test_an_impossible_comparison_is_not_asked_with_a_reason(
     first: list[float], second: list[float], remark: str
 ) -> None:
     verdict = verdict_of(SMOOTHER, "topolip", first, second)
-    assert (verdict.verdict, verdict.remark) == ("undecided", remark)
+    assert (verdict.verdict, verdict.remark) == (NOT_ASKED, remark)
     assert math.isnan(verdict.low)
     assert math.isnan(verdict.high)
 
@@ -120,13 +120,13 @@ def test_an_impossible_comparison_is_undecided_with_a_reason(
 def test_an_infinite_bound_decides_nothing() -> None:
     claim = Claim("The ViT has the lower bound.", summary="lipschitz_bound", lower="resnet", higher="vit")
     verdict = verdict_of(claim, "lipschitz_bound", [10.0, 11.0], [math.inf, 12.0])
-    assert (verdict.verdict, verdict.remark) == ("undecided", "lipschitz_bound of vit is infinite in 1 run")
+    assert (verdict.verdict, verdict.remark) == (NOT_ASKED, "lipschitz_bound of vit is infinite in 1 run")
 
 
 def test_a_run_without_a_value_is_skipped_with_a_remark() -> None:
     verdict = verdict_of(SMOOTHER, "topolip", [0.10, 0.11, math.nan], [0.30, 0.31, 0.32])
     assert (verdict.verdict, verdict.runs) == ("holds", 5)
-    assert verdict.first == "vit 0.105 ± 0.0071 (2 seeds)"
+    assert verdict.first == "vit 0.105 ± 0.0071 over 2 seeds"
     assert verdict.remark == "skipped 1 run without a value"
 
 
@@ -149,7 +149,7 @@ def test_a_correlation_holds_on_the_claimed_side(sign: Any, expected: str) -> No
     assert verdict.effect == pytest.approx(spearmanr(x, y).statistic)
     assert 0 < verdict.low < verdict.effect < verdict.high
     assert (verdict.unit, verdict.runs, verdict.models) == ("rho", 7, 7)
-    assert verdict.first == "topolip 4 ± 2.2 (7 models)"
+    assert verdict.first == "topolip 4 ± 2.2 over 7 models"
     assert verdict.remark == ""
 
 
@@ -175,9 +175,9 @@ def test_reversing_one_side_reverses_the_correlation() -> None:
         ([1.0], [math.nan], "topolip and speed_mean were not measured in the same runs; skipped 1 run"),
     ],
 )
-def test_an_undecided_correlation_has_a_reason(x: list[float], y: list[float], remark: str) -> None:
+def test_an_impossible_correlation_is_not_asked_with_a_reason(x: list[float], y: list[float], remark: str) -> None:
     verdict = correlated(x, y)
-    assert verdict.verdict == "undecided"
+    assert verdict.verdict == NOT_ASKED
     assert verdict.remark.startswith(remark)
 
 
@@ -207,7 +207,7 @@ def test_seeds_do_not_make_a_correlation() -> None:
     assert np.mean(decided) <= 0.09
 
 
-def test_a_mean_over_training_decides_nothing_between_trainings_of_different_length() -> None:
+def test_a_mean_over_training_is_not_asked_of_trainings_of_different_length() -> None:
     def run(model: str, seed: int, drifts: list[float]) -> list[Row]:
         return [
             Row("digits", model, seed, epoch, "epoch_drift", "scaled W2", "blocks.0", "", 0.0, drift + 0.01 * seed)
@@ -221,11 +221,58 @@ def test_a_mean_over_training_decides_nothing_between_trainings_of_different_len
     uneven, even = (
         Claim("Steadier.", summary="epoch_drift", lower="long", higher=other) for other in ("short", "other")
     )
-    undecided, decided = judge([uneven, even], Results(rows))
-    assert undecided.verdict == "undecided"
-    assert undecided.remark == "trained for 5 and 2 epochs, so an epoch is not the same part of both trainings"
-    assert undecided.high < 1
+    not_asked, decided = judge([uneven, even], Results(rows))
+    assert not_asked.verdict == NOT_ASKED
+    assert not_asked.remark == "trained for 5 and 2 epochs, so an epoch is not the same part of both trainings"
+    assert not_asked.high < 1
     assert (decided.verdict, decided.remark) == ("holds", "")
+
+
+def with_errors(rows: list[Row], error: float) -> list[Row]:
+    return [row._replace(error=error) for row in rows]
+
+
+def test_the_error_of_the_probe_widens_the_interval_and_can_undo_a_verdict() -> None:
+    values = {("digits", "vit"): [0.10, 0.11, 0.12], ("digits", "resnet"): [0.15, 0.16, 0.17]}
+    verdicts = [
+        judge([SMOOTHER], Results(with_errors(rows_of("topolip", values), error)))[0] for error in (0.0, 0.002, 0.05)
+    ]
+    assert [verdict.verdict for verdict in verdicts] == ["holds", "holds", "undecided"]
+    assert verdicts[2].high > verdicts[0].high
+    assert len({verdict.effect for verdict in verdicts}) == 1
+    assert verdicts[1].first == "vit 0.11 ± 0.01 over 3 seeds, ± 0.002 on the probe"
+
+
+def covering_rows(model: str, values: list[float]) -> list[Row]:
+    """Covering numbers of a probe of 64 samples, at whose spacing every seed has one of the values in each layer."""
+    return [
+        Row("digits", model, seed, 2.0, "covering_number", variant, layer, "", radius, balls)
+        for seed, value in enumerate(values)
+        for layer in ("<input>", "a", "b")
+        for variant, radius, balls in (
+            ("", 0.1, 64.0),
+            ("", 0.5, 3.0),
+            ("at the spacing of the input", 0.3, 32.0 if layer == "<input>" else value),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("vit", "resnet", "verdict", "remark"),
+    [
+        ([30.0, 31.0], [40.0, 41.0], "holds", ""),
+        ([61.0, 62.0], [63.0, 64.0], NOT_ASKED, "almost each of the 64 samples needs its own ball in both models"),
+        ([60.0, 60.5], [63.0, 63.5], "holds", ""),
+        ([1.0, 1.0], [1.0, 1.0], NOT_ASKED, "one ball covers all samples in both models"),
+        ([1.0, 1.0], [2.0, 2.1], "holds", ""),
+    ],
+)
+def test_a_saturated_covering_number_is_not_asked(
+    vit: list[float], resnet: list[float], verdict: str, remark: str
+) -> None:
+    claim = Claim("Fewer balls.", summary="covering_number", lower="vit", higher="resnet")
+    [judged] = judge([claim], Results(covering_rows("vit", vit) + covering_rows("resnet", resnet)))
+    assert (judged.verdict, judged.remark) == (verdict, remark)
 
 
 def test_no_claims_and_no_runs_give_no_verdicts() -> None:

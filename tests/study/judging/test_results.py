@@ -1,13 +1,13 @@
-import csv
+import gzip
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lightning_topolip.study.judging.results import COLUMNS, Results, Row
+from lightning_topolip.study.judging.results import COLUMNS, Results, Row, results_file
 
-ROW = Row("digits", "vit", 0, 1.0, "drift", "scaled W2", "blocks.0", "", 0.0, 0.5)
+ROW = Row("digits", "vit", 0, 1.0, "drift", "scaled W2", "blocks.0", "", 0.0, 0.5, 0.02)
 
 
 def test_a_written_table_is_read_back_exactly(tmp_path: Path) -> None:
@@ -27,8 +27,9 @@ def test_columns_keep_their_types(tmp_path: Path) -> None:
 
 
 def test_nan_survives(tmp_path: Path) -> None:
-    Results([ROW._replace(value=math.nan)]).write(tmp_path / "results.csv")
-    assert np.isnan(Results.read(tmp_path / "results.csv").values()).tolist() == [True]
+    Results([ROW._replace(value=math.nan, error=math.nan)]).write(tmp_path / "results.csv")
+    [restored] = Results.read(tmp_path / "results.csv")
+    assert np.isnan([restored.value, restored.error]).all()
 
 
 @pytest.mark.parametrize("label", ["a,b", 'say "hi"', "two\nlines", "Grüße", " spaced ", "'"])
@@ -45,6 +46,24 @@ def test_the_same_table_is_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
 
 
+def test_a_compressed_table_holds_the_same_text_and_no_time(tmp_path: Path) -> None:
+    rows = [ROW._replace(seed=seed, value=1 / (3 + seed), error=0.01) for seed in range(3)]
+    Results(rows).write(tmp_path / "results.csv")
+    Results(rows).write(tmp_path / "results.csv.gz")
+    packed = (tmp_path / "results.csv.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "results.csv").read_bytes()
+    assert packed[3:8] == bytes(5)  # no file name, no time: RFC 1952
+    assert list(Results.read(tmp_path / "results.csv.gz")) == rows
+
+
+def test_the_table_of_a_folder_is_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"`folder` must hold results\.csv or results\.csv\.gz"):
+        results_file(tmp_path)
+    for name in ("results.csv.gz", "results.csv"):
+        Results([ROW]).write(tmp_path / name)
+        assert results_file(tmp_path).name == name
+
+
 def test_an_empty_table_is_a_header(tmp_path: Path) -> None:
     Results([]).write(tmp_path / "results.csv")
     assert (tmp_path / "results.csv").read_text() == ",".join(COLUMNS) + "\n"
@@ -57,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     before = path.read_bytes()
     broken = Results([ROW])
     broken.rows.append(None)  # type: ignore[arg-type]
-    with pytest.raises(csv.Error):
+    with pytest.raises(TypeError):
         broken.write(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["results.csv"]

@@ -40,6 +40,56 @@ def test_ratio_is_the_exponential_of_the_difference_of_the_logarithms() -> None:
     assert (ratio.low, ratio.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)), rel=1e-9)
 
 
+def test_errors_of_the_probe_are_a_component_of_infinite_freedom() -> None:
+    first, second = np.array([3.0, 4.5, 5.0]), np.array([1.0, 1.5, 2.0, 1.2])
+    first_errors, second_errors = [1.0, 2.0, 3.0], [2.0, 2.0, math.nan, 2.0]
+    spreads = np.array([first.var(ddof=1) / 3, second.var(ddof=1) / 4])
+    variance = spreads.sum() + (1 + 4 + 9) / 3 + 4
+    half = t.ppf(0.95, variance**2 / (spreads[0] ** 2 / 2 + spreads[1] ** 2 / 3)) * math.sqrt(variance)
+    difference = mean_difference(first, second, 0.9, first_errors, second_errors)
+    assert difference == pytest.approx((first.mean() - second.mean(), difference.value - half, difference.value + half))
+
+
+def test_no_error_narrows_an_interval() -> None:
+    first, second = [0.10, 0.11, 0.12], [0.15, 0.16, 0.17]
+    intervals = [mean_difference(first, second, 0.95, [error] * 3) for error in (0.0, 0.002, 0.005, 0.01, 0.02)]
+    widths = [interval.high - interval.low for interval in intervals]
+    assert widths == sorted(widths)
+    assert widths[-1] > 1.5 * widths[0]
+
+
+def test_errors_alone_make_a_normal_interval() -> None:
+    half = norm.ppf(0.975) * 0.5
+    assert mean_difference([2.0, 2.0], [1.0, 1.0], 0.95, [0.3, 0.3], [0.4, 0.4]) == pytest.approx(
+        (1.0, 1.0 - half, 1.0 + half)
+    )
+
+
+def test_the_errors_of_a_ratio_are_relative() -> None:
+    first, second = np.array([1.0, 2.0, 4.0]), np.array([30.0, 50.0])
+    expected = mean_difference(np.log(first), np.log(second), 0.95, [0.1] * 3, [0.2] * 2)
+    ratio = mean_ratio(first, second, 0.95, 0.1 * first, 0.2 * second)
+    assert ratio == pytest.approx([math.exp(limit) for limit in expected])
+
+
+@pytest.mark.parametrize("estimate", [mean_difference, mean_ratio])
+def test_unknown_errors_and_those_of_skipped_values_add_nothing(estimate: Callable[..., Interval]) -> None:
+    first, second = [1.0, math.nan, 2.0], [3.0, 5.0]
+    bare = estimate(first, second)
+    assert estimate(first, second, 0.95, [0.0, 9.0, math.nan], [math.nan, 0.0]) == bare
+
+
+def test_seeds_on_a_shared_probe_cover_the_truth_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(5)
+    hits = 0
+    for _ in range(1000):
+        shared = generator.normal(0.0, 2.0, 2)
+        first, second = generator.normal(1.0 + shared[0], 1.0, 4), generator.normal(shared[1], 1.0, 4)
+        _, low, high = mean_difference(first, second, 0.95, [2.0] * 4, [2.0] * 4)
+        hits += low <= 1.0 <= high
+    assert hits / 1000 == pytest.approx(0.95, abs=0.02)
+
+
 def test_swapping_the_sides_inverts_difference_and_ratio() -> None:
     first, second = [1.0, 2.0, 4.0], [3.0, 3.5]
     there, back = mean_difference(first, second), mean_difference(second, first)
@@ -224,5 +274,7 @@ def test_confidence_must_be_between_zero_and_one(estimate: Callable[..., Interva
 def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match=r"`second` must be a list of numbers, shape \(n,\), got shape \(1, 2\)"):
         mean_difference([1.0, 2.0], [[1.0, 2.0]])
+    with pytest.raises(ValueError, match="`first_errors` must have one error per value, got 1 for 2 values"):
+        mean_difference([1.0, 2.0], [1.0, 2.0], first_errors=[0.1])
     with pytest.raises(ValueError, match="`x` and `y` must have the same length, got 2 and 3"):
         spearman([1.0, 2.0], [1.0, 2.0, 3.0])

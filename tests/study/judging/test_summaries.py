@@ -10,6 +10,7 @@ from lightning_topolip.study.judging.summaries import (
     arithmetic_mean,
     geometric_mean,
     median,
+    run_errors,
     run_summaries,
 )
 
@@ -33,8 +34,8 @@ def gain(layer: str, strength: float, value: float, family: str = "fog") -> Cell
     return (2.0, "perturbation_gain", "scaled W2", layer, family, strength, value)
 
 
-def cover(layer: str, radius: float, value: float) -> Cell:
-    return (2.0, "covering_number", "", layer, "", radius, value)
+def cover(layer: str, radius: float, value: float, variant: str = "") -> Cell:
+    return (2.0, "covering_number", variant, layer, "", radius, value)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,39 @@ def test_the_second_half_of_the_analyses_is_rounded_down(analyses: int, late: li
     assert summarise(cells)["late_epoch_drift"] == sum(late) / len(late)
 
 
+def test_errors_on_the_probe_are_those_of_the_headline_and_a_bound_for_means() -> None:
+    rows = [
+        Row(*RUN, 2.0, name, "scaled W2", "", "", 0.0, 1.0, error)
+        for name, error in (("topolip", 0.1), ("speed_mean", 0.2), ("speed_max", 0.3), ("input_drift", 0.4))
+    ]
+    rows += [Row(*RUN, 1.0, "path_length", "scaled W2", "", "", 0.0, 1.0, 0.9)]
+    rows += [Row(*RUN, 2.0, "path_length", "scaled W2", layer, "", 0.0, 1.0, e) for layer, e in (("", 0.5), ("a", 0.8))]
+    rows += [
+        Row(*RUN, epoch, "epoch_drift", "scaled W2", layer, "", 0.0, 1.0, error)
+        for epoch, pair in ((1.0, (0.2, 0.4)), (2.0, (0.5, 0.7)))
+        for layer, error in zip(("a", "b"), pair, strict=True)
+    ]
+    errors = run_errors(Results(rows))[RUN]
+    known = {name: error for name, error in errors.items() if not math.isnan(error)}
+    assert known == pytest.approx(
+        {
+            "topolip": 0.1,
+            "speed_mean": 0.2,
+            "speed_max": 0.3,
+            "input_drift": 0.4,
+            "path_length": 0.5,
+            "epoch_drift": 0.45,
+            "late_epoch_drift": 0.6,
+        }
+    )
+
+
+def test_a_path_is_that_of_the_whole_network_at_the_end() -> None:
+    cells = [at(epoch, "path_length", v, "scaled W2") for epoch, v in ((1.0, 0.3), (2.0, 0.5))]
+    cells.append(at(2.0, "path_length", 9.0, "scaled W2", "a"))
+    assert summarise(cells)["path_length"] == 0.5
+
+
 @pytest.mark.parametrize("name", ["two_nn_dimension", "participation_ratio", "covering_dimension"])
 def test_dimensions_are_means_over_layers_that_were_measured(name: str) -> None:
     cells = [at(0.0, name, 70.0, "", "a"), at(2.0, name, 50.0, "", "<input>")]
@@ -115,14 +149,12 @@ def test_a_layer_without_variance_makes_the_geometric_mean_zero() -> None:
     assert summarise(cells)["total_variance"] == 0.0
 
 
-@pytest.mark.parametrize(
-    ("radii", "nearest"), [((0.25, 0.5, 1.0), 0.5), ((0.1, 0.4, 0.8), 0.4), ((0.25, 0.75), 0.25), ((2.0,), 2.0)]
-)
-def test_covering_numbers_are_read_at_the_radius_nearest_to_half_the_scale(
-    radii: tuple[float, ...], nearest: float
-) -> None:
-    cells = [cover(layer, r, 100 * r + extra) for r in radii for layer, extra in (("a", 0.0), ("b", 4.0))]
-    assert summarise([*cells, cover("<input>", nearest, 1e6)])["covering_number"] == 100 * nearest + 2
+def test_covering_numbers_are_read_at_the_spacing_of_the_input() -> None:
+    cells = [cover(layer, 0.5, 60.0) for layer in ("a", "b")]
+    cells += [
+        cover(layer, 0.2, v, "at the spacing of the input") for layer, v in (("<input>", 9.0), ("a", 3.0), ("b", 5.0))
+    ]
+    assert summarise(cells)["covering_number"] == 4.0
 
 
 def test_pairwise_constants_are_those_of_the_last_layer_and_a_mean_over_steps() -> None:

@@ -1,0 +1,84 @@
+"""The command `topolip compare`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
+from rich.console import Console
+from typing_extensions import Unpack
+
+from lightning_topolip.cli.analyze import Split, analysed
+from lightning_topolip.files import write_json
+from lightning_topolip.topology.comparison import compare
+from lightning_topolip.topology.settings import SettingsOptions
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
+
+
+def add_pairs(parser: ArgumentParser) -> set[str | int]:
+    """Add the arguments that take two values, and return their names."""
+    parser.add_argument("reports", nargs="*", default=[], help="Two files that topolip analyze wrote.")
+    parser.add_argument("--models", nargs=2, default=None, help="Two models instead, see topolip analyze.")
+    return {"reports", "models"}
+
+
+def compare_command(
+    reports: Sequence[str] = (),
+    models: Sequence[str] | None = None,
+    data: LightningDataModule | None = None,
+    split: Split = "test",
+    layers: str | list[str] = "auto",
+    probe_size: int = 256,
+    output: Path | None = None,
+    figure: Path | None = None,
+    **settings: Unpack[SettingsOptions],
+) -> None:
+    """Print by how much two networks differ in smoothness, with the errors of one probe.
+
+    Args:
+        reports: Two files that `topolip analyze` wrote.
+        models: Two models instead, each a checkpoint that `topolip fit` wrote or the name of a timm model; both are
+            analysed on one probe.
+        data: The data for the probe, such as DigitsDataModule or ImageFolderDataModule.
+        split: The part of the data for the probe.
+        layers: "auto", a pattern such as "blocks.*", or a list of names.
+        probe_size: Number of samples.
+        output: A JSON file for the differences.
+        figure: A picture file, such as comparison.png.
+        **settings: The settings of the analysis, such as --order 1 or --view raw.
+
+    Raises:
+        ValueError: If there are not two of them, or their probes or settings differ.
+    """
+    if models and data and not reports:
+        names = list(models)
+        first, second = (analysed(model, data, split, layers, probe_size, **settings) for model in models)
+    elif len(reports) == 2 and not models:
+        names = list(reports)
+        first, second = map(_read, reports)
+    else:
+        raise ValueError(
+            "Argument `reports` must be two files that `topolip analyze` wrote, or `models` two models with `data`, "
+            f"got reports {list(reports)}, models {models} and {'data' if data else 'no data'}."
+        )
+    comparison = compare(first, second)
+    Console(soft_wrap=True).print(f"first: {names[0]}\nsecond: {names[1]}\n{comparison}", markup=False, highlight=False)
+    if output:
+        write_json(output, {"first": names[0], "second": names[1], **comparison.to_dict()})
+    if figure:
+        comparison.plot().savefig(figure)
+
+
+def _read(path: str) -> SmoothnessReport:
+    must = f"Argument `reports` must be files that `topolip analyze` wrote, got {path!r}"
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{must}, which is not JSON.") from None
+    try:
+        return SmoothnessReport.from_dict(values if isinstance(values, dict) else {})
+    except ValueError as error:
+        raise ValueError(f"{must}: {error}") from error

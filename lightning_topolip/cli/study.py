@@ -1,0 +1,71 @@
+"""The command `topolip study`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lightning_topolip.report import report_environment, write_report
+from lightning_topolip.study.execution import run_study
+from lightning_topolip.study.progress import progress_bars
+from lightning_topolip.study.recipe import read_config
+from lightning_topolip.study.runs import runs_of
+
+
+def study_command(
+    config: Path,
+    size: str = "short",
+    images: str | None = None,
+    output: Path | None = None,
+    workers: int = 1,
+    devices: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> None:
+    """Train and measure models, and write a table of results and a report.
+
+    Called again with the same output, it continues where it stopped and keeps finished runs.
+
+    Args:
+        config: The recipe, such as examples/vit_vs_resnet.yaml.
+        size: One of the recipe's sizes: short takes minutes on two CPU cores, paper needs a GPU.
+        images: Folder with train/<class>/* and test/<class>/* for sizes that ask for it.
+        output: Folder of the results; runs/<recipe>_<size> by default.
+        workers: Worker processes, each with one run at a time; 0 uses this process.
+        devices: Devices assigned to the processes in turn, such as [cuda:0, cuda:1]; cpu by default.
+        seeds: Seeds that replace those of the recipe.
+    """
+    report_environment()  # a missing package must not surface after hours of training
+    study = read_config(config, size, images, seeds)
+    folder = output or Path("runs") / f"{config.stem}_{size}"
+    console = Console()
+    with progress_bars(console, runs_of(study, folder)) as on_progress:
+        results = run_study(
+            study,
+            folder,
+            workers=workers,
+            devices=devices or ["cpu"],
+            command=_study_call(config, size, images, output, workers, devices, seeds),
+            on_progress=on_progress,
+        )
+    report = write_report(folder)
+    failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]
+    console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
+    if failed:
+        names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
+        sys.exit(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}")
+
+
+def _study_call(config: Path, size: str, images: str | None, output: Path | None, workers: int, *lists: Any) -> str:
+    """Return the command line that repeats a study."""
+    given = {"size": size, "images": images, "output": output, "workers": workers}
+    words = ["topolip", "study", "--config", str(config)]
+    for name, value in given.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    for name, values in zip(("devices", "seeds"), lists, strict=True):
+        words += [f"--{name}", f"[{', '.join(map(str, values))}]"] if values else []
+    return shlex.join(words)

@@ -1,0 +1,121 @@
+"""Panels for curves over depth: bands of two standard errors, and the step from the input on its own scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from lightning_topolip.topology.estimate import Array
+from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.settings import describe_order
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
+from lightning_topolip.topology.tables import with_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAINT = "0.35"
+
+Colour = str | tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a curve is drawn.
+
+    Attributes:
+        colour: The colour of line and band.
+        strong: Whether it stands out before the others.
+        marker: The marker of a step.
+        label: Its name in the legend.
+    """
+
+    colour: Colour
+    strong: bool = True
+    marker: str = "o"
+    label: str = ""
+
+
+def depth_panels(rows: int, *, entry: bool) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Make a figure of panels below each other, with narrow ones at their left for the step from the input.
+
+    Args:
+        rows: Number of panels; the first is the highest.
+        entry: Whether there are narrow panels.
+
+    Returns:
+        The figure, its panels, and its narrow panels from top to bottom; no narrow ones without an entry.
+    """
+    figure = Figure(figsize=(8.0, 4.4 if rows == 1 else 6.2), layout="constrained")
+    shape = {"width_ratios": [1, 13] if entry else [1], "height_ratios": [1.7, 1][:rows]}
+    grid = figure.subplots(rows, 1 + entry, squeeze=False, sharex="col", gridspec_kw=shape)
+    for axes in grid.flat:
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    narrow = list(grid[:, 0]) if entry else []
+    for axes in narrow:
+        axes.set_facecolor("0.955")
+        axes.set_xlim(-1, 1)
+    if entry:
+        narrow[0].set_title("from input,\nnot scored", fontsize=8, color=FAINT)
+    return figure, list(grid[:, -1]), narrow
+
+
+def draw_curve(axes: Axes, places: npt.ArrayLike, drifts: Array, errors: Array, style: Style) -> None:
+    """Draw a curve in a band of two standard errors; a step without neighbours gets a bar instead of the band."""
+    level = 4 if style.strong else 2
+    size = 1.0 if len(drifts) <= 30 else 0.6
+    axes.plot(
+        places,
+        drifts,
+        color=style.colour,
+        marker=style.marker,
+        markersize=size * (4.5 if style.strong else 2.5),
+        linewidth=2.2 if style.strong else 1.1,
+        label=style.label or None,
+        zorder=level,
+    )
+    known = np.isfinite(drifts) & np.isfinite(errors)
+    if not known.any():
+        return
+    opacity = 0.28 if style.strong else 0.12
+    low, high = drifts - 2 * errors, drifts + 2 * errors
+    axes.fill_between(places, low, high, color=style.colour, alpha=opacity, linewidth=0, zorder=level - 1)
+    beside = np.concatenate([[False], known[:-1]]) | np.concatenate([known[1:], [False]])
+    alone = known & ~beside
+    axes.vlines(
+        np.asarray(places)[alone],
+        low[alone],
+        high[alone],
+        color=style.colour,
+        alpha=2 * opacity,
+        linewidth=3.5 if style.strong else 2,
+        zorder=level - 1,
+    )
+
+
+def keeps_input_apart(report: SmoothnessReport) -> bool:
+    """Whether the first step of a report comes from the input and is not scored."""
+    return report.layers[:1] == (INPUT,) and len(report.layers) > 1 and not report.settings.include_input
+
+
+def quantity(report: SmoothnessReport) -> str:
+    """Describe what a curve shows: order, sample, unit, and the band if it has one."""
+    band = "; bands: two standard errors" if report.part_curves.size else ""
+    return f"{describe_order(report.settings.order)}, {report.sample}, {view_unit(report)}{band}"
+
+
+def view_unit(report: SmoothnessReport) -> str:
+    """Describe the unit of a report's view."""
+    return "in units of the layer's mean distance" if report.settings.view == "scaled" else "in activation units"
+
+
+def score_text(report: SmoothnessReport) -> str:
+    """Write the score of a report with its error."""
+    return f"TopoLip {with_error(report.score, report.score_error)}"

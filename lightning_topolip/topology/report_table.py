@@ -1,0 +1,51 @@
+"""A smoothness report as a table of a few lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lightning_topolip.topology.names import INPUT, short_names
+from lightning_topolip.topology.settings import describe_order
+from lightning_topolip.topology.tables import Table, number
+
+if TYPE_CHECKING:
+    from lightning_topolip.topology.smoothness_report import SmoothnessReport
+
+
+def report_table(report: SmoothnessReport) -> Table:
+    """Tabulate the numbers of a report with their standard errors, whatever the number of layers."""
+    remarks = {
+        "TopoLip": ("score", "lower is smoother"),
+        "mean speed": ("speed_mean", "drift per layer"),
+        "largest speed": ("speed_max", _largest(report)),
+        "input drift": ("input_drift", "scored" if report.settings.include_input else "not scored"),
+    }
+    estimates = report.estimates
+    rows = [
+        (name, number(float(estimates[key].value)), number(float(estimates[key].error), 2), remark)
+        for name, (key, remark) in remarks.items()
+    ]
+    rows += [
+        ("noise", number(report.noise), "", "TopoLip that an even network would show"),
+        ("signal", number(report.signal), "", "TopoLip / noise; about 1 is sampling"),
+        ("layers", str(len(report.layers) - (INPUT in report.layers)), "", _failures(report)),
+    ]
+    title = f"Smoothness on {report.sample}, {report.settings.view} {describe_order(report.settings.order)} per sample"
+    return Table(title, ("", "value", "error", ""), tuple(rows))
+
+
+def _largest(report: SmoothnessReport) -> str:
+    """The step with the largest scored drift."""
+    scored = report.scored_drifts()
+    if not np.isfinite(scored).any():
+        return ""
+    return f"to {short_names(report.layers)[len(report.layers) - len(scored) + int(np.nanargmax(scored))]}"
+
+
+def _failures(report: SmoothnessReport) -> str:
+    if not report.failures:
+        return "all measured"
+    first, *others = report.failures
+    return f"without {first}{f' and {len(others)} more' if others else ''}, see `failures`"

@@ -1,0 +1,178 @@
+"""The smoothness figure shows the curves, their errors and no more than a dozen of them."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from helpers.clouds import NAMES, cloud_history, cloud_report
+from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection
+from matplotlib.colors import to_rgb
+
+from lightning_topolip.display.layer_axis import common_prefix, name_layers
+from lightning_topolip.display.plots import highest_drift, report_figure, smoothness_figure
+from lightning_topolip.topology.history import History
+from lightning_topolip.topology.smoothness_report import SmoothnessReport
+
+
+def values(line: object) -> list[float]:
+    return np.asarray(line.get_ydata(), dtype=float).tolist()  # type: ignore[attr-defined]
+
+
+def bands(axes: Axes) -> list[FillBetweenPolyCollection]:
+    return [shape for shape in axes.collections if isinstance(shape, FillBetweenPolyCollection)]
+
+
+def bars(axes: Axes) -> list[LineCollection]:
+    return [shape for shape in axes.collections if isinstance(shape, LineCollection) and len(shape.get_segments())]
+
+
+def ends(band: FillBetweenPolyCollection, place: int) -> list[float]:
+    """The lower and upper end of a band at a place."""
+    corners = np.concatenate([path.vertices for path in band.get_paths()])
+    heights = corners[corners[:, 0] == place, 1]
+    return [heights.min(), heights.max()]
+
+
+def names_of(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_xticklabels()]
+
+
+def made_up(epochs: int, report: SmoothnessReport) -> History:
+    """A history whose epoch number e has the drifts of a report plus e."""
+    curve = dict(zip(report.layers[1:], report.curve.tolist(), strict=True))
+    errors = dict(zip(report.layers[1:], report.curve_error.tolist(), strict=True))
+    return History(
+        epochs=[float(epoch) for epoch in range(epochs)],
+        optimizer_steps=list(range(epochs)),
+        curves=[{layer: drift + epoch for layer, drift in curve.items()} for epoch in range(epochs)],
+        curve_errors=[errors] * epochs,
+        epoch_drifts=[{}] * epochs,
+        last=report,
+    )
+
+
+def test_every_analysis_is_a_line_and_a_band_of_two_errors_on_either_side() -> None:
+    run = cloud_history()
+    entry, scored, _ = smoothness_figure(run).axes
+    assert [values(line) for line in scored.lines] == [list(curve.values())[1:] for curve in run.curves]
+    for band, curve, errors in zip(bands(scored), run.curves, run.curve_errors, strict=True):
+        for place, layer in enumerate(NAMES[2:]):
+            reach = 2 * errors[layer]
+            assert ends(band, place) == pytest.approx([curve[layer] - reach, curve[layer] + reach])
+    assert [values(line) for line in entry.lines] == [[curve[NAMES[1]]] for curve in run.curves]
+    for bar, curve, errors in zip(bars(entry), run.curves, run.curve_errors, strict=True):
+        low, high = bar.get_segments()[0][:, 1]
+        assert (high + low) / 2 == pytest.approx(curve[NAMES[1]])
+        assert (high - low) / 4 == pytest.approx(errors[NAMES[1]])
+
+
+def test_the_latest_curve_is_thickest_and_darkest_and_on_top() -> None:
+    _, scored, _ = smoothness_figure(cloud_history(4)).axes
+    *earlier, latest = scored.lines
+    brightness = [sum(to_rgb(line.get_color())) for line in scored.lines]
+    assert min(brightness[:-1]) > brightness[-1]
+    assert max(brightness) < 2.1
+    assert len(set(brightness)) == 4
+    assert latest.get_linewidth() > max(line.get_linewidth() for line in earlier)
+    assert latest.get_zorder() > max(line.get_zorder() for line in earlier)
+
+
+def test_of_many_analyses_a_dozen_are_drawn_evenly_spread() -> None:
+    report = cloud_report(0)
+    _, scored, _ = smoothness_figure(made_up(100, report)).axes
+    epochs = [values(line)[0] - report.curve[1] for line in scored.lines]
+    assert epochs == pytest.approx([0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99])
+
+
+def test_the_step_from_the_input_has_its_own_scale_unless_it_is_scored() -> None:
+    run = made_up(1, cloud_report(0))
+    for rows in (run.curves, run.curve_errors):
+        rows[0][NAMES[1]] *= 100
+    entry, scored = smoothness_figure(run).axes
+    assert entry.get_ylim()[1] > run.curves[0][NAMES[1]] > 10 * scored.get_ylim()[1]
+    assert (names_of(entry), names_of(scored)) == (["0"], ["1", "2", "3"])
+    (together,) = report_figure(cloud_report(0, include_input=True)).axes
+    assert names_of(together) == ["0", "1", "2", "3"]
+    (tokens,) = report_figure(cloud_report(0, NAMES[1:])).axes
+    assert names_of(tokens) == ["1", "2", "3"]
+
+
+def test_a_layer_that_could_not_be_measured_is_a_gap_and_a_step_alone_has_a_bar() -> None:
+    run = History()
+    run.add(0.0, cloud_report(0, missing=(NAMES[3],)))
+    _, scored = smoothness_figure(run).axes
+    assert np.isnan(values(scored.lines[0])).tolist() == [False, True, True]
+    (bar,) = bars(scored)
+    assert [segment[:, 0].tolist() for segment in bar.get_segments()] == [[0, 0]]
+
+
+def test_a_layer_that_only_one_analysis_saw_has_its_place() -> None:
+    run = History()
+    run.add(0.0, cloud_report(0, NAMES[:3] + NAMES[4:]))
+    run.add(1.0, cloud_report(1))
+    _, scored, _ = smoothness_figure(run).axes
+    assert names_of(scored) == ["1", "2", "3"]
+    assert np.isnan(values(scored.lines[0])).tolist() == [False, True, False]
+
+
+def test_without_errors_there_is_no_band() -> None:
+    figure = report_figure(cloud_report(0, halvings=0))
+    entry, scored = figure.axes
+    assert not bands(scored)
+    assert not bars(entry)
+    assert "two standard errors" not in scored.get_title(loc="left")
+    assert "±" not in figure.get_suptitle()
+
+
+def test_the_title_has_the_score_with_its_error_and_the_signal() -> None:
+    report = cloud_report(0)
+    title = report_figure(report).get_suptitle()
+    parts = re.fullmatch(r"TopoLip (.+) ± (.+), signal (.+)", title)
+    assert parts is not None
+    score, error, signal = map(float, parts.groups())
+    assert score == pytest.approx(report.score, abs=report.score_error)
+    assert error == pytest.approx(report.score_error, rel=0.05)
+    assert signal == pytest.approx(report.signal, rel=0.05)
+    assert smoothness_figure(cloud_history(2)).get_suptitle().endswith(", after 1 epoch")
+
+
+def test_two_pictures_share_a_scale() -> None:
+    runs = [cloud_history(1), made_up(3, cloud_report(5))]
+    highest = max(runs[1].curves[-1][name] + 2 * runs[1].curve_errors[-1][name] for name in NAMES[2:])
+    assert highest_drift(runs[1]) == pytest.approx(highest)
+    assert [smoothness_figure(run, top=highest).axes[1].get_ylim() for run in runs] == [(0, highest)] * 2
+    assert math.isnan(highest_drift(made_up(1, cloud_report(0, NAMES[:2]))))
+
+
+def test_a_run_without_analysis_raises() -> None:
+    with pytest.raises(ValueError, match="at least one analysis, got none"):
+        smoothness_figure(History())
+
+
+@pytest.mark.parametrize(
+    ("names", "prefix"),
+    [
+        (["network.blocks.0", "network.blocks.11"], "network.blocks."),
+        (["network.layer1.0", "network.layer2.0"], "network."),
+        (["encoder.layer_0.mlp", "encoder.layer_1.mlp", "<output>"], "encoder.layer_"),
+        (["blocks.0"], "blocks."),
+        (["stage_1", "stage_10"], "stage_"),
+        (["stage_", "stage_1"], ""),
+        (["stem", "head"], ""),
+        ([], ""),
+    ],
+)
+def test_what_all_names_share_is_left_out(names: list[str], prefix: str) -> None:
+    assert common_prefix(names) == prefix
+
+
+@pytest.mark.parametrize(("layers", "drawn"), [(4, 4), (12, 12), (24, 24), (60, 30), (1000, 23)])
+def test_names_never_overlap(layers: int, drawn: int) -> None:
+    axes = smoothness_figure(cloud_history(1)).axes[1]
+    name_layers(axes, [f"blocks.{index}" for index in range(layers)], "blocks.")
+    labels = names_of(axes)
+    assert labels[0] == "0"
+    assert len(labels) == drawn
+    assert sum(len(label) + 1 for label in labels) <= 92
