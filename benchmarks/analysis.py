@@ -7,7 +7,7 @@
 The networks are untrained: a residual network of 12 blocks, with the norms of its blocks at scale 1, and a transformer
 of 12 layers that end in their norm, both for digits; and an MLP of 12 layers that end in their norm, for Gaussian
 inputs, whose outputs lie on spheres, the hardest case for persistence. `analyze` runs with its defaults,
-including the noise band, once more with giotto-tda's engine. The forward pass of the model is measured separately and
+standard errors included, once more with giotto-tda's engine. The forward pass of the model is measured separately and
 subtracted. `distances.py` compares with other packages.
 """
 

@@ -87,9 +87,9 @@ def sweep_model(name: str) -> Row:
 
 
 def sweep_images(model: nn.Module, pixels: int) -> Row:
-    """Analyse a model with defaults, but without the noise band, to save time."""
+    """Analyse a model with defaults, but without standard errors, to save time."""
     images = torch.randn(SAMPLES, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))
-    report = analyze(model, images, noise_splits=0)
+    report = analyze(model, images, halvings=0)
     layers = [layer for layer in report.layers if layer != INPUT]
     return {
         "pixels": pixels,
