@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_topolip.analysis import analyze
+    from lightning_topolip.loss import TopoLipLoss, topolip_loss
     from lightning_topolip.metric.metric import TopoLipMetric
     from lightning_topolip.network.distances import distance_matrix
     from lightning_topolip.network.layers import resolve_layers
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_topolip.topology.diagrams import persistence_diagrams, persistence_edges
     from lightning_topolip.topology.smoothness_report import SmoothnessReport
     from lightning_topolip.trainer.callback import TopoLipCallback
+    from lightning_topolip.trainer.regularizer import TopoLipRegularizer
     from lightning_topolip.wasserstein import activation_drift, wasserstein_distance, wasserstein_matching
 
 __version__ = "0.1.0"
@@ -20,7 +22,9 @@ __all__ = [
     "Comparison",
     "SmoothnessReport",
     "TopoLipCallback",
+    "TopoLipLoss",
     "TopoLipMetric",
+    "TopoLipRegularizer",
     "__version__",
     "activation_drift",
     "analyze",
@@ -29,6 +33,7 @@ __all__ = [
     "persistence_diagrams",
     "persistence_edges",
     "resolve_layers",
+    "topolip_loss",
     "wasserstein_distance",
     "wasserstein_matching",
 ]
@@ -38,7 +43,9 @@ _HOMES = {
     "Comparison": "topology.comparison",
     "SmoothnessReport": "topology.smoothness_report",
     "TopoLipCallback": "trainer.callback",
+    "TopoLipLoss": "loss",
     "TopoLipMetric": "metric.metric",
+    "TopoLipRegularizer": "trainer.regularizer",
     "activation_drift": "wasserstein",
     "analyze": "analysis",
     "compare": "topology.comparison",
@@ -46,6 +53,7 @@ _HOMES = {
     "persistence_diagrams": "topology.diagrams",
     "persistence_edges": "topology.diagrams",
     "resolve_layers": "network.layers",
+    "topolip_loss": "loss",
     "wasserstein_distance": "wasserstein",
     "wasserstein_matching": "wasserstein",
 }

@@ -201,7 +201,9 @@ class _Network:
         """The rows of the input, of every execution of a layer and of the output; why others are missing."""
         inputs = self.input()
         rows = {} if inputs is None else {INPUT: inputs}
-        forward_pass = ForwardPass(self.layers, self.samples, lambda name, _, own: rows.update({name: own.clone()}))
+        forward_pass = ForwardPass(
+            self.layers, self.samples, lambda name, _, own: rows.update({name: own.rows.clone()})
+        )
         with self.layers.hook(forward_pass.output):
             output = self.run({}, OUTPUT)
         return rows if output is None else {**rows, OUTPUT: output}, forward_pass.failures()

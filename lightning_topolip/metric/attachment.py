@@ -6,9 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
@@ -18,14 +17,14 @@ from lightning_topolip.metric.reservoir import DTYPES
 from lightning_topolip.metric.sample import EpochSample, KeptRows
 from lightning_topolip.metric.sampling import Draw
 from lightning_topolip.network.blocks import FEWEST_LAYERS
+from lightning_topolip.network.eagerly import eagerly
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.fused_layers import asks_for_hooks, unhookable
-from lightning_topolip.network.sample_axis import first_numbers, input_rows
+from lightning_topolip.network.sample_axis import Representation, first_numbers, input_rows
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import SamplesFn
 from lightning_topolip.topology.names import INPUT
 
-Hook = TypeVar("Hook", bound=Callable[..., None])
 _log = logging.getLogger(__name__)
 
 
@@ -47,17 +46,12 @@ class _Collection:
         """The rows, and the reasons why layers were skipped, once the pass is over."""
         return KeptRows(self._draw, self._rows), self._pass.failures()
 
-    def _copy(self, name: str, module: nn.Module, rows: Tensor) -> None:
+    def _copy(self, name: str, module: nn.Module, representation: Representation) -> None:
         """Copy the rows at once: a later layer may write into the same memory."""
+        rows = representation.rows
         if str(rows.dtype) not in DTYPES:
             raise ValueError(f"its output is {rows.dtype}, not one of {', '.join(DTYPES)}; it is skipped")
         self._rows[name] = self._draw.rows(rows)
-
-
-def _eagerly(hook: Hook) -> Hook:
-    """Keep a hook out of compiled graphs."""
-    disable: Callable[[Hook], Hook] = torch.compiler.disable
-    return disable(hook)
 
 
 class Attachment(AbstractContextManager[Any]):
@@ -162,7 +156,7 @@ class Attachment(AbstractContextManager[Any]):
             register_module_forward_hook(drop, always_call=True),
         ]
 
-    @_eagerly
+    @eagerly
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._clear()
         if self._sample is None or model.training:
@@ -176,7 +170,7 @@ class Attachment(AbstractContextManager[Any]):
         if self._active:
             self._attempt(lambda: self._add_output(index, name, module, output))
 
-    @_eagerly
+    @eagerly
     def _finish(self, model: nn.Module, args: Any, output: Any) -> None:
         if self._active:
             self._attempt(self._hand_over)
@@ -184,7 +178,7 @@ class Attachment(AbstractContextManager[Any]):
             self._tell(f"TopoLipMetric skips a pass: {self._error}")
         self._clear()
 
-    @_eagerly
+    @eagerly
     def _drop(self, model: nn.Module, args: Any, output: Any) -> None:
         self._clear()
 

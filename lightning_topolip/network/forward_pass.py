@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from lightning_topolip.network.blocks import content
+from lightning_topolip.network.eagerly import eagerly
 from lightning_topolip.network.fused_layers import unhookable
 from lightning_topolip.network.layers import named_layers
 from lightning_topolip.network.sample_axis import (
@@ -23,7 +24,7 @@ from lightning_topolip.network.sample_axis import (
 )
 
 OnOutput = Callable[[str, nn.Module, Any], Any]
-Visit = Callable[[str, nn.Module, Tensor], None]
+Visit = Callable[[str, nn.Module, Representation], None]
 
 
 class HookedLayers:
@@ -76,7 +77,7 @@ class HookedLayers:
         names = {self._modules[name]: name for name in self.fused}
         hooks = ExitStack()
 
-        @torch.compiler.disable  # type: ignore[untyped-decorator]
+        @eagerly
         def see(module: nn.Module, inputs: Any, output: Any) -> None:
             if module in names:
                 _call(on_output, names[module], module, inputs, output)
@@ -105,7 +106,7 @@ class ForwardPass:
     Args:
         layers: The layers, hooked with `output`.
         samples: Number n of samples of the batch.
-        visit: Called with name, module and representation, shape ``(n, ...)``, while the layer runs. A `ValueError`
+        visit: Called with name, module and representation while the layer runs. A `ValueError`
             or `RuntimeError` that it raises is the reason why the layer is skipped.
     """
 
@@ -131,8 +132,8 @@ class ForwardPass:
             self._represented_inside.discard(name)
             return
         try:
-            rows = self._layers.representation(name, output, self._samples).rows
-            self._visit(execution, content(module), rows)
+            representation = self._layers.representation(name, output, self._samples)
+            self._visit(execution, content(module), representation)
         except (SequenceFirstBatchError, torch.OutOfMemoryError):
             raise
         except (ValueError, RuntimeError) as reason:
@@ -156,6 +157,6 @@ def enclosing(name: str) -> list[str]:
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # keeps the hook out of compiled graphs
+@eagerly
 def _call(on_output: OnOutput, name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
     return on_output(name, module, output)

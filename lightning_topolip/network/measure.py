@@ -19,7 +19,7 @@ from lightning_topolip.network.fingerprint import probe_fingerprint
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.network.sample_axis import input_rows, with_channels_in_place
+from lightning_topolip.network.sample_axis import Representation, input_rows, readable_rows
 from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
@@ -86,9 +86,8 @@ def _measure_layers(
             except (ValueError, RuntimeError) as error:
                 failures[name] = str(error)
 
-    def visit(name: str, module: nn.Module, rows: Tensor) -> None:
-        mean = settings.reduction == "mean"
-        add(name, with_channels_in_place(module, rows) if mean else rows, settings.reduction)
+    def visit(name: str, module: nn.Module, representation: Representation) -> None:
+        add(name, readable_rows(module, representation.rows, settings.reduction), settings.reduction)
 
     inputs = input_rows(model_inputs(model, batch), n)
     if inputs is not None:

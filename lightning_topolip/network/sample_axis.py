@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lightning_topolip.network.layouts import dense
 from lightning_topolip.network.nesting import DEEPEST, mapped, parts
+from lightning_topolip.topology.settings import Reduction
 
 
 class SequenceFirstBatchError(ValueError):
@@ -174,6 +175,11 @@ def with_channels_in_place(module: nn.Module, tensor: Tensor) -> Tensor:
     width = _width(module)
     moved = tensor.shape[other] == width != tensor.shape[expected]
     return tensor.movedim(other, expected) if moved else tensor
+
+
+def readable_rows(module: nn.Module, rows: Tensor, reduction: Reduction) -> Tensor:
+    """The rows of a module's output, with the channels where the reduction reads them."""
+    return with_channels_in_place(module, rows) if reduction == "mean" else rows
 
 
 def _holds_numbers(tensor: Tensor) -> bool:

@@ -74,7 +74,9 @@ def diagrams_of_float32(matrix: Matrix, exponent: int, dimensions: Sequence[int]
     return {dimension: np.ldexp(points, exponent) for dimension, points in diagrams.items()}
 
 
-def persistence_edges(distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 1)) -> dict[int, Edges]:
+def persistence_edges(
+    distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 1), engine: Engine = "auto"
+) -> dict[int, Edges]:
     """Find the pairs of points whose distances are the births and deaths of the persistence diagrams.
 
     They tell which samples make a component or a loop. A birth or death in a diagram is the length of the longest edge
@@ -84,6 +86,9 @@ def persistence_edges(distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 
     Args:
         distances: Distance matrix, as in `persistence_diagrams`.
         dimensions: Homology dimensions, each from 0 to 3.
+        engine: As in `persistence_diagrams`. RedZeD returns the simplices, whose longest edges are the pairs. Of the
+            others' diagrams the pairs are looked up in the matrix; where several are as long, that need not be one
+            that makes the class.
 
     Returns:
         For every dimension an array of shape ``(k, 2, 2)``, int64, with one row per row of `persistence_diagrams` in
@@ -92,7 +97,8 @@ def persistence_edges(distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 
 
     Raises:
         ValueError: If an argument is not allowed.
-        RuntimeError: If RedZeD, which computes them, fails on a valid matrix.
+        ModuleNotFoundError: If the package of the engine is not installed.
+        RuntimeError: If the engine fails on a valid matrix.
 
     Source:
         RedZeD, arXiv:2606.06310.
@@ -106,8 +112,10 @@ def persistence_edges(distances: npt.ArrayLike, dimensions: Sequence[int] = (0, 
     """
     matrix, _ = float32_matrix(distances)
     dimensions = _checked_dimensions(dimensions)
-    simplices = compute_simplices(matrix, max(dimensions))
-    return {dimension: _edges(matrix, simplices[dimension]) for dimension in dimensions}
+    require_one_of("engine", engine, ENGINES)
+    return process_choice(engine).run(
+        lambda name: _edges_by(name, matrix, dimensions), [matrix], dimensions, len(matrix)
+    )
 
 
 def scaled(diagrams: Mapping[int, npt.NDArray[np.float64]], factor: float) -> Diagrams:
@@ -129,6 +137,25 @@ def _checked_dimensions(dimensions: Sequence[int]) -> tuple[int, ...]:
             f"{_HIGHEST_DIMENSION}, got {dimensions!r}; pass for example (0, 1)."
         )
     return tuple(dimensions)
+
+
+def _edges_by(engine: Engine, matrix: Matrix, dimensions: Sequence[int]) -> dict[int, Edges]:
+    if engine == "redzed":
+        simplices = compute_simplices(matrix, max(dimensions))
+        return {dimension: _edges(matrix, simplices[dimension]) for dimension in dimensions}
+    diagrams = compute_diagrams(matrix, dimensions, engine)
+    return {dimension: _looked_up(matrix, points) for dimension, points in diagrams.items()}
+
+
+def _looked_up(matrix: Matrix, diagram: npt.NDArray[np.float64]) -> Edges:
+    """Pairs of points whose distances are the births and deaths; one point twice for a birth at 0."""
+    pairs = np.column_stack(np.triu_indices(len(matrix), k=1))
+    lengths = matrix[pairs[:, 0], pairs[:, 1]].astype(np.float64)
+    ascending = np.argsort(lengths, kind="stable")
+    places = np.searchsorted(lengths[ascending], diagram).clip(max=max(len(pairs) - 1, 0))
+    edges = pairs[ascending[places]] if len(pairs) else np.zeros((0, 2, 2), np.int64)
+    edges[diagram == 0.0] = 0
+    return edges.astype(np.int64)
 
 
 def _edges(matrix: Matrix, simplices: Sequence[tuple[list[int], list[int]]]) -> Edges:

@@ -1,0 +1,292 @@
+"""The regulariser: a callback that makes a network smoother, or rougher, while it trains."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lightning_topolip.arguments import require_one_of, require_positive, require_whole_number
+from lightning_topolip.loss.functional import FEWEST_CLOUDS, QUANTITIES, Quantity
+from lightning_topolip.network.batches import FEWEST_SAMPLES
+from lightning_topolip.network.samples import samples_in
+from lightning_topolip.network.subject import SamplesFn
+from lightning_topolip.notices import Notices
+from lightning_topolip.topology.engines import Engine, require_engine
+from lightning_topolip.topology.settings import Reduction, Settings, View
+from lightning_topolip.trainer.collapse import CollapseGuard
+from lightning_topolip.trainer.fingerprint import SHARDED
+from lightning_topolip.trainer.gradient_ratio import GradientRatio
+from lightning_topolip.trainer.penalty import Penalty
+from lightning_topolip.trainer.training_outputs import LayerOutput, TrainingOutputs
+
+Weight = float | Callable[[int], float]
+
+
+class TopoLipRegularizer(Callback):
+    """Train a network to be smoother, or rougher, from layer to layer: ``loss + weight * penalty`` by a callback.
+
+    The penalty is `topolip_loss` of the layers' outputs for the first samples of each training batch. It is computed on
+    copies, before the backward pass of the loss, which then carries its gradient along: each output's gradient gets
+    that of the penalty added. So nothing changes in the module, there is one backward pass, and the gradients are those
+    of ``loss + weight * penalty``, also with accumulated gradients, in mixed precision, under DDP and with manual
+    optimisation. In a step with several forward or backward passes, it is the latest forward before the first
+    backward pass that reaches its outputs. Layers whose outputs have no gradient count as constants.
+
+    **The weight** that acts is ``weight``, lowered where one of two limits is met: the penalty's gradient over all
+    parameters is at most ``max_ratio`` times that of the loss, compared at the first penalised steps and at intervals
+    of up to 64 such steps, by two more backward passes; and where the network collapses, the weight is halved at every
+    such step, with a warning, see `CollapseGuard`. At the start of training the penalty's gradient
+    is often many times that of the loss: begin later (``start``) or with a schedule.
+
+    **Logged keys**, at the penalised steps, of the first process:
+
+    - ``topolip_loss/penalty``: the quantity on the batch, without the weight
+    - ``topolip_loss/weight``: the weight that acts
+    - ``topolip_loss/ratio``: norm of the weighted penalty's gradient over that of the loss's, as last compared
+    - ``topolip_loss/share``: share of the step's time, 0 to 1, for which the penalty was computed
+
+    Args:
+        weight: Factor of the penalty; below 0 for a rougher network. Or a function of the number of optimizer steps so
+            far, for a schedule.
+        layers: As for `TopoLipCallback`.
+        quantity: ``"score"``, ``"speed_mean"`` or ``"speed_max"``, see `topolip_loss`. ``"gain"`` needs a second
+            forward: use `TopoLipLoss` in ``training_step``.
+        target: Steer the quantity to this value: the penalty is its distance from it. ``weight`` must be positive then.
+        points: Number of samples of a batch, and of each process, the first ones.
+        every_n_steps: Penalise every n-th optimizer step.
+        start: Epochs without a penalty.
+        max_ratio: Largest norm of the penalty's gradient over that of the loss's; None for no limit.
+        view: ``"scaled"`` or ``"raw"``.
+        order: Order p of the Wasserstein distance.
+        dimensions: Homology dimensions.
+        reduction: How an output becomes one point per sample: ``"flatten"``, ``"mean"`` or ``"cls"``.
+        engine: The engine for persistence.
+        samples_fn: Counts the samples of a batch, where they are not what `samples_in` counts.
+        prefix: Prefix of the logged keys, different for each of several regularisers in one trainer.
+
+    Raises:
+        ValueError: If an argument is not allowed; when the fit starts, if a layer does not exist or the strategy shards
+            the model.
+        ModuleNotFoundError: If the engine's package is not installed.
+
+    Source:
+        The gradient: arXiv:2010.08356. The score: after arXiv:2410.17628.
+
+    Example::
+
+        trainer = Trainer(callbacks=[TopoLipRegularizer(weight=0.1), TopoLipCallback()])
+    """
+
+    def __init__(
+        self,
+        weight: Weight = 0.1,
+        layers: str | Sequence[str] = "auto",
+        *,
+        quantity: Quantity = "score",
+        target: float | None = None,
+        points: int = 64,
+        every_n_steps: int = 1,
+        start: int = 0,
+        max_ratio: float | None = 1.0,
+        view: View = "scaled",
+        order: float = 2.0,
+        dimensions: Sequence[int] = (0, 1),
+        reduction: Reduction = "flatten",
+        engine: Engine = "auto",
+        samples_fn: SamplesFn = samples_in,
+        prefix: str = "topolip_loss",
+    ) -> None:
+        self._settings = Settings.from_options(
+            {"view": view, "order": order, "dimensions": dimensions, "reduction": reduction, "engine": engine}
+        )
+        require_engine(engine)
+        hint = "'gain' needs a second forward, so use TopoLipLoss in training_step" if quantity == "gain" else ""
+        require_one_of("quantity", quantity, [name for name in QUANTITIES if name != "gain"], hint=hint)
+        require_whole_number("points", points, FEWEST_SAMPLES)
+        require_whole_number("every_n_steps", every_n_steps, 1)
+        require_whole_number("start", start, 0)
+        if max_ratio is not None:
+            require_positive("max_ratio", max_ratio, hint="None is for no limit")
+        _check_weight(weight, target)
+        self.weight = weight
+        self.layers = layers
+        self.quantity: Quantity = quantity
+        self.target = target
+        self.points = points
+        self.every_n_steps = every_n_steps
+        self.start = start
+        self.max_ratio = max_ratio
+        self.prefix = prefix
+        self._samples_fn = samples_fn
+        self._notices = Notices()
+        self._guard = CollapseGuard(self._notices)
+        self._ratio = GradientRatio(self._notices)
+        self._restored: CollapseGuard | None = None
+        self._outputs: TrainingOutputs | None = None
+        self._problem = ""
+        self._is_due = False
+        self._began = self._seconds = 0.0
+        self._penalised: dict[str, LayerOutput] = {}
+        self._numbers: dict[str, float] = {}
+
+    @property
+    def state_key(self) -> str:
+        """Key that tells several regularisers apart in a checkpoint."""
+        return f"TopoLipRegularizer(prefix={self.prefix!r})"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the guard knows, for a checkpoint."""
+        return self._guard.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue with the lowered weight of a checkpoint."""
+        self._restored = CollapseGuard(self._notices)
+        self._restored.load_state_dict(state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to the run under way."""
+        return {**vars(self), "_outputs": None, "_penalised": {}, "_restored": None}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse strategies under which no process holds a whole module."""
+        if stage == "fit" and isinstance(trainer.strategy, SHARDED):
+            raise ValueError(
+                "Argument `strategy` must not shard the module beside TopoLipRegularizer, got "
+                f"{type(trainer.strategy).__name__}; use TopoLipLoss in training_step."
+            )
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hook the layers, before any compiled module has run."""
+        self._outputs = TrainingOutputs(pl_module, self.layers)
+        if not trainer.global_step:
+            self._guard, self._ratio = CollapseGuard(self._notices), GradientRatio(self._notices)
+        self._guard, self._restored = self._restored or self._guard, None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Follow the forward pass if the step is to be penalised."""
+        self._is_due = trainer.current_epoch >= self.start and trainer.global_step % self.every_n_steps == 0
+        self._began, self._seconds = time.perf_counter(), 0.0
+        self._problem, self._penalised = "", {}
+        self._numbers = dict.fromkeys(("penalty", "weight", "ratio"), math.nan)
+        if self._outputs and self._is_due:
+            self._outputs.open(self._samples_fn(batch), self.points)
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Have the penalty's gradient added in the backward pass that follows."""
+        if trainer.global_step == 0:
+            self._guard.begin(float(loss.detach()) / _factor(trainer, pl_module))
+        if self._outputs is None or not self._is_due:
+            return
+        began = time.perf_counter()
+        outputs = self._outputs.begin_backward()
+        if not any(output.reached for output in outputs.values()):
+            self._penalised = outputs if self._penalise(trainer, pl_module, loss, outputs) else {}
+        self._seconds += time.perf_counter() - began
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add nothing in later backward passes of the same outputs."""
+        if self._outputs:
+            self._outputs.end_backward()
+        if any(output.reached for output in self._penalised.values()):
+            for output in self._penalised.values():
+                output.addition = None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Log the penalty, and warn of layers that no backward pass has reached."""
+        if self._outputs is None or not self._is_due:
+            return
+        if self._penalised:
+            self._warn_of_unreached()
+        elif self._problem:
+            self._notices.warn(f"TopoLipRegularizer skips a step: {self._problem}", key="skipped")
+        self._outputs.close()
+        share = self._seconds / (time.perf_counter() - self._began)
+        pl_module.log_dict(
+            {f"{self.prefix}/{name}": value for name, value in {**self._numbers, "share": share}.items()},
+            on_step=True,
+            on_epoch=False,
+            batch_size=1,
+        )
+        self._penalised = {}
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Remove the hooks."""
+        if self._outputs and stage == "fit":
+            self._outputs.remove()
+            self._outputs = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Remove the hooks."""
+        self.teardown(trainer, pl_module, "fit")
+
+    def _penalise(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor, outputs: dict[str, LayerOutput]
+    ) -> bool:
+        """Whether the outputs make a penalty, whose gradient is then added in the next backward pass."""
+        if len(outputs) < FEWEST_CLOUDS[self.quantity]:
+            self._problem = self._too_few(outputs)
+            return False
+        try:
+            penalty = Penalty(outputs, self.quantity, self.target, self._settings)
+        except (ValueError, RuntimeError) as error:
+            self._problem = str(error)
+            return False
+        factor, moment = _factor(trainer, pl_module), f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+        self._ratio.update(pl_module, loss, penalty, factor)
+        weight = self._acting_weight(trainer.global_step)
+        ratio = abs(weight) * self._ratio.latest
+        self._guard.see_spreads(penalty.spreads, moment)
+        self._guard.see_loss(float(loss.detach()) / factor, ratio, moment)
+        penalty.add(weight * factor)
+        self._numbers = {"penalty": penalty.value, "weight": weight, "ratio": ratio}
+        return True
+
+    def _acting_weight(self, step: int) -> float:
+        weight = (self.weight(step) if callable(self.weight) else self.weight) * self._guard.factor
+        if self.max_ratio is None or not self._ratio.is_possible or weight == 0:
+            return weight
+        if math.isnan(self._ratio.latest):
+            return 0.0
+        return weight * min(1.0, self.max_ratio / (abs(weight) * self._ratio.latest or 1.0))
+
+    def _too_few(self, outputs: dict[str, LayerOutput]) -> str:
+        reasons = "; ".join(f"{name}: {why}" for name, why in self._outputs.failures.items()) if self._outputs else ""
+        return (
+            f"{self.quantity!r} needs {FEWEST_CLOUDS[self.quantity]} layers or more with one row per sample in the "
+            f"training forward, got {', '.join(outputs) or 'none'}{f' ({reasons})' if reasons else ''}. Give `layers`; "
+            "a module compiled before the fit shows none."
+        )
+
+    def _warn_of_unreached(self) -> None:
+        unreached = [name for name, output in self._penalised.items() if output.in_graph and not output.reached]
+        if unreached or not any(output.reached for output in self._penalised.values()):
+            self._notices.warn(
+                "TopoLipRegularizer cannot act on "
+                + (", ".join(map(repr, unreached)) or "these layers, whose outputs have no gradient")
+                + ": the backward pass of the loss does not reach them.",
+                key="unreached",
+            )
+
+
+def _factor(trainer: Trainer, pl_module: LightningModule) -> float:
+    """By which Lightning has scaled the loss: a loss scale of mixed precision, and the mean of accumulated batches."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    scale = float(scaler.get_scale()) if scaler is not None else 1.0
+    return scale / trainer.accumulate_grad_batches if pl_module.automatic_optimization else scale
+
+
+def _check_weight(weight: Weight, target: float | None) -> None:
+    if callable(weight):
+        return
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
+        raise ValueError(f"Argument `weight` must be a finite number or a function of the step, got {weight!r}.")
+    if target is not None and weight <= 0:
+        raise ValueError(
+            f"Argument `weight` must be positive to steer to a target, got {weight!r}; the target alone says whether "
+            "the network is to be smoother or rougher."
+        )

@@ -1,0 +1,187 @@
+"""The layers' outputs of a training forward, and the gradients that are added to theirs in the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lightning_topolip.network.blocks import FEWEST_LAYERS
+from lightning_topolip.network.eagerly import eagerly
+from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers, enclosing
+from lightning_topolip.network.layers import candidate_layers, named_layers
+from lightning_topolip.network.reductions import point_cloud
+from lightning_topolip.network.sample_axis import Representation, readable_rows
+from lightning_topolip.topology.settings import Reduction
+
+
+class LayerOutput:
+    """One output of a layer in a training forward.
+
+    Args:
+        module: The layer.
+        representation: Where the output holds one row per sample.
+        points: Number n of samples that are copied, the first ones.
+
+    Attributes:
+        rows: A copy of their rows, shape ``(n, ...)``, a leaf with gradients.
+        addition: What is added to the gradient of these rows in a backward pass; None for nothing.
+        in_graph: Whether a backward pass can reach the output.
+        reached: Whether one has reached it since there is an addition.
+    """
+
+    def __init__(self, module: nn.Module, representation: Representation, points: int) -> None:
+        self._module = module
+        self._axis = representation.axis
+        self.rows = representation.rows[:points].detach().clone().requires_grad_()
+        self.addition: Tensor | None = None
+        self.in_graph = self.reached = False
+        self.follow(representation.tensor)
+
+    def follow(self, tensor: Tensor) -> None:
+        """Take part in the backward pass of the output, or of its recomputation under reentrant checkpointing."""
+        if tensor.requires_grad and not self.in_graph:
+            self.in_graph = True
+            tensor.register_hook(self._added)  # type: ignore[no-untyped-call]
+
+    def cloud(self, reduction: Reduction) -> Tensor:
+        """The point cloud of the rows, shape ``(n, d)``."""
+        return point_cloud(readable_rows(self._module, self.rows, reduction), reduction)
+
+    def _added(self, gradient: Tensor) -> Tensor | None:
+        if self.addition is None:
+            return None
+        self.reached = True
+        total = gradient.clone()
+        total.movedim(self._axis, 0)[: len(self.addition)] += self.addition.to(gradient.dtype)
+        return total
+
+
+class TrainingOutputs:
+    """Hooks that keep the outputs of the latest pass of a network in training mode, while they are `open`.
+
+    A pass begins whenever the innermost module around all layers is called. Until a pass has shown which layers run,
+    all candidates for ``"auto"`` are followed, as in `measure`. A copy, in a copy of the module, does nothing.
+
+    Args:
+        pl_module: The module.
+        layers: As `resolve_layers` takes them.
+
+    Attributes:
+        failures: Why layers of the latest pass have no output, by name.
+    """
+
+    def __init__(self, pl_module: LightningModule, layers: str | Sequence[str]) -> None:
+        self._module = pl_module
+        self._candidates: dict[int, tuple[HookedLayers, ExitStack]] = {}
+        self._passes: dict[int, ForwardPass] = {}
+        self._outputs: dict[int, dict[str, LayerOutput]] = {}
+        self._errors: dict[str, str] = {}
+        self._samples = self._points = 0
+        self._is_backward = False
+        candidates = candidate_layers(pl_module, layers)
+        for index, names in enumerate(candidates):
+            hooked = HookedLayers(pl_module, names, stand_ins=layers == "auto")
+            self._candidates[index] = (hooked, hooked.hook(partial(self._see, index)))
+        root = _innermost_around(pl_module, [name for names in candidates for name in names])
+        self._root_hook = root.register_forward_pre_hook(self._begin_pass)
+
+    def open(self, samples: int, points: int) -> None:
+        """Follow the passes of a batch of so many samples, of which the first ``points`` are kept."""
+        self._samples, self._points, self._is_backward = samples, min(points, samples), False
+        self._start()
+
+    def begin_backward(self) -> dict[str, LayerOutput]:
+        """Return the latest pass's outputs by name, in the order of execution; from now on outputs are recomputed."""
+        self._is_backward = True
+        sizes = {index: len(outputs) for index, outputs in self._outputs.items()}
+        enough = [index for index, size in sizes.items() if size >= FEWEST_LAYERS]
+        best = enough[0] if enough else max(sizes, key=sizes.__getitem__)
+        if sizes[best]:
+            for index in [index for index in self._candidates if index != best]:
+                self._candidates.pop(index)[1].close()
+        return self._outputs[best]
+
+    def end_backward(self) -> None:
+        """See new passes again."""
+        self._is_backward = False
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why layers have no output in the latest pass, by name."""
+        return {name: why for passed in self._passes.values() for name, why in passed.failures().items()} | self._errors
+
+    def close(self) -> None:
+        """Follow nothing, and free the outputs."""
+        self._samples = 0
+        self._passes, self._outputs = {}, {}
+
+    def remove(self) -> None:
+        """Remove the hooks."""
+        self.close()
+        self._root_hook.remove()
+        for _, hooks in self._candidates.values():
+            hooks.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _closed, ()
+
+    @property
+    def _is_open(self) -> bool:
+        return self._samples > 0 and self._module.training
+
+    def _start(self) -> None:
+        self._errors = {}
+        self._outputs = {index: {} for index in self._candidates}
+        self._passes = {
+            index: ForwardPass(hooked, self._samples, partial(self._keep, index))
+            for index, (hooked, _) in self._candidates.items()
+        }
+
+    @eagerly
+    def _begin_pass(self, module: nn.Module, inputs: Any) -> None:
+        if self._is_open and not self._is_backward:
+            self._start()
+
+    def _see(self, index: int, name: str, module: nn.Module, output: Any) -> None:
+        if not self._is_open or index not in self._passes:
+            return
+        try:
+            if self._is_backward:
+                self._see_again(index, name, output)
+            else:
+                self._passes[index].output(name, module, output)
+        except (ValueError, RuntimeError) as error:  # the training goes on
+            self._errors[name] = str(error)
+
+    def _keep(self, index: int, name: str, module: nn.Module, representation: Representation) -> None:
+        self._outputs[index][name] = LayerOutput(module, representation, self._points)
+
+    def _see_again(self, index: int, name: str, output: Any) -> None:
+        """Follow a recomputed output, of a layer that ran once."""
+        kept = self._outputs[index]
+        if name in kept and f"{name}#2" not in kept:
+            kept[name].follow(self._candidates[index][0].representation(name, output, self._samples).tensor)
+
+
+def _closed() -> TrainingOutputs:
+    """A copy, whose hooks do nothing."""
+    outputs = object.__new__(TrainingOutputs)
+    outputs._samples = 0
+    return outputs
+
+
+def _innermost_around(pl_module: LightningModule, names: Sequence[str]) -> nn.Module:
+    """The innermost module that holds all layers and has a ``forward``."""
+    modules: dict[str, nn.Module] = named_layers(pl_module)
+    root: nn.Module = pl_module
+    for name in enclosing(names[0]):
+        if not all(other.startswith(f"{name}.") for other in names):
+            break
+        if not isinstance(modules[name], (nn.ModuleList, nn.ModuleDict)):
+            root = modules[name]
+    return root
