@@ -12,12 +12,12 @@ import torch
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers.trainings import INPUTS, Tiny, loader, trainer
-from lightning_topolip import TopoLipCallback
+from lightning_topolip import TopoLipCallback, TopoLipRegularizer, topolip_loss
 from lightning_topolip.topology import layer as topology
 
 OPTIONS: dict[str, Any] = {"probe_size": 12, "figures": False, "on_error": "raise"}
@@ -66,6 +66,29 @@ class Halves(Callback):
         module.load_state_dict({name: value / 2 for name, value in module.state_dict().items()})
 
 
+class Penalised(Tiny):
+    """Adds the penalty of `TopoLipRegularizer` to its loss, if told to."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        hidden, outputs = batch[0], []
+        for layer in self.layers:
+            hidden = layer(hidden)
+            outputs.append(hidden[:8])
+        loss = nn.functional.cross_entropy(hidden, batch[1])
+        return loss + self.weight * topolip_loss(outputs) if self.weight else loss
+
+
+def steered(folder: Path, model: Tiny, *callbacks: Callback, **options: Any) -> dict[str, Any]:
+    seed_everything(0, verbose=False)
+    fitted = trainer(folder, *callbacks, max_epochs=1, **options)
+    fitted.fit(model, loader())
+    return exact(fitted)
+
+
 def fails_on_the_second(module: Any, batch: Any) -> Any:
     if module.global_rank == 1:
         raise OSError("the second process fails")
@@ -107,9 +130,20 @@ def tiny(kind: type[Tiny] = Tiny) -> Tiny:
     return kind()
 
 
+def penalised(weight: float) -> Penalised:
+    seed_everything(1, verbose=False)
+    return Penalised(weight)
+
+
 def main(folder: Path, processes: int) -> None:
     plain = several(processes)
     found = {"plain": run(folder, tiny(), None, **plain)}
+    regulariser = TopoLipRegularizer(0.5, "layers.*", points=8, max_ratio=None)
+    found["steered"] = {
+        "by the loss": steered(folder, penalised(0.5), **plain),
+        "by the callback": steered(folder, penalised(0.0), regulariser, **plain),
+        "not": steered(folder, penalised(0.0), **plain),
+    }
     found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **plain)
     found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **plain)
     found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **plain, val_check_interval=2)

@@ -23,7 +23,7 @@ def visit_layers(model: nn.Module, names: list[str], inputs: Tensor, visit: Visi
 
 def collect(model: nn.Module, names: list[str], inputs: Tensor) -> dict[str, Tensor]:
     outputs: dict[str, Tensor] = {}
-    visit_layers(model, names, inputs, lambda name, module, rows: outputs.update({name: rows.clone()}))
+    visit_layers(model, names, inputs, lambda name, module, found: outputs.update({name: found.rows.clone()}))
     return outputs
 
 

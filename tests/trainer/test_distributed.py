@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from helpers import two_processes
 from helpers.processes import found_by_processes
 
@@ -68,3 +69,23 @@ def test_a_probe_that_cannot_be_taken_once_is_taken_next_time(found: dict[str, A
     assert first["curves"] == second["curves"]
     assert len(first["curves"]) == 3
     assert first["weights"] == second["weights"]
+
+
+@pytest.mark.parametrize("process", ["1-0", "2-0", "2-1"])
+def test_a_regulariser_steers_every_process_as_the_loss_does(found: dict[str, Any], process: str) -> None:
+    weights = {kind: flat(state) for kind, state in found[process]["steered"].items()}
+    torch.testing.assert_close(weights["by the callback"], weights["by the loss"], rtol=1e-6, atol=1e-7)
+    assert float((weights["not"] - weights["by the loss"]).abs().max()) > 1e-4
+    assert torch.equal(
+        weights["by the callback"], flat(found["2-0" if "2" in process[:1] else "1-0"]["steered"]["by the callback"])
+    )
+
+
+def flat(state: dict[str, Any]) -> torch.Tensor:
+    return torch.cat(
+        [
+            torch.tensor(values).double().flatten()
+            for name, values in sorted(state.items())
+            if "running" not in name and "tracked" not in name
+        ]
+    )
