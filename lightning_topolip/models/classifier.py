@@ -13,6 +13,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassAccuracy
 
+from lightning_topolip.models.smoothing import penalised_loss, with_spectral_norm
+
 __all__ = ["ImageClassifier"]
 
 
@@ -43,6 +45,10 @@ class ImageClassifier(LightningModule):
         momentum: Nesterov momentum of SGD; AdamW ignores it.
         warmup_fraction: Fraction of all optimizer steps spent warming up, from 0 (none) to below 1.
         label_smoothing: Probability spread evenly over all classes in the training loss, from 0 to below 1.
+        gradient_penalty: Weight in the training loss of the squared norm of the gradient of a sample's loss with
+            respect to its pixels (arXiv 1711.09404), 0 for none. A step takes two to three times as long with it.
+        spectral_norm: Whether every convolution and matrix is divided by its largest singular value, the convolutions
+            as matrices from patches to channels (arXiv 1802.05957).
 
     Raises:
         ValueError: If an argument is not allowed.
@@ -74,6 +80,8 @@ class ImageClassifier(LightningModule):
         momentum: float = 0.9,
         warmup_fraction: float = 0.1,
         label_smoothing: float = 0.1,
+        gradient_penalty: float = 0.0,
+        spectral_norm: bool = False,
     ) -> None:
         """Check the arguments and keep the network."""
         super().__init__()
@@ -97,7 +105,10 @@ class ImageClassifier(LightningModule):
                 "Argument `learning_rate` must be above 0 and `weight_decay` at least 0, "
                 f"got {learning_rate} and {weight_decay}; try 1e-3 and 0.05."
             )
-        self.network = network
+        if gradient_penalty < 0:
+            raise ValueError(f"Argument `gradient_penalty` must be at least 0, got {gradient_penalty}; 0 is for none.")
+        self.network = with_spectral_norm(network) if spectral_norm else network
+        self.gradient_penalty = gradient_penalty
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.optimizer_name = optimizer
@@ -202,8 +213,11 @@ class ImageClassifier(LightningModule):
         self, batch: tuple[Tensor, Tensor], stage: str, accuracy: MulticlassAccuracy, smoothing: float = 0.0
     ) -> Tensor:
         images, labels = batch
-        logits = self(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if stage == "train" and self.gradient_penalty:
+            logits, loss = penalised_loss(self, images, labels, smoothing, self.gradient_penalty)
+        else:
+            logits = self(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         accuracy(logits, labels)
         options: Any = {"on_step": False, "on_epoch": True, "prog_bar": True, "batch_size": len(labels)}
         self.log(f"{stage}/loss", loss, sync_dist=stage != "train", **options)

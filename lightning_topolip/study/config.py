@@ -30,12 +30,14 @@ class ClassSpec:
         epochs: For a model, its number of epochs instead of that of the training.
         checkpoints: For a model, a folder of checkpoints written at the ends of epochs, to be measured instead of
             training; ``{data}`` and ``{seed}`` in it stand for those of the run.
+        callbacks: For a model, callbacks of its training, each with the keys ``class_path`` and ``init_args``.
     """
 
     class_path: str
     init_args: dict[str, Any] = field(default_factory=dict)
     epochs: int | None = None
     checkpoints: str = ""
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Check the fields, which YAML may have read as other types."""
@@ -45,6 +47,11 @@ class ClassSpec:
             raise ValueError(f"Argument `init_args` must be a mapping, got {self.init_args!r}.")
         if self.epochs is not None:
             require_whole_number("epochs", self.epochs, 1)
+        if not isinstance(self.callbacks, list) or not all(map(_is_class, self.callbacks)):
+            raise ValueError(
+                "Argument `callbacks` must be a list with the keys class_path and init_args in each entry, "
+                f"got {self.callbacks!r}."
+            )
         try:
             str(self.checkpoints).format(data="digits", seed=0)
         except (LookupError, ValueError) as error:
@@ -52,6 +59,10 @@ class ClassSpec:
                 "Argument `checkpoints` must be a folder with no other placeholders than {data} and {seed}, "
                 f"got {self.checkpoints!r}; write other braces twice."
             ) from error
+
+
+def _is_class(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and "class_path" in entry and set(entry) <= {"class_path", "init_args"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,7 @@ class Lipschitz:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracies, and drifts along perturbations of the probe, for the last snapshot.
+    """Accuracies, and drifts along perturbations of the probe, which are measured for the last snapshot.
 
     Attributes:
         images: Number of test images.
@@ -141,6 +152,7 @@ class Robustness:
         pgd_steps: Number of steps of PGD.
         paths: Strengths by perturbation of the probe: ``"noise"`` (standard deviation in pixel units), corruptions
             (severities) and ``"pgd"`` (255ths).
+        every_analysis: Whether to measure the accuracies for every snapshot instead of the last one only.
     """
 
     images: int = 500
@@ -153,6 +165,7 @@ class Robustness:
     paths: dict[str, list[float]] = field(
         default_factory=lambda: {"noise": [0.04, 0.08, 0.16], "fog": [1, 3, 5], "pgd": [1, 2, 4, 8]}
     )
+    every_analysis: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields, so that a study does not fail after its first training."""

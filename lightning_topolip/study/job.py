@@ -20,7 +20,7 @@ from lightning_topolip.files import write_compact_json, write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.judging.results import Results, Row
 from lightning_topolip.study.measuring import measure_snapshots
-from lightning_topolip.study.runs import Run, fingerprint, make_data, make_model
+from lightning_topolip.study.runs import Run, fingerprint, make_callbacks, make_data, make_model
 from lightning_topolip.study.snapshots import Snapshot, snapshots_in
 from lightning_topolip.study.training import train
 from lightning_topolip.study.versions import versions
@@ -126,7 +126,9 @@ class Job:
                     path.unlink()
                 self._write_record("training", self.training_fingerprint, time.perf_counter())
             start = time.perf_counter()
-            train(model, data, config.epochs_of(run.model), config.training, folder, run.seed, device, on_progress)
+            callbacks = make_callbacks(config.models[run.model])
+            epochs = config.epochs_of(run.model)
+            train(model, data, epochs, config.training, folder, run.seed, device, on_progress, callbacks)
             self._write_record("trained", self.training_fingerprint, start, device=device)
         return snapshots_in(folder)
 

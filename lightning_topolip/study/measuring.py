@@ -66,8 +66,10 @@ def measure_snapshots(
         measures.append(validation_accuracy(model, *evaluator.validation))
         if config.lipschitz.samples and (is_last or config.lipschitz.every_analysis):
             measures.append(evaluator.lipschitz(distances))
+        if is_last or config.robustness.every_analysis:
+            measures.append(evaluator.accuracies())
         if is_last:
-            measures += [covering_curves(distances), evaluator.robustness()]
+            measures += [covering_curves(distances), evaluator.perturbations()]
         quantities += [(snapshot.epochs, quantity) for measure in measures for quantity in measure]
         on_progress(part, parts)
     on_progress(parts, parts)
@@ -103,10 +105,13 @@ class _Evaluator:
         images = self.probe[: options.samples]
         return local_lipschitz(self.model, images, layers, options.tolerance) if layers else iter(())
 
-    def robustness(self) -> Iterator[Quantity]:
-        """Measure accuracies, drifts along perturbations and the number of parameters."""
+    def accuracies(self) -> Iterator[Quantity]:
+        """Measure the accuracies on clean, corrupted and attacked test images."""
+        return robustness_accuracies(self.model, *self.test, self.config.robustness)
+
+    def perturbations(self) -> Iterator[Quantity]:
+        """Measure drifts along perturbations, and count the parameters."""
         options, settings = self.config.robustness, replace(self.settings, halvings=0, geometry=False)
-        yield from robustness_accuracies(self.model, *self.test, options)
         yield from perturbation_drift(
             self.model, self.probe, self.labels, options, lambda probe: self.analyse(probe, settings)[0]
         )

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 
 from lightning_topolip.randomness import kept_random_numbers
 from lightning_topolip.study.config import ClassSpec, StudyConfig
@@ -77,6 +77,17 @@ def make_model(spec: ClassSpec, data: LightningDataModule, seed: int) -> Lightni
     if not isinstance(model, LightningModule):
         raise ValueError(f"Argument `models` must contain LightningModules, got {spec.class_path}.")
     return model
+
+
+def make_callbacks(spec: ClassSpec) -> list[Callback]:
+    """Create the callbacks of a model's training."""
+    callbacks = []
+    for entry in spec.callbacks:
+        callback = ClassSpec(**entry)
+        callbacks.append(_create(callback, callback.init_args))
+        if not isinstance(callbacks[-1], Callback):
+            raise ValueError(f"Argument `callbacks` must contain Lightning callbacks, got {callback.class_path}.")
+    return callbacks
 
 
 def fingerprint(*values: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ def train(
     seed: int,
     device: str = "cpu",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Train a model in place, resuming an earlier call that was interrupted.
 
@@ -42,6 +43,7 @@ def train(
         seed: Seed of the random numbers drawn during training.
         device: ``"cpu"``, ``"cuda:1"``, ``"mps"``.
         on_progress: Called after every epoch with the number of epochs done and the total.
+        callbacks: Callbacks of the training.
     """
     place = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,7 @@ def train(
             devices=1 if place.index is None else [place.index],
             precision=training.precision,  # type: ignore[arg-type]
             gradient_clip_val=training.gradient_clip_val,
-            callbacks=[SnapshotCallback(folder, training.every_n_epochs), _EpochProgress(on_progress)],
+            callbacks=[*callbacks, SnapshotCallback(folder, training.every_n_epochs), _EpochProgress(on_progress)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

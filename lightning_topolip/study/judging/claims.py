@@ -21,6 +21,8 @@ class Claim:
         summary: For a comparison, the number to compare, one of `SUMMARIES`.
         lower: For a comparison, label of the model that is claimed to have the lower value.
         higher: For a comparison, label of the model that is claimed to have the higher value.
+        at_equal_accuracy: For a comparison, whether the numbers are compared where both models have the same validation
+            accuracy, interpolated between snapshots, instead of after the training.
         correlation: For a correlation, two names of `SUMMARIES`.
         sign: For a correlation, the claimed sign.
         source: Who makes the claim, such as a paper.
@@ -38,6 +40,7 @@ class Claim:
     summary: str = ""
     lower: str = ""
     higher: str = ""
+    at_equal_accuracy: bool = False
     correlation: tuple[str, str] | None = None
     sign: Sign = "positive"
     source: str = ""

@@ -17,6 +17,10 @@ class RunRows:
             self._rows.setdefault(row.quantity, []).append(row)
         self.last_epoch = max((row.epoch for group in self._rows.values() for row in group), default=math.nan)
 
+    def until(self, epoch: float) -> RunRows:
+        """Return the rows that a training of so many epochs has."""
+        return RunRows(row for group in self._rows.values() for row in group if row.epoch <= epoch)
+
     def of(self, quantity: str, variant: str = "") -> list[Row]:
         """Return the rows of a quantity at all epochs."""
         return [row for row in self._rows.get(quantity, []) if row.variant == variant]

@@ -40,6 +40,7 @@ class Summary:
         comparison: How two models are compared: by their ``"ratio"`` (positive values) or their ``"difference"``.
         of: Computes the number from the rows of a run; NaN if the rows are missing.
         error: Computes its standard error on the probe, or an upper bound of it; NaN if it is not known.
+        at_equal_accuracy: Whether two models are always compared where their accuracies are equal.
         over_training: Whether it is a mean over epochs; models trained for different numbers of epochs do not compare.
         exact: Whether it does not depend on the seed, so that any difference is decisive.
     """
@@ -49,6 +50,7 @@ class Summary:
     comparison: Comparison
     of: Number = field(repr=False)
     error: Number = field(default=lambda run: math.nan, repr=False)
+    at_equal_accuracy: bool = False
     over_training: bool = False
     exact: bool = False
 
@@ -196,7 +198,7 @@ SUMMARIES: dict[str, Summary] = {
     PATH_LENGTH: Summary(
         "path length: how far the diagrams of a layer travel in the whole training, mean over layers; two models are "
         "compared at equal accuracy",
-        "scale", "ratio", _single(PATH_LENGTH, HEADLINE), _single_error(PATH_LENGTH, HEADLINE)),
+        "scale", "ratio", _single(PATH_LENGTH, HEADLINE), _single_error(PATH_LENGTH, HEADLINE), at_equal_accuracy=True),
     "two_nn_dimension": Summary(
         "intrinsic dimension by two nearest neighbours, mean over layers",
         "", "ratio", _over_layers(arithmetic_mean, "two_nn_dimension")),

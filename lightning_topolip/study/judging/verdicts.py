@@ -9,7 +9,7 @@ from typing import Literal
 
 from lightning_topolip.study.judging.averages import model_means
 from lightning_topolip.study.judging.claims import Claim
-from lightning_topolip.study.judging.equal_accuracy import paths_at_equal_accuracy
+from lightning_topolip.study.judging.equal_accuracy import at_equal_accuracy
 from lightning_topolip.study.judging.obstacles import (
     FEWEST_MODELS,
     obstacle_of_agreement,
@@ -78,9 +78,10 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
     """Test every claim on every data set, claim by claim.
 
     A comparison treats seeds as repetitions: Welch's interval of the ratio of the geometric means, or of the difference
-    of the means, widened by the errors of the probe, which all seeds share. Path lengths count until both models have
-    the same validation accuracy, see `paths_at_equal_accuracy`. A mean over training is not compared between models
-    that were trained for different numbers of epochs, because an epoch is then a different part of the training.
+    of the means, widened by the errors of the probe, which all seeds share. Path lengths, and the numbers of claims
+    ``at_equal_accuracy``, are those where both models have the same validation accuracy, see `at_equal_accuracy`. A
+    mean over training is not compared between models that were trained for different numbers of epochs, because an
+    epoch is then a different part of the training.
     A correlation is Spearman's over the models, each the mean of its seeds, because the seeds of one model are not
     independent. It controls for nothing. The level is not adjusted for the number of claims.
 
@@ -138,7 +139,8 @@ class _Comparison:
 
 def _compare(claim: Claim, measured: _Measured, confidence: float) -> Verdict:
     summary = SUMMARIES[claim.summary]
-    compared = _paths(claim, measured) if claim.summary == PATH_LENGTH else _summarised(claim, measured)
+    at_equal = claim.at_equal_accuracy or summary.at_equal_accuracy
+    compared = _at_equal_accuracy(claim, measured) if at_equal else _summarised(claim, measured)
     (first, first_errors), (second, second_errors) = compared.lower, compared.higher
     estimate = mean_ratio if summary.comparison == "ratio" else mean_difference
     effect, low, high = estimate(first, second, confidence, first_errors, second_errors)
@@ -170,18 +172,19 @@ def _summarised(claim: Claim, measured: _Measured) -> _Comparison:
     return _Comparison(lower, higher, obstacle)
 
 
-def _paths(claim: Claim, measured: _Measured) -> _Comparison:
-    paths = paths_at_equal_accuracy(measured.rows_of(claim.lower), measured.rows_of(claim.higher))
+def _at_equal_accuracy(claim: Claim, measured: _Measured) -> _Comparison:
+    equal = at_equal_accuracy(claim.summary, measured.rows_of(claim.lower), measured.rows_of(claim.higher))
     obstacle = (
-        paths.obstacle
-        or _obstacle_of_models(claim, paths.first, paths.second)
-        or obstacle_of_agreement(claim.summary, paths.first.values, paths.second.values)
+        equal.obstacle
+        or _obstacle_of_models(claim, equal.first, equal.second)
+        or obstacle_of_agreement(claim.summary, equal.first.values, equal.second.values)
     )
     if obstacle:
-        return _Comparison(paths.first, paths.second, obstacle)
-    short = f", which {counted(paths.short, 'run')} did not reach" if paths.short else ""
-    remark = f"until the validation accuracy is {rounded(paths.level, 3)}{short}"
-    return _Comparison(paths.first, paths.second, remark=remark)
+        return _Comparison(equal.first, equal.second, obstacle)
+    short = f", which {counted(equal.short, 'run')} did not reach" if equal.short else ""
+    until = "until" if claim.summary == PATH_LENGTH else "where"
+    remark = f"{until} the validation accuracy is {rounded(equal.level, 3)}{short}"
+    return _Comparison(equal.first, equal.second, remark=remark)
 
 
 def _obstacle_of_models(claim: Claim, lower: Side, higher: Side) -> str:
