@@ -174,8 +174,9 @@ def shortened(recipe: Path, folder: Path) -> Path:
     short["seeds"] = [0]
     for data in short["data"].values():
         data["init_args"]["subset"] = 60
-    for model in short["models"].values():
+    for model in short.get("models", {}).values():
         model["epochs"] = 1
+    short["training"] = {**short.get("training", {}), "epochs": 1}
     short["smoothness"] = {"probe_size": 16, "halvings": 1}
     short["lipschitz"] = {"samples": 1, "tolerance": 0.5}
     conditions = {

@@ -25,6 +25,7 @@ class Claim:
             accuracy, interpolated between snapshots, instead of after the training.
         correlation: For a correlation, two names of `SUMMARIES`.
         sign: For a correlation, the claimed sign.
+        among: For a correlation, a pattern such as ``"resnet*"`` that selects the models; all by default.
         source: Who makes the claim, such as a paper.
 
     Raises:
@@ -43,6 +44,7 @@ class Claim:
     at_equal_accuracy: bool = False
     correlation: tuple[str, str] | None = None
     sign: Sign = "positive"
+    among: str = "*"
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class Claim:
             raise ValueError(
                 f"Argument `sign` must be omitted in a comparison, got {self.sign!r} in {self.says!r}; swap the models."
             )
+        if self.among != "*":
+            raise ValueError(f"Argument `among` must be omitted in a comparison, got {self.among!r} in {self.says!r}.")
 
     def _check_correlation(self) -> None:
         pair = self.correlation
@@ -85,6 +89,8 @@ class Claim:
             raise ValueError(f"Argument `correlation` must be two different names of summaries, got {pair!r}.")
         for name in pair:
             _check_summary("correlation", name)
+        if self.at_equal_accuracy:
+            raise ValueError(f"Argument `at_equal_accuracy` must be omitted in a correlation, got it in {self.says!r}.")
         object.__setattr__(self, "correlation", tuple(pair))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from lightning_topolip.study.judging.averages import model_means
@@ -194,7 +195,7 @@ def _obstacle_of_models(claim: Claim, lower: Side, higher: Side) -> str:
 
 
 def _correlate(claim: Claim, pair: tuple[str, str], measured: _Measured, confidence: float) -> Verdict:
-    runs = measured.numbers
+    runs = {key: numbers for key, numbers in measured.numbers.items() if fnmatchcase(key.model, claim.among)}
     means = model_means(runs, pair)
     first, second = ([values[side] for values in means.values()] for side in (0, 1))
     correlation = spearman(first, second, confidence)
