@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from lightning.pytorch import LightningModule
@@ -28,6 +29,14 @@ class GradientRatio:
         self.is_possible = True
         self._count = 0
         self._notices = notices
+
+    def state_dict(self) -> dict[str, float]:
+        """The latest ratio, and how many penalised steps there were."""
+        return {"latest": self.latest, "count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Continue from a state."""
+        self.latest, self._count = float(state["latest"]), int(state["count"])
 
     def update(self, pl_module: LightningModule, loss: Tensor, penalty: Penalty, factor: float) -> None:
         """Measure if it is due.

@@ -126,7 +126,7 @@ class TopoLipRegularizer(Callback):
         self._notices = Notices()
         self._guard = CollapseGuard(self._notices)
         self._ratio = GradientRatio(self._notices)
-        self._restored: CollapseGuard | None = None
+        self._is_restored = False
         self._outputs: TrainingOutputs | None = None
         self._problem = ""
         self._is_due = False
@@ -140,17 +140,19 @@ class TopoLipRegularizer(Callback):
         return f"TopoLipRegularizer(prefix={self.prefix!r})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the guard knows, for a checkpoint."""
-        return self._guard.state_dict()
+        """Return what limits the weight, for a checkpoint."""
+        return {"guard": self._guard.state_dict(), "ratio": self._ratio.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue with the lowered weight of a checkpoint."""
-        self._restored = CollapseGuard(self._notices)
-        self._restored.load_state_dict(state_dict)
+        """Continue with the limits of a checkpoint."""
+        self._guard, self._ratio = CollapseGuard(self._notices), GradientRatio(self._notices)
+        self._guard.load_state_dict(state_dict["guard"])
+        self._ratio.load_state_dict(state_dict["ratio"])
+        self._is_restored = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to the run under way."""
-        return {**vars(self), "_outputs": None, "_penalised": {}, "_restored": None}
+        return {**vars(self), "_outputs": None, "_penalised": {}}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse strategies under which no process holds a whole module."""
@@ -163,9 +165,9 @@ class TopoLipRegularizer(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hook the layers, before any compiled module has run."""
         self._outputs = TrainingOutputs(pl_module, self.layers)
-        if not trainer.global_step:
+        if not trainer.global_step and not self._is_restored:
             self._guard, self._ratio = CollapseGuard(self._notices), GradientRatio(self._notices)
-        self._guard, self._restored = self._restored or self._guard, None
+        self._is_restored = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Follow the forward pass if the step is to be penalised."""

@@ -8,6 +8,7 @@ import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from lightning_topolip.study.config import ClassSpec, StudyConfig, Training
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.job import Job
 from lightning_topolip.study.processes import run_jobs
-from lightning_topolip.study.runs import make_data, make_model, runs_of
+from lightning_topolip.study.runs import make_callbacks, make_data, make_model, runs_of
 
 
 class Interruption(Exception):
@@ -145,3 +146,42 @@ def test_a_random_split_is_the_same_in_every_run() -> None:
     spec = ClassSpec(f"{__name__}.RandomSplit")
     first, second = make_data(spec, 0), make_data(spec, 1)
     assert torch.equal(first.split, second.split)  # type: ignore[attr-defined]
+
+
+def test_a_model_is_trained_with_its_callbacks(tmp_path: Path) -> None:
+    steered = {"class_path": "lightning_topolip.TopoLipRegularizer", "init_args": {"weight": 10.0, "points": 16}}
+    plain = replace(CONVOLUTION, callbacks=[])
+    models = {"plain": plain, "steered": replace(CONVOLUTION, callbacks=[steered])}
+    config = tiny_study(models=models, training=Training(epochs=1))
+    jobs = [Job(run, config) for run in runs_of(config, tmp_path)]
+    for job in jobs:
+        job.execute()
+    weights = [
+        torch.load(job.run.folder / "snapshots" / "epoch=1.ckpt", weights_only=True)["state_dict"] for job in jobs
+    ]
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ("EarlyStopping", "be a list with the keys class_path and init_args in each entry, got 'EarlyStopping'"),
+        ([{"init_args": {}}], "be a list with the keys"),
+        (
+            [{"class_path": "torch.nn.Linear", "init_args": {"in_features": 1, "out_features": 1}}],
+            "Lightning callbacks",
+        ),
+    ],
+)
+def test_wrong_callbacks_are_named(callbacks: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Argument `callbacks` must .*{message}"):
+        make_callbacks(replace(CONVOLUTION, callbacks=callbacks))
+
+
+def test_accuracies_of_every_snapshot(tmp_path: Path) -> None:
+    config = tiny_study(models={"convolution": CONVOLUTION}, training=Training(epochs=1))
+    config = replace(config, robustness=replace(config.robustness, every_analysis=True))
+    results = run_study(config, tmp_path)
+    for condition in ("clean", "fog", "fgsm", "pgd"):
+        assert results.where(quantity="accuracy", condition=condition).unique("epoch") == [0.0, 1.0]
+    assert results.where(quantity="parameters").unique("epoch") == [1.0]

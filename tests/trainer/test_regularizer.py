@@ -362,21 +362,32 @@ def test_a_layer_that_collapses_lowers_the_weight() -> None:
     assert other.state_dict() == guard.state_dict()
 
 
-def test_the_lowered_weight_is_in_the_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    data, path = DataLoader(DATA, batch_size=24), tmp_path / "last.ckpt"
+
+    def lowered() -> TopoLipRegularizer:
+        return regulariser(weight=lambda step: -10.0 if step < 3 else -20.0, max_ratio=1.0)
+
+    whole, first, second = Blocks(), Blocks(), Blocks()
+    trainer(tmp_path, lowered(), max_epochs=3).fit(whole, data)
+    run = trainer(tmp_path, lowered(), max_epochs=2)
+    run.fit(first, data)
+    run.save_checkpoint(path)
+    trainer(tmp_path, lowered(), max_epochs=3).fit(second, data, ckpt_path=path)
+    assert difference(whole.gradients[8:], second.gradients) == 0.0
+
+
+def test_a_lowered_weight_stays_low_after_a_resume_and_not_in_a_new_fit(tmp_path: Path) -> None:
     steered = regulariser()
-    steered._guard.factor = 0.125
     run = trainer(tmp_path, steered, max_epochs=1)
-    model = Blocks()
-    run.fit(model, DataLoader(DATA, batch_size=24))
-    run.save_checkpoint(tmp_path / "last.ckpt")
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"][steered.state_key]["factor"] == 1.0
+    run.fit(Blocks(), DataLoader(DATA, batch_size=24))
     steered._guard.factor = 0.125
     run.save_checkpoint(tmp_path / "last.ckpt")
-    resumed = regulariser()
-    trainer(tmp_path, resumed, max_epochs=2).fit(
-        Blocks(), DataLoader(DATA, batch_size=24), ckpt_path=tmp_path / "last.ckpt"
-    )
-    assert resumed.state_dict()["factor"] == 0.125
+    resumed, data = regulariser(), DataLoader(DATA, batch_size=24)
+    trainer(tmp_path, resumed, max_epochs=2).fit(Blocks(), data, ckpt_path=tmp_path / "last.ckpt")
+    assert resumed.state_dict()["guard"]["factor"] == 0.125
+    trainer(tmp_path, resumed, max_epochs=1).fit(Blocks(), data)
+    assert resumed.state_dict()["guard"]["factor"] == 1.0
 
 
 class Detaching(Blocks):

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,61 @@ def test_paths_that_were_not_measured_are_not_asked(missing: str) -> None:
     verdict = judged(*slow, *fast)
     assert verdict.verdict == NOT_ASKED
     assert verdict.remark == "path_length was not measured for resnet; skipped 2 runs without a value"
+
+
+def course(model: str, seed: int, accuracies: Sequence[float], corrupted: Sequence[float]) -> list[Row]:
+    """Accuracies on validation, clean test and corrupted test images at every snapshot."""
+    return [
+        Row("digits", model, seed, epoch, "accuracy", "", "", condition, strength, value)
+        for epoch, (clean, fog) in enumerate(zip(accuracies, corrupted, strict=True))
+        for condition, strength, value in (("validation", 0.0, clean), ("clean", 0.0, clean), ("fog", 1.0, fog))
+    ]
+
+
+def test_any_number_can_be_compared_at_equal_accuracy() -> None:
+    """The ViT is at 60 % at its end, the ResNet half of the way from 40 to 80 %."""
+    rows = [row for seed in range(3) for row in course("vit", seed, [0.1, 0.6], [0.1, 0.40 + 0.01 * seed])]
+    rows += [row for s in range(3) for row in course("resnet", s, [0.1, 0.4, 0.8], [0.1, 0.3, 0.3 + 0.01 * s])]
+    drops = {"summary": "corruption_drop", "lower": "vit", "higher": "resnet"}
+    after, equal = judge([Claim("After.", **drops), Claim("Equal.", **drops, at_equal_accuracy=True)], Results(rows))
+    assert after.effect == pytest.approx(0.19 - 0.49)
+    assert equal.effect == pytest.approx(0.19 - (0.1 + 0.49) / 2)
+    assert (after.remark, equal.remark) == ("", "where the validation accuracy is 0.6")
+
+
+def test_a_number_of_the_last_snapshot_alone_is_not_compared_at_equal_accuracy() -> None:
+    rows = [row for seed in range(3) for row in course("vit", seed, [0.1, 0.5, 0.6], [0.1, 0.2, 0.4 + 0.01 * seed])]
+    rows += [row for seed in range(3) for row in course("resnet", seed, [0.1, 0.4, 0.8], [0.1, 0.3, 0.3 + 0.01 * seed])]
+    rows = [row for row in rows if row.condition == "validation" or row.epoch == 2]
+    claim = Claim("Equal.", summary="corruption_drop", lower="vit", higher="resnet", at_equal_accuracy=True)
+    [verdict] = judge([claim], Results(rows))
+    assert verdict.verdict == NOT_ASKED
+    assert verdict.remark.startswith("corruption_drop was not measured for vit")
+
+
+def test_a_correlation_among_some_models() -> None:
+    rows = []
+    for index, model in enumerate(["resnet_a", "resnet_b", "resnet_c", "resnet_d", "vit_a", "vit_b", "vit_c", "vit_d"]):
+        sign = 1 if model.startswith("resnet") else -1
+        rows += [
+            Row("digits", model, 0, 1.0, "topolip", "scaled W2", "", "", 0.0, 1.0 + sign * index),
+            Row("digits", model, 0, 1.0, "speed_mean", "scaled W2", "", "", 0.0, float(index % 4)),
+        ]
+    claims = [
+        Claim("Together.", correlation=("topolip", "speed_mean"), among=pattern) for pattern in ("resnet*", "vit*")
+    ]
+    resnets, vits = judge(claims, Results(rows))
+    assert (resnets.effect, resnets.models, resnets.runs) == (pytest.approx(1.0), 4, 4)
+    assert (vits.effect, vits.models) == (pytest.approx(-1.0), 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"summary": "topolip", "lower": "a", "higher": "b", "among": "a*"}, "`among` must be omitted in a comparison"),
+        ({"correlation": ("topolip", "accuracy"), "at_equal_accuracy": True}, "must be omitted in a correlation"),
+    ],
+)
+def test_what_a_claim_cannot_ask_is_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Claim("So.", **options)
