@@ -56,6 +56,8 @@ class CollapseGuard:
 
     def see_loss(self, loss: float, ratio: float, moment: str) -> None:
         """Lower the factor if the network does not learn under a penalty of this ratio to the loss, and warn once."""
+        if math.isnan(self._untrained):
+            return
         self._steps += 1
         self._mean = _MEMORY * self._mean + (1 - _MEMORY) * loss
         allowed = self._untrained - (1 - _LOST_LOSS) * abs(self._untrained)

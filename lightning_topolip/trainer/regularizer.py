@@ -171,12 +171,14 @@ class TopoLipRegularizer(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Follow the forward pass if the step is to be penalised."""
-        self._is_due = trainer.current_epoch >= self.start and trainer.global_step % self.every_n_steps == 0
+        samples = self._samples_fn(batch)
+        at_step = trainer.current_epoch >= self.start and trainer.global_step % self.every_n_steps == 0
+        self._is_due = at_step and samples not in range(1, FEWEST_SAMPLES)
         self._began, self._seconds = time.perf_counter(), 0.0
         self._problem, self._penalised = "", {}
         self._numbers = dict.fromkeys(("penalty", "weight", "ratio"), math.nan)
         if self._outputs and self._is_due:
-            self._outputs.open(self._samples_fn(batch), self.points)
+            self._outputs.open(samples, self.points)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Have the penalty's gradient added in the backward pass that follows."""
@@ -257,7 +259,9 @@ class TopoLipRegularizer(Callback):
         return weight * min(1.0, self.max_ratio / (abs(weight) * self._ratio.latest or 1.0))
 
     def _too_few(self, outputs: dict[str, LayerOutput]) -> str:
-        reasons = "; ".join(f"{name}: {why}" for name, why in self._outputs.failures.items()) if self._outputs else ""
+        if not self._outputs or not self._outputs.samples:
+            return "nothing in the batch has rows. Give `samples_fn`, which counts the samples of a batch."
+        reasons = "; ".join(f"{name}: {why}" for name, why in self._outputs.failures.items())
         return (
             f"{self.quantity!r} needs {FEWEST_CLOUDS[self.quantity]} layers or more with one row per sample in the "
             f"training forward, got {', '.join(outputs) or 'none'}{f' ({reasons})' if reasons else ''}. Give `layers`; "

@@ -72,7 +72,7 @@ class TrainingOutputs:
         layers: As `resolve_layers` takes them.
 
     Attributes:
-        failures: Why layers of the latest pass have no output, by name.
+        samples: Number of samples of the batch; 0 while closed.
     """
 
     def __init__(self, pl_module: LightningModule, layers: str | Sequence[str]) -> None:
@@ -81,7 +81,7 @@ class TrainingOutputs:
         self._passes: dict[int, ForwardPass] = {}
         self._outputs: dict[int, dict[str, LayerOutput]] = {}
         self._errors: dict[str, str] = {}
-        self._samples = self._points = 0
+        self.samples = self._points = 0
         self._is_backward = False
         candidates = candidate_layers(pl_module, layers)
         for index, names in enumerate(candidates):
@@ -92,7 +92,7 @@ class TrainingOutputs:
 
     def open(self, samples: int, points: int) -> None:
         """Follow the passes of a batch of so many samples, of which the first ``points`` are kept."""
-        self._samples, self._points, self._is_backward = samples, min(points, samples), False
+        self.samples, self._points, self._is_backward = samples, min(points, samples), False
         self._start()
 
     def begin_backward(self) -> dict[str, LayerOutput]:
@@ -117,7 +117,7 @@ class TrainingOutputs:
 
     def close(self) -> None:
         """Follow nothing, and free the outputs."""
-        self._samples = 0
+        self.samples = 0
         self._passes, self._outputs = {}, {}
 
     def remove(self) -> None:
@@ -132,13 +132,13 @@ class TrainingOutputs:
 
     @property
     def _is_open(self) -> bool:
-        return self._samples > 0 and self._module.training
+        return self.samples > 0 and self._module.training
 
     def _start(self) -> None:
         self._errors = {}
         self._outputs = {index: {} for index in self._candidates}
         self._passes = {
-            index: ForwardPass(hooked, self._samples, partial(self._keep, index))
+            index: ForwardPass(hooked, self.samples, partial(self._keep, index))
             for index, (hooked, _) in self._candidates.items()
         }
 
@@ -165,13 +165,13 @@ class TrainingOutputs:
         """Follow a recomputed output, of a layer that ran once."""
         kept = self._outputs[index]
         if name in kept and f"{name}#2" not in kept:
-            kept[name].follow(self._candidates[index][0].representation(name, output, self._samples).tensor)
+            kept[name].follow(self._candidates[index][0].representation(name, output, self.samples).tensor)
 
 
 def _closed() -> TrainingOutputs:
     """A copy, whose hooks do nothing."""
     outputs = object.__new__(TrainingOutputs)
-    outputs._samples = 0
+    outputs.samples = 0
     return outputs
 
 

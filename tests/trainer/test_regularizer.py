@@ -7,6 +7,7 @@ import math
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from helpers.trainings import trainer
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -431,6 +433,21 @@ def test_what_cannot_be_done_is_said_once_and_training_goes_on(
     assert re.search(message, said[0])
 
 
+def test_a_last_batch_of_two_samples_is_not_penalised(tmp_path: Path) -> None:
+    model, data = Blocks(), DataLoader(TensorDataset(*DATA[:26]), batch_size=24)
+    run = trainer(tmp_path, regulariser(), max_epochs=1)
+    run.fit(model, data)
+    plain = Blocks()
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(plain, data)
+    assert len(model.gradients) == 2
+    assert difference(plain.gradients, model.gradients[:1]) > 0.1
+
+
+def test_batches_whose_samples_cannot_be_counted_have_a_hint(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="nothing in the batch has rows. Give `samples_fn`"):
+        gradients(tmp_path, Blocks(), regulariser(samples_fn=lambda batch: 0))
+
+
 def test_layers_are_found(tmp_path: Path) -> None:
     steered = gradients(tmp_path, Blocks(), regulariser(layers="auto"))
     named = gradients(tmp_path, Blocks(), regulariser(layers=resolve_layers(Blocks())))
@@ -481,8 +498,7 @@ def test_an_unknown_layer_is_named_before_training(tmp_path: Path) -> None:
         gradients(tmp_path, Blocks(), regulariser(layers="block"))
 
 
-def test_a_sharding_strategy_is_refused(tmp_path: Path) -> None:
-    from helpers.two_processes import CPUShards
-
+def test_a_sharding_strategy_is_refused() -> None:
+    run = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(ValueError, match="Argument `strategy` must not shard the module beside TopoLipRegularizer"):
-        gradients(tmp_path, Blocks(), regulariser(), strategy=CPUShards(), devices=1)
+        regulariser().setup(run, Blocks(), "fit")  # type: ignore[arg-type]
