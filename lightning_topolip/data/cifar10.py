@@ -28,7 +28,7 @@ class CIFAR10DataModule(ImageDataModule):
         download: Download the files if they are missing.
         batch_size: Images per batch.
         num_workers: Worker processes that load images.
-        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
+        **options: `seed`, `subset`, `augment` and `random_labels` of `ImageDataModule`.
 
     Example:
         >>> from lightning_topolip.data import CIFAR10DataModule

@@ -26,6 +26,8 @@ class ImageDataModule(LightningDataModule):
         subset: Number of training images kept, balanced over the classes as far as possible; None keeps all. A
             smaller subset is part of a larger one with the same seed.
         augment: Whether training images are augmented; the data module says how.
+        random_labels: Whether the training images exchange their labels at random, once: there is nothing to learn but
+            the images themselves (arXiv 1611.03530).
 
     Raises:
         ValueError: If an argument is not allowed.
@@ -40,7 +42,14 @@ class ImageDataModule(LightningDataModule):
     image_shape: tuple[int, int, int]
 
     def __init__(
-        self, batch_size: int, num_workers: int, seed: int = 0, subset: int | None = None, *, augment: bool = True
+        self,
+        batch_size: int,
+        num_workers: int,
+        seed: int = 0,
+        subset: int | None = None,
+        *,
+        augment: bool = True,
+        random_labels: bool = False,
     ) -> None:
         """Check the arguments."""
         super().__init__()
@@ -54,6 +63,7 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.subset = subset
         self.augment = augment
+        self.random_labels = random_labels
         self._generators = {stage: Generator().manual_seed(seed) for stage in ("train", "val", "test")}
         self._sets: dict[str, LabelledImages] = {}
 
@@ -64,6 +74,9 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of shuffled and, with `augment`, augmented training batches."""
+        self._ensure_setup()
+        if self.random_labels:
+            self._sets["train"].exchange_labels(self.seed)
         return self._loader("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any]:

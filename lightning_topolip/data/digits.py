@@ -23,7 +23,7 @@ class DigitsDataModule(ImageDataModule):
         num_workers: Worker processes that load images.
         image_size: Height and width in pixels.
         channels: Copies of the grey channel.
-        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
+        **options: `seed`, `subset`, `augment` and `random_labels` of `ImageDataModule`.
 
     Example:
         >>> from lightning_topolip.data import DigitsDataModule

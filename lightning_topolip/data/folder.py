@@ -40,7 +40,7 @@ class ImageFolderDataModule(ImageDataModule):
         val_fraction: Fraction of the training images held out if there is no `val` folder.
         batch_size: Images per batch.
         num_workers: Worker processes that load images.
-        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
+        **options: `seed`, `subset`, `augment` and `random_labels` of `ImageDataModule`.
 
     Raises:
         FileNotFoundError: If a folder is missing or a class has no image.

@@ -78,6 +78,7 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         self.images = images
         self.labels = labels
         self.indices = torch.arange(len(labels)) if indices is None else indices
+        self._label_order: Tensor | None = None
         self.seed = seed
         self.padding = padding
         self.flip = flip
@@ -88,6 +89,10 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         """Reseed the augmentation."""
         self.seed = self._generator_seed = seed
         self._generator.manual_seed(seed)
+
+    def exchange_labels(self, seed: int) -> None:
+        """Give every image the label of a random other one of the set, the same one for the same seed."""
+        self._label_order = torch.randperm(len(self.indices), generator=Generator().manual_seed(seed))
 
     @property
     def random_state(self) -> Tensor:
@@ -119,7 +124,8 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
             image = image.float() / 255
         if self.padding or self.flip:
             image = self._augment(image)
-        return image, int(self.labels[index])
+        labelled = index if self._label_order is None else int(self.indices[self._label_order[position]])
+        return image, int(self.labels[labelled])
 
     def _augment(self, image: Tensor) -> Tensor:
         worker = get_worker_info()

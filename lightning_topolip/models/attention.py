@@ -52,7 +52,8 @@ class AttentionClassifier(ImageClassifier):
             the sum.
         drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
-            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction`, `label_smoothing`, `gradient_penalty`
+            and `spectral_norm`.
 
     Raises:
         ValueError: If an argument is not allowed.
@@ -87,10 +88,6 @@ class AttentionClassifier(ImageClassifier):
     ) -> None:
         """Check the arguments and build the network."""
         width_, depth_, heads_ = controlled_shape(size, width, depth, heads)
-        if width_ % heads_:
-            raise ValueError(
-                f"Argument `width` must be a multiple of `heads`, got width={width_} and heads={heads_}; set both."
-            )
         network = controlled_network(
             lambda: ("attn", TokenAttention(width_, heads_)),
             num_classes=num_classes,
@@ -121,6 +118,10 @@ class TokenAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        if width % heads:
+            raise ValueError(
+                f"Argument `width` must be a multiple of `heads`, got width={width} and heads={heads}; set both."
+            )
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_topolip.models import (
     AttentionClassifier,
     ConvClassifier,
+    HybridClassifier,
     ImageClassifier,
     ResNetClassifier,
     ViTClassifier,
@@ -20,7 +21,7 @@ from lightning_topolip.randomness import kept_random_numbers
 
 _CLASSES: dict[str, type[ImageClassifier]] = {
     classifier.__name__: classifier
-    for classifier in (AttentionClassifier, ConvClassifier, ResNetClassifier, ViTClassifier)
+    for classifier in (AttentionClassifier, ConvClassifier, HybridClassifier, ResNetClassifier, ViTClassifier)
 }
 
 _SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")

@@ -52,7 +52,8 @@ class ConvClassifier(ImageClassifier):
             the sum.
         drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
-            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction`, `label_smoothing`, `gradient_penalty`
+            and `spectral_norm`.
 
     Raises:
         ValueError: If an argument is not allowed.
@@ -86,10 +87,6 @@ class ConvClassifier(ImageClassifier):
     ) -> None:
         """Check the arguments and build the network."""
         width_, depth_, _ = controlled_shape(size, width, depth, heads=None)
-        if width_ % _GROUPS:
-            raise ValueError(
-                f"Argument `width` must be a multiple of the {_GROUPS} groups of the convolution, got {width_}; try 96."
-            )
         network = controlled_network(
             lambda: ("conv", TokenConvolution(width_)),
             num_classes=num_classes,
@@ -122,6 +119,10 @@ class TokenConvolution(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        if width % _GROUPS:
+            raise ValueError(
+                f"Argument `width` must be a multiple of the {_GROUPS} groups of the convolution, got {width}; try 96."
+            )
         self.spatial = nn.Conv2d(width, width, _KERNEL, padding=_KERNEL // 2, groups=_GROUPS, bias=False)
         self.act = nn.GELU()
         self.proj = nn.Linear(width, width)

@@ -60,7 +60,8 @@ class ResNetClassifier(ImageClassifier):
         drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         learning_rate: Highest learning rate, reached when the warm-up ends.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
-            `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+            `weight_decay`, `momentum`, `warmup_fraction`, `label_smoothing`, `gradient_penalty`
+            and `spectral_norm`.
 
     Raises:
         ValueError: If an argument is not allowed.

@@ -57,7 +57,8 @@ class ViTClassifier(ImageClassifier):
             as in the original transformer (arXiv 1706.03762).
         drop_path: Highest rate of stochastic depth, reached in the last block; must be 0 without `residual`.
         **recipe: Normalisation and training options of `ImageClassifier`: `mean`, `std`, `optimizer`,
-            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction` and `label_smoothing`.
+            `learning_rate`, `weight_decay`, `momentum`, `warmup_fraction`, `label_smoothing`, `gradient_penalty`
+            and `spectral_norm`.
 
     Raises:
         ValueError: If an argument is not allowed.

@@ -293,3 +293,20 @@ def test_real_photographs_in_jpeg_can_be_read(tmp_path: Path) -> None:
     assert images.shape == (4, 3, 32, 32)
     assert images.std() > 0.05
     assert labels_of(data, "train").bincount().tolist() == [6, 6]
+
+
+def test_random_labels_are_exchanged_once_among_the_training_images(folder: Path) -> None:
+    plain, mixed = (
+        ImageFolderDataModule(str(folder), 16, val_fraction=0.2, num_workers=0, augment=False, random_labels=random)
+        for random in (False, True)
+    )
+    for stage in ("val", "test"):
+        assert torch.equal(labels_of(mixed, stage), labels_of(plain, stage))
+    mixed.train_dataloader()
+    before, after, again = ([label for _, label in data._sets["train"]] for data in (plain, mixed, mixed))
+    assert after == again
+    assert sorted(after) == sorted(before)
+    assert 0.1 < sum(one == other for one, other in zip(before, after, strict=True)) / len(before) < 0.7
+    mixed.reseed(5)
+    assert labels_of(mixed, "train").sort().values.tolist() == sorted(before)
+    assert [label for _, label in mixed._sets["train"]] == after

@@ -46,7 +46,7 @@ def vit(**options: Any) -> ImageClassifier:
 
 
 def resnet(**options: Any) -> ImageClassifier:
-    return seeded(lambda: ResNetClassifier(**{"size": "micro", "image_size": 16, "width": 4, **options}))
+    return seeded(lambda: ResNetClassifier(**{"size": "micro", "image_size": 16, "width": 8, **options}))
 
 
 def seeded(build: Any) -> Any:
@@ -181,7 +181,7 @@ def test_vit_has_as_many_layers_as_blocks(norm: str, residual: bool, depth: int)
 @pytest.mark.parametrize("size", ["micro", "base"])
 @pytest.mark.parametrize("norm", ["layer", "batch", "none"])
 def test_a_resnet_block_adds_its_input_only_with_a_residual_connection(size: str, norm: str) -> None:
-    maps = torch.randn(2, 16 if size == "base" else 4, 8, 8).relu()
+    maps = torch.randn(2, 32 if size == "base" else 8, 8, 8).relu()
     for residual in (True, False):
         network = resnet(size=size, blocks=[2, 1, 1, 1], norm=norm, residual=residual).network
         block = network.layer1[1]  # type: ignore[index]
@@ -193,7 +193,7 @@ def test_a_resnet_block_adds_its_input_only_with_a_residual_connection(size: str
 
 @pytest.mark.parametrize("residual", [True, False])
 def test_only_a_resnet_without_norms_scales_with_its_input(residual: bool) -> None:
-    maps = torch.rand(2, 4, 8, 8)
+    maps = torch.rand(2, 8, 8, 8)
     for norm in ("layer", "batch", "none"):
         network = resnet(depth=4, norm=norm, residual=residual).network.train()
         for name, parameter in network.named_parameters():
@@ -216,7 +216,7 @@ def test_all_norms_are_of_the_requested_kind(build: Any, norm: str, residual: bo
 
 def test_layer_norm_of_a_resnet_acts_on_the_channels_of_a_position() -> None:
     norm = norms(resnet(depth=4, norm="layer").network)[0]
-    maps = norm(torch.randn(2, 4, 3, 3))
+    maps = norm(torch.randn(2, 8, 3, 3))
     assert torch.allclose(maps.mean(dim=1), torch.zeros(2, 3, 3), atol=1e-5)
     assert torch.allclose(maps.square().mean(dim=1), torch.ones(2, 3, 3), atol=1e-3)
 
@@ -237,7 +237,7 @@ def test_every_switch_trains_all_parameters(build: Any, norm: str, residual: boo
 
 @pytest.mark.parametrize("norm", ["layer", "batch", "none"])
 def test_resnet_blocks_start_as_the_identity_and_signals_do_not_vanish_without_residual_connections(norm: str) -> None:
-    maps = torch.rand(2, 4, 8, 8)
+    maps = torch.rand(2, 8, 8, 8)
     block = resnet(depth=8, norm=norm).network.layer1[1]  # type: ignore[index]
     assert torch.equal(block(maps.clone()), maps)
     plain = resnet(width=16, depth=24, norm=norm, residual=False).network.layer1  # type: ignore[union-attr]

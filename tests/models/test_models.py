@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from lightning_topolip.models import (
     AttentionClassifier,
     ConvClassifier,
+    HybridClassifier,
     ImageClassifier,
     ResNetClassifier,
     ViTClassifier,
@@ -232,7 +233,9 @@ def test_a_checkpoint_restores_the_same_model(kind: type[ViTClassifier], tmp_pat
     assert again.hparams["learning_rate"] == 0.01
 
 
-@pytest.mark.parametrize("kind", [ViTClassifier, ResNetClassifier, AttentionClassifier, ConvClassifier])
+@pytest.mark.parametrize(
+    "kind", [ViTClassifier, ResNetClassifier, AttentionClassifier, ConvClassifier, HybridClassifier]
+)
 def test_every_classifier_takes_the_training_options_of_the_base_class(kind: Any) -> None:
     parser = ArgumentParser()
     parser.add_class_arguments(kind, "model")
@@ -240,7 +243,7 @@ def test_every_classifier_takes_the_training_options_of_the_base_class(kind: Any
     defaults = inspect.getfullargspec(ImageClassifier.__init__).kwonlydefaults or {}
     if kind is ResNetClassifier:
         defaults["learning_rate"] = 3e-3
-    assert len(defaults) == 8
+    assert len(defaults) == 10
     assert defaults.items() <= listed.items()
     given = {**defaults, "optimizer": "sgd", "momentum": 0.5, "std": [1.0, 2.0, 3.0]}
     with torch.device("meta"):

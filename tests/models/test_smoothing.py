@@ -21,7 +21,7 @@ from lightning_topolip.models import (
 from lightning_topolip.models.smoothing import penalised_loss
 
 KINDS: dict[type[ImageClassifier], dict[str, Any]] = {
-    ResNetClassifier: {"width": 4},
+    ResNetClassifier: {"width": 8},
     ViTClassifier: {"width": 16, "heads": 2, "patch_size": 8},
     AttentionClassifier: {"width": 12, "heads": 2, "patch_size": 8},
     ConvClassifier: {"width": 12, "patch_size": 8},
@@ -67,7 +67,7 @@ def test_spectral_norms_are_one(kind: type[ImageClassifier]) -> None:
 def test_a_checkpoint_keeps_them(tmp_path: Path) -> None:
     from helpers.trainings import trainer
 
-    model: LightningModule = ResNetClassifier(size="micro", width=4, image_size=16, spectral_norm=True)
+    model: LightningModule = ResNetClassifier(size="micro", width=8, image_size=16, spectral_norm=True)
     data = torch.utils.data.DataLoader([(torch.rand(3, 16, 16), index % 2) for index in range(8)], batch_size=4)
     run = trainer(tmp_path, max_epochs=1)
     run.fit(model, data)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from lightning_topolip.study.judging.summaries import SUMMARIES
 
 Sign = Literal["positive", "negative"]
+When = Literal["end", "start", "equal accuracy"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Claim:
         summary: For a comparison, the number to compare, one of `SUMMARIES`.
         lower: For a comparison, label of the model that is claimed to have the lower value.
         higher: For a comparison, label of the model that is claimed to have the higher value.
-        at_equal_accuracy: For a comparison, whether the numbers are compared where both models have the same validation
-            accuracy, interpolated between snapshots, instead of after the training.
+        when: For a comparison, the numbers that are compared: ``"end"``, after the training; ``"start"``, before it;
+            ``"equal accuracy"``, where both models have the same validation accuracy, between snapshots if need be.
         correlation: For a correlation, two names of `SUMMARIES`.
         sign: For a correlation, the claimed sign.
         among: For a correlation, a pattern such as ``"resnet*"`` that selects the models; all by default.
@@ -41,7 +42,7 @@ class Claim:
     summary: str = ""
     lower: str = ""
     higher: str = ""
-    at_equal_accuracy: bool = False
+    when: When = "end"
     correlation: tuple[str, str] | None = None
     sign: Sign = "positive"
     among: str = "*"
@@ -53,6 +54,8 @@ class Claim:
             raise ValueError("Argument `says` must be the claim in words, got an empty text.")
         if self.sign not in get_args(Sign):
             raise ValueError(f"Argument `sign` must be one of {get_args(Sign)}, got {self.sign!r}.")
+        if self.when not in get_args(When):
+            raise ValueError(f"Argument `when` must be one of {get_args(When)}, got {self.when!r}.")
         comparison = {"summary": self.summary, "lower": self.lower, "higher": self.higher}
         given = [name for name, value in comparison.items() if value]
         if bool(given) == (self.correlation is not None):
@@ -89,8 +92,8 @@ class Claim:
             raise ValueError(f"Argument `correlation` must be two different names of summaries, got {pair!r}.")
         for name in pair:
             _check_summary("correlation", name)
-        if self.at_equal_accuracy:
-            raise ValueError(f"Argument `at_equal_accuracy` must be omitted in a correlation, got it in {self.says!r}.")
+        if self.when != "end":
+            raise ValueError(f"Argument `when` must be omitted in a correlation, got {self.when!r} in {self.says!r}.")
         object.__setattr__(self, "correlation", tuple(pair))
 
 

@@ -80,7 +80,7 @@ def judge(claims: Sequence[Claim], results: Results, confidence: float = 0.95) -
 
     A comparison treats seeds as repetitions: Welch's interval of the ratio of the geometric means, or of the difference
     of the means, widened by the errors of the probe, which all seeds share. Path lengths, and the numbers of claims
-    ``at_equal_accuracy``, are those where both models have the same validation accuracy, see `at_equal_accuracy`. A
+    of ``"equal accuracy"``, are those where both models have the same validation accuracy, see `at_equal_accuracy`. A
     mean over training is not compared between models that were trained for different numbers of epochs, because an
     epoch is then a different part of the training.
     A correlation is Spearman's over the models, each the mean of its seeds, because the seeds of one model are not
@@ -116,6 +116,10 @@ class _Measured:
         self.data, self.results = data, results
         self.rows, self.numbers, self.errors = rows_by_run(results), run_summaries(results), run_errors(results)
 
+    def before_training(self) -> _Measured:
+        """The same runs as their first snapshots see them."""
+        return _Measured(self.data, self.results.where(epoch=0.0))
+
     def side(self, model: str, summary: str) -> Side:
         """The numbers of a model, one per run."""
         values, errors = (
@@ -140,7 +144,8 @@ class _Comparison:
 
 def _compare(claim: Claim, measured: _Measured, confidence: float) -> Verdict:
     summary = SUMMARIES[claim.summary]
-    at_equal = claim.at_equal_accuracy or summary.at_equal_accuracy
+    at_equal = claim.when == "equal accuracy" or summary.at_equal_accuracy
+    measured = measured.before_training() if claim.when == "start" else measured
     compared = _at_equal_accuracy(claim, measured) if at_equal else _summarised(claim, measured)
     (first, first_errors), (second, second_errors) = compared.lower, compared.higher
     estimate = mean_ratio if summary.comparison == "ratio" else mean_difference
@@ -158,7 +163,12 @@ def _compare(claim: Claim, measured: _Measured, confidence: float) -> Verdict:
         second=described(claim.higher, second, "seed", second_errors),
         runs=used,
         models=sum(_count(values) > 0 for values in (first, second)),
-        remark=_join(compared.obstacle, compared.remark, _skipped_runs(runs - used)),
+        remark=_join(
+            compared.obstacle,
+            "before training" if claim.when == "start" else "",
+            compared.remark,
+            _skipped_runs(runs - used),
+        ),
     )
 
 

@@ -135,7 +135,7 @@ def test_any_number_can_be_compared_at_equal_accuracy() -> None:
     rows = [row for seed in range(3) for row in course("vit", seed, [0.1, 0.6], [0.1, 0.40 + 0.01 * seed])]
     rows += [row for s in range(3) for row in course("resnet", s, [0.1, 0.4, 0.8], [0.1, 0.3, 0.3 + 0.01 * s])]
     drops = {"summary": "corruption_drop", "lower": "vit", "higher": "resnet"}
-    after, equal = judge([Claim("After.", **drops), Claim("Equal.", **drops, at_equal_accuracy=True)], Results(rows))
+    after, equal = judge([Claim("After.", **drops), Claim("Equal.", **drops, when="equal accuracy")], Results(rows))
     assert after.effect == pytest.approx(0.19 - 0.49)
     assert equal.effect == pytest.approx(0.19 - (0.1 + 0.49) / 2)
     assert (after.remark, equal.remark) == ("", "where the validation accuracy is 0.6")
@@ -145,10 +145,24 @@ def test_a_number_of_the_last_snapshot_alone_is_not_compared_at_equal_accuracy()
     rows = [row for seed in range(3) for row in course("vit", seed, [0.1, 0.5, 0.6], [0.1, 0.2, 0.4 + 0.01 * seed])]
     rows += [row for seed in range(3) for row in course("resnet", seed, [0.1, 0.4, 0.8], [0.1, 0.3, 0.3 + 0.01 * seed])]
     rows = [row for row in rows if row.condition == "validation" or row.epoch == 2]
-    claim = Claim("Equal.", summary="corruption_drop", lower="vit", higher="resnet", at_equal_accuracy=True)
+    claim = Claim("Equal.", summary="corruption_drop", lower="vit", higher="resnet", when="equal accuracy")
     [verdict] = judge([claim], Results(rows))
     assert verdict.verdict == NOT_ASKED
     assert verdict.remark.startswith("corruption_drop was not measured for vit")
+
+
+def test_numbers_before_training() -> None:
+    rows = [
+        Row("digits", model, seed, epoch, "topolip", "scaled W2", "", "", 0.0, value + 0.01 * seed)
+        for model, values in {"vit": (0.1, 0.9), "resnet": (0.3, 0.2)}.items()
+        for seed in range(3)
+        for epoch, value in enumerate(values)
+    ]
+    models = {"summary": "topolip", "lower": "vit", "higher": "resnet"}
+    end, start = judge([Claim("End.", **models), Claim("Start.", **models, when="start")], Results(rows))
+    assert (end.verdict, end.remark) == ("does not hold", "")
+    assert (start.verdict, start.remark) == ("holds", "before training")
+    assert start.first == "vit 0.11 ± 0.01 over 3 seeds"
 
 
 def test_a_correlation_among_some_models() -> None:
@@ -171,7 +185,8 @@ def test_a_correlation_among_some_models() -> None:
     ("options", "message"),
     [
         ({"summary": "topolip", "lower": "a", "higher": "b", "among": "a*"}, "`among` must be omitted in a comparison"),
-        ({"correlation": ("topolip", "accuracy"), "at_equal_accuracy": True}, "must be omitted in a correlation"),
+        ({"correlation": ("topolip", "accuracy"), "when": "start"}, "`when` must be omitted in a correlation"),
+        ({"summary": "topolip", "lower": "a", "higher": "b", "when": "never"}, "`when` must be one of"),
     ],
 )
 def test_what_a_claim_cannot_ask_is_refused(options: Any, message: str) -> None:
