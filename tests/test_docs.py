@@ -168,12 +168,12 @@ def test_the_models_of_several_studies_are_correlated_together() -> None:
 
 
 def shortened(recipe: Path, folder: Path) -> Path:
-    """Copy a recipe with a smaller size `short`: fewer images, one epoch and one condition of each kind."""
+    """Copy a recipe with a smaller size `short`: one data set of few images, one epoch and one condition of each kind."""
     content = yaml.safe_load(recipe.read_text())
     short = content["sizes"]["short"]
     short["seeds"] = [0]
-    for data in short["data"].values():
-        data["init_args"]["subset"] = 60
+    label, data = next(iter(short["data"].items()))
+    short["data"] = {label: {**data, "init_args": {**data["init_args"], "subset": 60}}}
     for model in short.get("models", {}).values():
         model["epochs"] = 1
     short["training"] = {**short.get("training", {}), "epochs": 1}
