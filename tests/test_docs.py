@@ -168,7 +168,7 @@ def test_the_models_of_several_studies_are_correlated_together() -> None:
 
 
 def shortened(recipe: Path, folder: Path) -> Path:
-    """Copy a recipe with a smaller size `short`: one data set of few images, one epoch and one condition of each kind."""
+    """Copy a recipe with a smaller size `short`: one data set, few images, one epoch, one condition of each kind."""
     content = yaml.safe_load(recipe.read_text())
     short = content["sizes"]["short"]
     short["seeds"] = [0]

@@ -113,8 +113,10 @@ class Smoothness:
         self.settings()
 
     def settings(self) -> Settings:
-        """Return the settings of an analysis, geometry included."""
-        return Settings(reduction=self.reduction, engine=self.engine, halvings=self.halvings, geometry=True)
+        """Return the settings of an analysis, geometry and pairing included."""
+        return Settings(
+            reduction=self.reduction, engine=self.engine, halvings=self.halvings, geometry=True, pairing=True
+        )
 
 
 @dataclass(frozen=True)

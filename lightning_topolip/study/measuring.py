@@ -111,7 +111,7 @@ class _Evaluator:
 
     def perturbations(self) -> Iterator[Quantity]:
         """Measure drifts along perturbations, and count the parameters."""
-        options, settings = self.config.robustness, replace(self.settings, halvings=0, geometry=False)
+        options, settings = self.config.robustness, replace(self.settings, halvings=0, geometry=False, pairing=False)
         yield from perturbation_drift(
             self.model, self.probe, self.labels, options, lambda probe: self.analyse(probe, settings)[0]
         )

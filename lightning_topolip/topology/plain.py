@@ -39,6 +39,7 @@ def report_values(report: SmoothnessReport) -> dict[str, Any]:
         "curve_error": report.curve_error.tolist(),
         "wasserstein_curve": report.wasserstein_curve.tolist(),
         "part_curves": report.part_curves.tolist(),
+        "paired_drifts": report.paired_drifts and report.paired_drifts.value.tolist(),
         "drifts": {
             view: {part: drifts.tolist() for part, drifts in parts.items()} for view, parts in report.drifts.items()
         },

@@ -40,6 +40,8 @@ class SettingsOptions(TypedDict, total=False):
             default.
         geometry: Whether to compute the variance, dimensions and stretch from the input (`LayerGeometry`) of every
             layer; False by default. It changes no drift, so settings that differ only here are equal.
+        pairing: Whether to measure the drift that keeps the pairing of samples, see `paired_drift`; False by default.
+            Settings that differ only here are equal.
     """
 
     order: float | Literal["inf"]
@@ -52,6 +54,7 @@ class SettingsOptions(TypedDict, total=False):
     subset_size: int | None
     seed: int
     geometry: bool
+    pairing: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,7 @@ class Settings:
     subset_size: int | None = 512
     seed: int = 0
     geometry: bool = field(default=False, compare=False)
+    pairing: bool = field(default=False, compare=False)
 
     @classmethod
     def from_options(cls, options: SettingsOptions) -> Settings:
@@ -111,8 +115,9 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"Argument `{name}` must be a whole number >= 0, got {value!r}.")
-        if not isinstance(self.geometry, bool):
-            raise ValueError(f"Argument `geometry` must be True or False, got {self.geometry!r}.")
+        for name in ("geometry", "pairing"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"Argument `{name}` must be True or False, got {getattr(self, name)!r}.")
         if self.subset_size is not None and (
             isinstance(self.subset_size, bool) or not isinstance(self.subset_size, int) or self.subset_size < 3
         ):

@@ -14,11 +14,12 @@ from lightning_topolip.topology.cuts import disjoint_subsets, whole_size
 from lightning_topolip.topology.drifts import drifts_by_dimension, estimate_on_parts, per_sample
 from lightning_topolip.topology.engine_choice import EngineChoice, process_choice
 from lightning_topolip.topology.engines import Diagrams
-from lightning_topolip.topology.estimate import Array, Estimate, deviations
+from lightning_topolip.topology.estimate import Array, Estimate, deviations, without_error
 from lightning_topolip.topology.layer import LayerTopology, topology_of, with_stretches
 from lightning_topolip.topology.layer_geometry import LayerGeometry
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.pairing import paired_drifts
 from lightning_topolip.topology.plain import report_fields, report_values
 from lightning_topolip.topology.report_table import report_table
 from lightning_topolip.topology.scores import speed_max, speed_mean, topolip
@@ -49,6 +50,8 @@ class SmoothnessReport:
         settings: The settings of the analysis; ``settings.engine`` is the engine that computed it, by its own name.
         failures: Why a layer is missing or NaN, by name.
         local_lipschitz: Local Lipschitz constants of the steps; None unless they were requested.
+        paired_drifts: The drift of every step that keeps the pairing of samples, see `paired_drift`; None unless it was
+            requested.
         engine_check: How the engine that ``"auto"`` chose was checked, in words; empty for one that was named.
         probe: A fingerprint of the samples; empty if it is not known.
     """
@@ -61,6 +64,7 @@ class SmoothnessReport:
     settings: Settings
     failures: dict[str, str] = field(default_factory=dict)
     local_lipschitz: LocalConstants | None = None
+    paired_drifts: Estimate | None = None
     engine_check: str = ""
     probe: str = ""
 
@@ -111,6 +115,11 @@ class SmoothnessReport:
             "speed_max": scored.apply(speed_max),
             "input_drift": curve.apply(first),
         }
+
+    @property
+    def paired_speed(self) -> Estimate:
+        """Mean of the scored paired drifts; NaN unless they were requested."""
+        return (self.paired_drifts or without_error(np.empty(0))).apply(self._scored).apply(speed_mean)
 
     @property
     def score(self) -> float:
@@ -213,7 +222,7 @@ class SmoothnessReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SmoothnessReport:
-        """Read a report from the result of `to_dict`, without geometry and local Lipschitz constants.
+        """Read a report from the result of `to_dict`, without what was computed on request.
 
         Raises:
             ValueError: If it is no such result, or one of a version with other definitions.
@@ -287,7 +296,7 @@ def report_of_topology(
     Args:
         topology: Every layer in the order of execution, ``"<input>"`` first if there is one.
         settings: The settings of the analysis, with the engine that computed the diagrams.
-        measurement: Why a layer could not be measured, and the probe; its distances are not used.
+        measurement: Why a layer could not be measured, and the probe; its distances are used for `paired_drifts` alone.
         engine_check: How the engine was checked.
     """
     path, points = tuple(topology.values()), measurement.points
@@ -303,6 +312,7 @@ def report_of_topology(
         points=points,
         settings=settings,
         failures={**measurement.failures, **degenerate},
+        paired_drifts=paired_drifts(measurement, settings) if settings.pairing and measurement.distances else None,
         engine_check=engine_check,
         probe=measurement.probe,
     )

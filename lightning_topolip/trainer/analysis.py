@@ -18,7 +18,7 @@ from lightning_topolip.network.subject import Forward, Subject
 from lightning_topolip.topology.cuts import whole_size
 from lightning_topolip.topology.engine_choice import EngineChoice
 from lightning_topolip.topology.layer import LayerTopology, with_stretches
-from lightning_topolip.topology.measurement import Measurement
+from lightning_topolip.topology.measurement import Distances, Measurement
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, report_of_topology
@@ -106,7 +106,10 @@ def analyze_in_trainer(
     for *_, name, check in shares:
         engine.follow(name, check)
     settings = replace(settings, engine=engine.name)
-    return report_of_topology(joined, settings, replace(measurement, failures=failures), engine.check)
+    distances = _joined_distances(trainer, measurement.distances) if settings.pairing else {}
+    return report_of_topology(
+        joined, settings, replace(measurement, distances=distances, failures=failures), engine.check
+    )
 
 
 def topology_in_trainer(
@@ -132,6 +135,12 @@ def _with_stretches(
     """Broadcast the input's distances from the first process; every process compares its own layers with them."""
     input_distances = trainer.strategy.broadcast(measurement.distances[INPUT])
     return agreed(trainer, lambda: with_stretches(topology, measurement.distances, input_distances))
+
+
+def _joined_distances(trainer: Trainer, distances: Distances) -> Distances:
+    """Every layer's distances, from the process that measured it."""
+    shares = gathered(trainer, distances)
+    return {name: next((part[name] for part in shares if part[name] is not None), None) for name in distances}
 
 
 def _progress(trainer: Trainer, samples: int) -> tqdm[NoReturn]:

@@ -76,6 +76,11 @@ class TopoLipCallback(Callback):
     - ``topolip_lipschitz/<layer>``: largest stretch of a pair of samples from the input to this layer, a lower bound on
       the Lipschitz constant, in units of the layer over units of the input; where the input is real-valued
 
+    Under ``pairing=True``, how differently consecutive layers connect the same samples, see `paired_drift`:
+
+    - ``topolip/paired_speed``, ``topolip/paired_speed_error``: mean over the steps, and its standard error
+    - ``topolip_paired/<layer>``: of the step from the layer before to this layer
+
     Under ``lipschitz=N``, the largest singular value of the Jacobian over N samples, a lower bound on the Lipschitz
     constant, in units of the later layer over units of the earlier one:
 
@@ -162,7 +167,8 @@ class TopoLipCallback(Callback):
         self._source = probe
         self._share = read_share(budget)
         self._schedule = Schedule(every_n_epochs, every_n_steps)
-        names = headline_names(geometry=self.subject.settings.geometry, lipschitz=lipschitz > 0)
+        analysed = self.subject.settings
+        names = headline_names(geometry=analysed.geometry, lipschitz=lipschitz > 0, pairing=analysed.pairing)
         self._recorder = Recorder(prefix, names, figures=figures, diagram_layers=diagram_layers, on_error=on_error)
         self._overhead = Overhead()
         self._watch: Watch | None = None

@@ -17,6 +17,7 @@ _GEOMETRY = {
     "participation": "participation_ratio",
     "covering": "covering_dimension",
 }
+_PAIRED = ["paired_speed", "paired_speed_error"]
 _AFTER_THE_FIRST = ("epoch_drift", "epoch_drift_error", "change", "change_z", "path_length", "path_length_error")
 
 
@@ -28,7 +29,8 @@ def scalars(history: History, prefix: str) -> dict[str, float]:
     depth = {f"{prefix}_depth/{later}": float(w) for (_, later), w in zip(report.steps, report.curve, strict=True)}
     epoch = {f"{prefix}_epoch/{layer}": float(drift.value) for layer, drift in history.latest.items()}
     drifts = {f"{prefix}/{name}": value for name, value in headline.items()} | depth | epoch
-    return drifts | _geometry_scalars(report, prefix) | _lipschitz_scalars(report, prefix)
+    others = _geometry_scalars(report, prefix) | _lipschitz_scalars(report, prefix) | _paired_scalars(report, prefix)
+    return drifts | others
 
 
 def undefined_before_the_second(prefix: str) -> dict[str, float]:
@@ -36,11 +38,12 @@ def undefined_before_the_second(prefix: str) -> dict[str, float]:
     return {f"{prefix}/{name}": math.nan for name in _AFTER_THE_FIRST}
 
 
-def headline_names(*, geometry: bool = False, lipschitz: bool = False) -> list[str]:
+def headline_names(*, geometry: bool = False, lipschitz: bool = False, pairing: bool = False) -> list[str]:
     """List the keys, without the prefix, that stand for the whole network instead of one layer."""
     estimates = ["score", "speed_mean", "speed_max", "input_drift"]
     always = [*estimates, *(f"{name}_error" for name in estimates), "noise", "signal", *_AFTER_THE_FIRST]
-    return always + [*_GEOMETRY.values()] * geometry + ["local_lipschitz"] * lipschitz
+    optional = [*_GEOMETRY.values()] * geometry + ["local_lipschitz"] * lipschitz + _PAIRED * pairing
+    return always + optional
 
 
 def _headline(report: SmoothnessReport, history: History) -> dict[str, float]:
@@ -89,3 +92,13 @@ def _lipschitz_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float
         return {}
     steps = {f"{prefix}_local_lipschitz/{layer}": value for layer, value in constants.steps.items()}
     return {f"{prefix}/local_lipschitz": constants.network} | steps
+
+
+def _paired_scalars(report: SmoothnessReport, prefix: str) -> dict[str, float]:
+    if report.paired_drifts is None:
+        return {}
+    steps = zip(report.steps, report.paired_drifts.value, strict=True)
+    headline = _with_error("paired_speed", report.paired_speed)
+    return {f"{prefix}/{name}": value for name, value in headline.items()} | {
+        f"{prefix}_paired/{later}": float(drift) for (_, later), drift in steps
+    }

@@ -20,7 +20,7 @@ from helpers.trainings import INPUTS, Tiny, loader, trainer
 from lightning_topolip import TopoLipCallback, TopoLipRegularizer, topolip_loss
 from lightning_topolip.topology import layer as topology
 
-OPTIONS: dict[str, Any] = {"probe_size": 12, "figures": False, "on_error": "raise"}
+OPTIONS: dict[str, Any] = {"probe_size": 12, "figures": False, "on_error": "raise", "pairing": True}
 
 
 class OwnLoader(Tiny):

@@ -183,6 +183,9 @@ SUMMARIES: dict[str, Summary] = {
         "input drift: the step of the diagrams from the input to the first layer",
         "scale per layer", "ratio", _single("input_drift", HEADLINE),
         _single_error("input_drift", HEADLINE)),
+    "paired_speed": Summary(
+        "paired speed: how differently consecutive layers connect the same samples (RTD-Lite per sample)",
+        "scale per layer", "ratio", _single("paired_speed", "scaled"), _single_error("paired_speed", "scaled")),
     "topolip_raw": Summary(
         "TopoLip of the raw view, which carries the gain of the layers too",
         "activation per layer^2", "ratio", _single("topolip", RAW)),

@@ -40,6 +40,9 @@ def smoothness(report: SmoothnessReport) -> Iterator[Quantity]:
             )
     yield Quantity("noise", report.noise, headline)
     yield Quantity("signal", report.signal, headline)
+    if report.paired_drifts is not None:
+        yield from estimated("paired_speed", report.paired_speed, report.settings.view)
+        yield from estimated("paired_drift", report.paired_drifts, report.settings.view, later)
     yield from estimated("input_drift", report.estimates["input_drift"], headline)
     for layer, topology in zip(report.layers, report.topology, strict=True):
         yield Quantity("scale", topology.scale if topology else math.nan, "", layer)
@@ -52,6 +55,6 @@ def variant_of(settings: Settings) -> str:
 
 def _in_order(report: SmoothnessReport, order: float) -> SmoothnessReport:
     """The report in another order, without errors."""
-    settings = replace(report.settings, order=order, halvings=0)
+    settings = replace(report.settings, order=order, halvings=0, pairing=False)
     topology = dict(zip(report.layers, report.topology, strict=True))
     return report_of_topology(topology, settings, Measurement({}, report.failures, report.points))
