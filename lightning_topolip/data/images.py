@@ -91,7 +91,7 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         self._generator.manual_seed(seed)
 
     def exchange_labels(self, seed: int) -> None:
-        """Give every image the label of a random other one of the set, the same one for the same seed."""
+        """Exchange the labels of the set's images at random, in the same way for the same seed."""
         self._label_order = torch.randperm(len(self.indices), generator=Generator().manual_seed(seed))
 
     @property

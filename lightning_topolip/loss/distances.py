@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_topolip.network.distances import euclidean_distances, product_dtype
+from lightning_topolip.network.distances import euclidean_distances, product_dtype, real_coordinates
 
 _CLOSE = 1e-3  # below this share of the cloud's radius a product has lost too many digits of a difference
 _PAIRS = 128
@@ -50,9 +50,9 @@ class _Distances(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         cloud, distances = ctx.saved_tensors
-        points = torch.view_as_real(cloud).flatten(1) if cloud.is_complex() else cloud
+        points = real_coordinates(cloud)
         with torch.autocast(cloud.device.type, enabled=False):
-            result = _pulled_back(points, distances, gradient).to(points.dtype)
+            result = _pulled_back(points, distances, gradient).to(cloud.device, points.dtype)
         return torch.view_as_complex(result.reshape(*cloud.shape, 2)) if cloud.is_complex() else result
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.models.attention import TokenAttention
 from lightning_topolip.models.classifier import ImageClassifier
 from lightning_topolip.models.controlled_pair import ControlledSize, controlled_network, controlled_shape
@@ -67,9 +68,10 @@ class HybridClassifier(ImageClassifier):
         """Check the arguments and build the network."""
         width_, depth_, heads_ = controlled_shape(size, width, depth, heads)
         count = depth_ // 2 if convolutions is None else convolutions
-        if not 0 <= count <= depth_:
+        require_whole_number("convolutions", count, 0, hint="None is half of the blocks")
+        if count > depth_:
             raise ValueError(
-                f"Argument `convolutions` must be from 0 to the {depth_} blocks, got {convolutions!r}; None is half."
+                f"Argument `convolutions` must be at most the {depth_} blocks, got {convolutions!r}; None is half."
             )
         left = iter([True] * count + [False] * (depth_ - count))
         network = controlled_network(

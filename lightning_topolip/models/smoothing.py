@@ -14,7 +14,9 @@ __all__ = ["penalised_loss", "with_spectral_norm"]
 
 
 def with_spectral_norm(network: nn.Module) -> nn.Module:
-    """Divide every convolution and matrix of a network by its largest singular value, in place.
+    """Divide every matrix of a network, and every kernel as one from patches to channels, by its norm, in place.
+
+    The norm is the largest singular value.
 
     Source:
         arXiv:1802.05957.

@@ -55,7 +55,7 @@ def euclidean_distances(cloud: Tensor, dtype: torch.dtype) -> Tensor:
             "flatten the sample dimensions first (`point_cloud`)."
         )
     with torch.no_grad(), torch.autocast(cloud.device.type, enabled=False):
-        cloud = _real(cloud.cpu() if cloud.device.type == "mps" else cloud)
+        cloud = real_coordinates(cloud.cpu() if cloud.device.type == "mps" else cloud)
         squares, trusted = _squared_distances(cloud, product_dtype(cloud))
         if not trusted:
             squares, trusted = _squared_distances(cloud, torch.float64)
@@ -66,7 +66,8 @@ def euclidean_distances(cloud: Tensor, dtype: torch.dtype) -> Tensor:
         return _mirrored(squares.sqrt_().mul_(2.0**exponent), cloud, dtype)
 
 
-def _real(cloud: Tensor) -> Tensor:
+def real_coordinates(cloud: Tensor) -> Tensor:
+    """The points with their complex coordinates as pairs of real ones."""
     return torch.view_as_real(cloud.resolve_conj()).flatten(1) if cloud.is_complex() else cloud
 
 

@@ -10,6 +10,7 @@ from lightning_topolip.notices import Notices
 
 _LOST_SPREAD = 0.1
 _LOST_LOSS = 0.9
+_DOMINATED = 0.5  # by the loss
 _PATIENCE = 50  # penalised steps
 _MEMORY = 0.9
 
@@ -19,7 +20,7 @@ class CollapseGuard:
 
     - The samples of a layer come together: their mean distance over their norm is below a tenth of what it was first.
     - The network does not learn: after 50 penalised steps the loss, a running mean, is 90 % of the untrained network's
-      or more, and the penalty's gradient is larger than that of the loss.
+      or more, and the penalty's gradient is at least half of that of the loss, or not compared with it.
 
     The factor does not rise again.
 
@@ -55,17 +56,18 @@ class CollapseGuard:
             self.factor /= 2
 
     def see_loss(self, loss: float, ratio: float, moment: str) -> None:
-        """Lower the factor if the network does not learn under a penalty of this ratio to the loss, and warn once."""
-        if math.isnan(self._untrained):
+        """Lower the factor if the network does not learn under a penalty of this ratio, NaN if unknown; warn once."""
+        if not (math.isfinite(self._untrained) and math.isfinite(loss)):
             return
         self._steps += 1
         self._mean = _MEMORY * self._mean + (1 - _MEMORY) * loss
         allowed = self._untrained - (1 - _LOST_LOSS) * abs(self._untrained)
-        if self._steps > _PATIENCE and not self._mean < allowed and not ratio <= 1:
+        if self._steps > _PATIENCE and self._mean >= allowed and not ratio < _DOMINATED:
+            beside = f", while the gradient of the penalty is {ratio:.2g} times that of the loss" if ratio > 0 else ""
             self._notices.warn(
                 f"TopoLipRegularizer lowers its weight from {moment} on: the loss is {self._mean:.3g} after "
-                f"{self._untrained:.3g} before training, while the gradient of the penalty is {ratio:.2g} times that "
-                "of the loss. Take a smaller `weight`, `max_ratio=1`, or a later `start`.",
+                f"{self._untrained:.3g} before training{beside}. Take a smaller `weight` or `max_ratio`, or a later "
+                "`start`.",
                 key="loss",
             )
             self.factor /= 2

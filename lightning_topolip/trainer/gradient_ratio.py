@@ -1,83 +1,54 @@
-"""How large the penalty's gradient is beside that of the loss, over all parameters."""
+"""How large the penalty's gradient is beside that of the loss, at the outputs of the layers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-import torch
-from lightning.pytorch import LightningModule
-from torch import Tensor
-
-from lightning_topolip.notices import Notices
-from lightning_topolip.trainer.penalty import Penalty
+from lightning_topolip.trainer.training_outputs import LayerOutput
 
 _LONGEST_INTERVAL = 64
 
 
 class GradientRatio:
-    """The norm of the penalty's gradient over that of the loss's, measured by two more backward passes.
+    """Compares the gradients that the penalty and the loss have at the layers' outputs.
 
-    It is measured at the first penalised steps, then at intervals that double up to 64 steps.
+    That of the loss alone arrives in a backward pass without a penalty. So at some of the steps the penalty is not
+    added but compared: at the first ones, then at intervals that double up to 64.
 
     Attributes:
-        latest: The ratio of a weight of 1; NaN until it is measured.
+        loss_norm: Norm of the loss's gradient at the outputs when it was compared last; NaN before.
     """
 
-    def __init__(self, notices: Notices) -> None:
-        self.latest = math.nan
-        self.is_possible = True
+    def __init__(self) -> None:
+        self.loss_norm = math.nan
         self._count = 0
-        self._notices = notices
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next step is one of comparison."""
+        doubling = not self._count & (self._count - 1)
+        return doubling or self._count % _LONGEST_INTERVAL == 0 or math.isnan(self.loss_norm)
+
+    def see(self, outputs: Collection[LayerOutput], factor: float) -> None:
+        """Take the gradients that a backward pass without a penalty brought, of a loss scaled by a factor."""
+        norms = [output.gradient_norm for output in outputs if output.reached]
+        norm = math.hypot(*norms) / factor
+        if norms and math.isfinite(norm):
+            self.loss_norm = norm
+
+    def count(self) -> None:
+        """Count a step."""
+        self._count += 1
+
+    def of(self, penalty_norm: float) -> float:
+        """The ratio of a penalty whose gradient at the outputs has this norm; NaN before the first comparison."""
+        return penalty_norm / self.loss_norm if self.loss_norm > 0 else math.nan
 
     def state_dict(self) -> dict[str, float]:
-        """The latest ratio, and how many penalised steps there were."""
-        return {"latest": self.latest, "count": self._count}
+        """What is remembered, as plain values."""
+        return {"loss_norm": self.loss_norm, "count": self._count}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Continue from a state."""
-        self.latest, self._count = float(state["latest"]), int(state["count"])
-
-    def update(self, pl_module: LightningModule, loss: Tensor, penalty: Penalty, factor: float) -> None:
-        """Measure if it is due.
-
-        Args:
-            pl_module: The module with the parameters.
-            loss: The loss, of which another backward pass follows.
-            penalty: The penalty.
-            factor: By which the loss was scaled.
-        """
-        count = self._count
-        self._count += 1
-        if not self.is_possible or (count & (count - 1) and count % _LONGEST_INTERVAL and not math.isnan(self.latest)):
-            return
-        parameters = [parameter for parameter in pl_module.parameters() if parameter.requires_grad]
-        try:
-            alone = _gradients(loss, parameters)
-            penalty.add(factor)
-            together = _gradients(loss, parameters)
-        except RuntimeError as error:
-            self.is_possible = False
-            self._notices.warn(
-                "TopoLipRegularizer cannot compare its gradient with that of the loss, so `max_ratio` limits nothing: "
-                f"another backward pass raised {str(error).splitlines()[0]!r}."
-            )
-            return
-        finally:
-            penalty.withdraw()
-        added = _norm([after - before for before, after in zip(alone, together, strict=True)])
-        ratio = added / _norm(alone) if _norm(alone) > 0 else math.inf * (added > 0)
-        if math.isfinite(ratio):
-            self.latest = ratio
-
-
-def _gradients(loss: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor]:
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    return [
-        torch.zeros_like(parameter) if gradient is None else gradient
-        for parameter, gradient in zip(parameters, gradients, strict=True)
-    ]
-
-
-def _norm(tensors: list[Tensor]) -> float:
-    return math.hypot(*(float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) for tensor in tensors))
+        self.loss_norm, self._count = float(state["loss_norm"]), int(state["count"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from lightning_topolip.loss.distances import distances_with_gradient
 from lightning_topolip.loss.functional import Quantity, loss_of_distances
 from lightning_topolip.topology.settings import Settings
-from lightning_topolip.trainer.training_outputs import LayerOutput
+from lightning_topolip.trainer.training_outputs import LayerOutput, norm_of
 
 
 class Penalty:
@@ -48,22 +49,23 @@ class Penalty:
             self._penalty = value if target is None else (value - target).abs()
         self.value = float(value.detach())
 
+    def norm(self) -> float:
+        """The norm of the penalty's gradient at the outputs."""
+        return math.hypot(*map(norm_of, self._gradients(1.0)))
+
     def add(self, factor: float) -> None:
         """Have ``factor`` times the gradient of the penalty added to the outputs' gradients in a backward pass."""
-        leaves = [output.rows for output in self._outputs]
-        weight = torch.full_like(self._penalty, factor)
-        gradients = torch.autograd.grad(self._penalty, leaves, weight, retain_graph=True)
-        for output, gradient in zip(self._outputs, gradients, strict=True):
+        for output, gradient in zip(self._outputs, self._gradients(factor), strict=True):
             output.addition, output.reached = gradient, False
 
-    def withdraw(self) -> None:
-        """Have nothing added."""
-        for output in self._outputs:
-            output.addition = None
+    def _gradients(self, factor: float) -> Sequence[Tensor]:
+        leaves = [output.rows for output in self._outputs]
+        weight = torch.full_like(self._penalty, factor)
+        return torch.autograd.grad(self._penalty, leaves, weight, retain_graph=True)
 
 
 def _relative_spread(cloud: Tensor, distances: Tensor) -> float:
     n = len(cloud)
-    norm = float(torch.linalg.vector_norm(cloud, dtype=torch.complex128 if cloud.is_complex() else torch.float64))
-    mean_distance = float(distances.sum(dtype=torch.float64)) / (n * (n - 1))
-    return mean_distance / (norm / n**0.5) if norm > 0 else 0.0
+    norm = norm_of(cloud)
+    mean_distance = float(distances.cpu().sum(dtype=torch.float64)) / (n * (n - 1))
+    return mean_distance / (norm / math.sqrt(n)) if norm > 0 else 0.0

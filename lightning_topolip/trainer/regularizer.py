@@ -34,20 +34,22 @@ class TopoLipRegularizer(Callback):
     copies, before the backward pass of the loss, which then carries its gradient along: each output's gradient gets
     that of the penalty added. So nothing changes in the module, there is one backward pass, and the gradients are those
     of ``loss + weight * penalty``, also with accumulated gradients, in mixed precision, under DDP and with manual
-    optimisation. In a step with several forward or backward passes, it is the latest forward before the first
-    backward pass that reaches its outputs. Layers whose outputs have no gradient count as constants.
+    optimisation. Every backward pass takes the outputs of the latest forward before it, once. Layers whose outputs have
+    no gradient count as constants.
 
-    **The weight** that acts is ``weight``, lowered where one of two limits is met: the penalty's gradient over all
-    parameters is at most ``max_ratio`` times that of the loss, compared at the first penalised steps and at intervals
-    of up to 64 such steps, by two more backward passes; and where the network collapses, the weight is halved at every
-    such step, with a warning, see `CollapseGuard`. At the start of training the penalty's gradient
-    is often many times that of the loss: begin later (``start``) or with a schedule.
+    **The weight** that acts is ``weight``, lowered by two limits. At the outputs, the norm of the penalty's gradient is
+    at most ``max_ratio`` times that of the loss's. The latter is taken at the first penalised steps, and then at
+    intervals that double up to 64 of them; in these steps the weight that acts is 0. And where the network collapses,
+    the weight is halved at every such step, with a warning, see `CollapseGuard`. Each process limits its own weight.
+    At the start of training the penalty's gradient is often many times that of the loss: begin later (``start``) or
+    with a schedule.
 
     **Logged keys**, at the penalised steps, of the first process:
 
     - ``topolip_loss/penalty``: the quantity on the batch, without the weight
     - ``topolip_loss/weight``: the weight that acts
-    - ``topolip_loss/ratio``: norm of the weighted penalty's gradient over that of the loss's, as last compared
+    - ``topolip_loss/ratio``: norm of the weighted penalty's gradient at the outputs over that of the loss's, as last
+      taken; NaN without ``max_ratio``
     - ``topolip_loss/share``: share of the step's time, 0 to 1, for which the penalty was computed
 
     Args:
@@ -58,9 +60,10 @@ class TopoLipRegularizer(Callback):
             forward: use `TopoLipLoss` in ``training_step``.
         target: Steer the quantity to this value: the penalty is its distance from it. ``weight`` must be positive then.
         points: Number of samples of a batch, and of each process, the first ones.
-        every_n_steps: Penalise every n-th optimizer step.
+        every_n_steps: Penalise every n-th step, as ``trainer.global_step`` counts them: over all optimizers.
         start: Epochs without a penalty.
-        max_ratio: Largest norm of the penalty's gradient over that of the loss's; None for no limit.
+        max_ratio: Largest norm of the penalty's gradient over that of the loss's; None for no limit, so that every step
+            has the whole weight.
         view: ``"scaled"`` or ``"raw"``.
         order: Order p of the Wasserstein distance.
         dimensions: Homology dimensions.
@@ -112,7 +115,8 @@ class TopoLipRegularizer(Callback):
         require_whole_number("start", start, 0)
         if max_ratio is not None:
             require_positive("max_ratio", max_ratio, hint="None is for no limit")
-        _check_weight(weight, target)
+        if not callable(weight):
+            _check_weight(weight, target)
         self.weight = weight
         self.layers = layers
         self.quantity: Quantity = quantity
@@ -125,8 +129,8 @@ class TopoLipRegularizer(Callback):
         self._samples_fn = samples_fn
         self._notices = Notices()
         self._guard = CollapseGuard(self._notices)
-        self._ratio = GradientRatio(self._notices)
-        self._is_restored = False
+        self._ratio = GradientRatio()
+        self._restored: dict[str, Any] | None = None
         self._outputs: TrainingOutputs | None = None
         self._problem = ""
         self._is_due = False
@@ -144,15 +148,12 @@ class TopoLipRegularizer(Callback):
         return {"guard": self._guard.state_dict(), "ratio": self._ratio.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue with the limits of a checkpoint."""
-        self._guard, self._ratio = CollapseGuard(self._notices), GradientRatio(self._notices)
-        self._guard.load_state_dict(state_dict["guard"])
-        self._ratio.load_state_dict(state_dict["ratio"])
-        self._is_restored = True
+        """Continue with the limits of a checkpoint, if a fit does."""
+        self._restored = state_dict
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to the run under way."""
-        return {**vars(self), "_outputs": None, "_penalised": {}}
+        return {**vars(self), "_outputs": None, "_penalised": {}, "_restored": None}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse strategies under which no process holds a whole module."""
@@ -164,10 +165,14 @@ class TopoLipRegularizer(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hook the layers, before any compiled module has run."""
+        self._notices.clear()
         self._outputs = TrainingOutputs(pl_module, self.layers)
-        if not trainer.global_step and not self._is_restored:
-            self._guard, self._ratio = CollapseGuard(self._notices), GradientRatio(self._notices)
-        self._is_restored = False
+        if self._restored and trainer.ckpt_path:
+            self._guard.load_state_dict(self._restored["guard"])
+            self._ratio.load_state_dict(self._restored["ratio"])
+        elif not trainer.global_step:
+            self._guard, self._ratio = CollapseGuard(self._notices), GradientRatio()
+        self._restored = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Follow the forward pass if the step is to be penalised."""
@@ -182,23 +187,29 @@ class TopoLipRegularizer(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Have the penalty's gradient added in the backward pass that follows."""
+        value = float(loss.detach()) / _factor(trainer, pl_module) if loss.numel() == 1 else math.nan
         if trainer.global_step == 0:
-            self._guard.begin(float(loss.detach()) / _factor(trainer, pl_module))
+            self._guard.begin(value)
         if self._outputs is None or not self._is_due:
             return
         began = time.perf_counter()
         outputs = self._outputs.begin_backward()
         if not any(output.reached for output in outputs.values()):
-            self._penalised = outputs if self._penalise(trainer, pl_module, loss, outputs) else {}
+            self._penalised = outputs if self._penalise(trainer, pl_module, value, outputs) else {}
         self._seconds += time.perf_counter() - began
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add nothing in later backward passes of the same outputs."""
         if self._outputs:
             self._outputs.end_backward()
-        if any(output.reached for output in self._penalised.values()):
-            for output in self._penalised.values():
-                output.addition = None
+        outputs = self._penalised.values()
+        if not any(output.reached for output in outputs):
+            return
+        if any(output.is_compared for output in outputs):
+            self._ratio.see(list(outputs), _factor(trainer, pl_module))
+        self._ratio.count()
+        for output in outputs:
+            output.addition, output.is_compared = None, False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Log the penalty, and warn of layers that no backward pass has reached."""
@@ -208,6 +219,7 @@ class TopoLipRegularizer(Callback):
             self._warn_of_unreached()
         elif self._problem:
             self._notices.warn(f"TopoLipRegularizer skips a step: {self._problem}", key="skipped")
+        self._is_due = False
         self._outputs.close()
         share = self._seconds / (time.perf_counter() - self._began)
         pl_module.log_dict(
@@ -222,16 +234,16 @@ class TopoLipRegularizer(Callback):
         """Remove the hooks."""
         if self._outputs and stage == "fit":
             self._outputs.remove()
-            self._outputs = None
+            self._outputs, self._penalised = None, {}
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the hooks."""
         self.teardown(trainer, pl_module, "fit")
 
     def _penalise(
-        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor, outputs: dict[str, LayerOutput]
+        self, trainer: Trainer, pl_module: LightningModule, loss: float, outputs: dict[str, LayerOutput]
     ) -> bool:
-        """Whether the outputs make a penalty, whose gradient is then added in the next backward pass."""
+        """Whether the outputs make a penalty, whose gradient is then added, or compared, in the next backward pass."""
         if len(outputs) < FEWEST_CLOUDS[self.quantity]:
             self._problem = self._too_few(outputs)
             return False
@@ -240,23 +252,27 @@ class TopoLipRegularizer(Callback):
         except (ValueError, RuntimeError) as error:
             self._problem = str(error)
             return False
-        factor, moment = _factor(trainer, pl_module), f"epoch {trainer.current_epoch}, step {trainer.global_step}"
-        self._ratio.update(pl_module, loss, penalty, factor)
-        weight = self._acting_weight(trainer.global_step)
-        ratio = abs(weight) * self._ratio.latest
+        moment = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
         self._guard.see_spreads(penalty.spreads, moment)
-        self._guard.see_loss(float(loss.detach()) / factor, ratio, moment)
-        penalty.add(weight * factor)
-        self._numbers = {"penalty": penalty.value, "weight": weight, "ratio": ratio}
+        weight, unit = self._weight_at(trainer.global_step) * self._guard.factor, math.nan
+        if self.max_ratio is not None:
+            unit = self._ratio.of(penalty.norm())
+            weight = 0.0 if self._ratio.is_due else _limited(weight, unit, self.max_ratio)
+        if self.max_ratio is not None and self._ratio.is_due:
+            for output in outputs.values():
+                output.is_compared = True
+        else:
+            self._guard.see_loss(loss, abs(weight) * unit, moment)
+            penalty.add(weight * _factor(trainer, pl_module))
+        self._numbers = {"penalty": penalty.value, "weight": weight, "ratio": abs(weight) * unit}
         return True
 
-    def _acting_weight(self, step: int) -> float:
-        weight = (self.weight(step) if callable(self.weight) else self.weight) * self._guard.factor
-        if self.max_ratio is None or not self._ratio.is_possible or weight == 0:
-            return weight
-        if math.isnan(self._ratio.latest):
-            return 0.0
-        return weight * min(1.0, self.max_ratio / (abs(weight) * self._ratio.latest or 1.0))
+    def _weight_at(self, step: int) -> float:
+        if not callable(self.weight):
+            return self.weight
+        weight = self.weight(step)
+        _check_weight(weight, self.target)
+        return weight
 
     def _too_few(self, outputs: dict[str, LayerOutput]) -> str:
         if not self._outputs or not self._outputs.samples:
@@ -269,14 +285,15 @@ class TopoLipRegularizer(Callback):
         )
 
     def _warn_of_unreached(self) -> None:
+        ambiguous = self._outputs.ambiguous if self._outputs else set()
         unreached = [name for name, output in self._penalised.items() if output.in_graph and not output.reached]
-        if unreached or not any(output.reached for output in self._penalised.values()):
-            self._notices.warn(
-                "TopoLipRegularizer cannot act on "
-                + (", ".join(map(repr, unreached)) or "these layers, whose outputs have no gradient")
-                + ": the backward pass of the loss does not reach them.",
-                key="unreached",
-            )
+        if ambiguous:
+            reason = "they run several times under reentrant checkpointing; take use_reentrant=False"
+        else:
+            reason = "the backward pass of the loss does not reach them, or they are views that change in place later"
+        if ambiguous or unreached or not any(output.reached for output in self._penalised.values()):
+            names = ", ".join(map(repr, [*sorted(ambiguous), *unreached])) or "outputs without a gradient"
+            self._notices.warn(f"TopoLipRegularizer cannot act on {names}: {reason}.", key="unreached")
 
 
 def _factor(trainer: Trainer, pl_module: LightningModule) -> float:
@@ -286,11 +303,18 @@ def _factor(trainer: Trainer, pl_module: LightningModule) -> float:
     return scale / trainer.accumulate_grad_batches if pl_module.automatic_optimization else scale
 
 
-def _check_weight(weight: Weight, target: float | None) -> None:
-    if callable(weight):
-        return
+def _limited(weight: float, unit: float, max_ratio: float) -> float:
+    """The weight under a limit, from the ratio of a weight of 1; 0 while that is not known."""
+    if math.isnan(unit):
+        return 0.0
+    return math.copysign(min(abs(weight), max_ratio / unit), weight) if unit > 0 else weight
+
+
+def _check_weight(weight: Any, target: float | None) -> None:
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not math.isfinite(weight):
-        raise ValueError(f"Argument `weight` must be a finite number or a function of the step, got {weight!r}.")
+        raise ValueError(
+            f"Argument `weight` must be a finite number, or a function of the step that returns one, got {weight!r}."
+        )
     if target is not None and weight <= 0:
         raise ValueError(
             f"Argument `weight` must be positive to steer to a target, got {weight!r}; the target alone says whether "

@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.utils.data import DataLoader, TensorDataset
@@ -144,6 +144,10 @@ def main(folder: Path, processes: int) -> None:
         "by the callback": steered(folder, penalised(0.0), regulariser, **plain),
         "not": steered(folder, penalised(0.0), **plain),
     }
+    if processes > 1:
+        static = {"devices": processes, "strategy": DDPStrategy(static_graph=True)}
+        limited = TopoLipRegularizer(0.5, "layers.*", points=8)
+        found["static"] = steered(folder, penalised(0.0), limited, **static)
     found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **plain)
     found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **plain)
     found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **plain, val_check_interval=2)

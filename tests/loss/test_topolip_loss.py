@@ -141,6 +141,8 @@ def test_gradients_of_complex_clouds_are_those_of_their_real_and_imaginary_parts
     (gradient,) = torch.autograd.grad(distances_with_gradient(cloud), cloud, weights)
     (expected,) = torch.autograd.grad(distances_with_gradient(flat), flat, weights)
     torch.testing.assert_close(torch.view_as_real(gradient).flatten(1), expected)
+    (conjugate,) = torch.autograd.grad(distances_with_gradient(cloud.conj()), cloud, weights)
+    torch.testing.assert_close(conjugate, gradient)
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -31,11 +33,12 @@ def test_it_has_as_many_parameters_and_layers() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"convolutions": 5}, "Argument `convolutions` must be from 0 to the 4 blocks, got 5"),
+        ({"convolutions": 5}, "Argument `convolutions` must be at most the 4 blocks, got 5"),
         ({"convolutions": -1}, "got -1"),
+        ({"convolutions": 1.5}, "must be a whole number"),
         ({"width": 10}, "Argument `width` must be a multiple of"),
     ],
 )
-def test_wrong_arguments_are_named(options: dict[str, int], message: str) -> None:
+def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HybridClassifier(**SHAPE, **options)  # type: ignore[arg-type]
