@@ -58,6 +58,11 @@ class Penalty:
         for output, gradient in zip(self._outputs, self._gradients(factor), strict=True):
             output.addition, output.reached = gradient, False
 
+    def compare(self) -> None:
+        """Have the norm of the outputs' gradients taken in a backward pass, and nothing added."""
+        for output in self._outputs:
+            output.is_compared, output.reached = True, False
+
     def _gradients(self, factor: float) -> Sequence[Tensor]:
         leaves = [output.rows for output in self._outputs]
         weight = torch.full_like(self._penalty, factor)

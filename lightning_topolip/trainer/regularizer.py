@@ -187,28 +187,27 @@ class TopoLipRegularizer(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Have the penalty's gradient added in the backward pass that follows."""
-        value = float(loss.detach()) / _factor(trainer, pl_module) if loss.numel() == 1 else math.nan
         if trainer.global_step == 0:
-            self._guard.begin(value)
+            self._guard.begin(_unscaled(loss, trainer, pl_module))
         if self._outputs is None or not self._is_due:
             return
         began = time.perf_counter()
         outputs = self._outputs.begin_backward()
         if not any(output.reached for output in outputs.values()):
-            self._penalised = outputs if self._penalise(trainer, pl_module, value, outputs) else {}
+            self._penalised = outputs if self._penalise(trainer, pl_module, loss, outputs) else {}
         self._seconds += time.perf_counter() - began
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add nothing in later backward passes of the same outputs."""
         if self._outputs:
             self._outputs.end_backward()
-        outputs = self._penalised.values()
-        if not any(output.reached for output in outputs):
+        acted = [output for output in self._penalised.values() if output.is_active]
+        if not any(output.reached for output in acted):
             return
-        if any(output.is_compared for output in outputs):
-            self._ratio.see(list(outputs), _factor(trainer, pl_module))
+        if any(output.is_compared for output in acted):
+            self._ratio.see(acted, _factor(trainer, pl_module))
         self._ratio.count()
-        for output in outputs:
+        for output in acted:
             output.addition, output.is_compared = None, False
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -241,7 +240,7 @@ class TopoLipRegularizer(Callback):
         self.teardown(trainer, pl_module, "fit")
 
     def _penalise(
-        self, trainer: Trainer, pl_module: LightningModule, loss: float, outputs: dict[str, LayerOutput]
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor, outputs: dict[str, LayerOutput]
     ) -> bool:
         """Whether the outputs make a penalty, whose gradient is then added, or compared, in the next backward pass."""
         if len(outputs) < FEWEST_CLOUDS[self.quantity]:
@@ -258,13 +257,12 @@ class TopoLipRegularizer(Callback):
         if self.max_ratio is not None:
             unit = self._ratio.of(penalty.norm())
             weight = 0.0 if self._ratio.is_due else _limited(weight, unit, self.max_ratio)
-        if self.max_ratio is not None and self._ratio.is_due:
-            for output in outputs.values():
-                output.is_compared = True
-        else:
-            self._guard.see_loss(loss, abs(weight) * unit, moment)
-            penalty.add(weight * _factor(trainer, pl_module))
         self._numbers = {"penalty": penalty.value, "weight": weight, "ratio": abs(weight) * unit}
+        if self.max_ratio is not None and self._ratio.is_due:
+            penalty.compare()
+            return True
+        self._guard.see_loss(_unscaled(loss, trainer, pl_module), self._numbers["ratio"], moment)
+        penalty.add(weight * _factor(trainer, pl_module))
         return True
 
     def _weight_at(self, step: int) -> float:
@@ -301,6 +299,11 @@ def _factor(trainer: Trainer, pl_module: LightningModule) -> float:
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     scale = float(scaler.get_scale()) if scaler is not None else 1.0
     return scale / trainer.accumulate_grad_batches if pl_module.automatic_optimization else scale
+
+
+def _unscaled(loss: Tensor, trainer: Trainer, pl_module: LightningModule) -> float:
+    """The loss as the training step returned it; NaN if it is no scalar."""
+    return float(loss.detach()) / _factor(trainer, pl_module) if loss.numel() == 1 else math.nan
 
 
 def _limited(weight: float, unit: float, max_ratio: float) -> float:

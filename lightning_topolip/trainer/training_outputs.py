@@ -49,6 +49,11 @@ class LayerOutput:
         self.in_graph = self.reached = False
         self.follow(representation.tensor)
 
+    @property
+    def is_active(self) -> bool:
+        """Whether there is an addition or a comparison."""
+        return self.is_compared or self.addition is not None
+
     def follow(self, tensor: Tensor) -> None:
         """Take part in the backward pass of the output, or of its recomputation under reentrant checkpointing."""
         if tensor.requires_grad and not self.in_graph:
@@ -61,7 +66,7 @@ class LayerOutput:
 
     def _arrive(self, gradient: Tensor | None) -> Tensor | None:
         """Take a gradient; there is none for an unused part of what an operation returned, and none can be made."""
-        if gradient is None or not (self.is_compared or self.addition is not None):
+        if gradient is None or not self.is_active:
             return None
         self.reached = True
         if self.is_compared:
