@@ -82,9 +82,13 @@ class Penalised(Tiny):
         return loss + self.weight * topolip_loss(outputs) if self.weight else loss
 
 
-def steered(folder: Path, model: Tiny, *callbacks: Callback, **options: Any) -> dict[str, Any]:
+def static_graph() -> DDPStrategy:
+    return DDPStrategy(static_graph=True)
+
+
+def steered(folder: Path, model: Tiny, *callbacks: Callback, epochs: int = 1, **options: Any) -> dict[str, Any]:
     seed_everything(0, verbose=False)
-    fitted = trainer(folder, *callbacks, max_epochs=1, **options)
+    fitted = trainer(folder, *callbacks, max_epochs=epochs, **options)
     fitted.fit(model, loader())
     return exact(fitted)
 
@@ -145,9 +149,11 @@ def main(folder: Path, processes: int) -> None:
         "not": steered(folder, penalised(0.0), **plain),
     }
     if processes > 1:
-        static = {"devices": processes, "strategy": DDPStrategy(static_graph=True)}
-        limited = TopoLipRegularizer(0.5, "layers.*", points=8)
-        found["static"] = steered(folder, penalised(0.0), limited, **static)
+        limited = [TopoLipRegularizer(0.5, "layers.*", points=8)]
+        found["static"] = {
+            kind: steered(folder, penalised(0.0), *callbacks, epochs=3, devices=processes, strategy=static_graph())
+            for kind, callbacks in (("steered", limited), ("not", []))
+        }
     found["watched"] = run(folder, tiny(), TopoLipCallback(**OPTIONS), **plain)
     found["background"] = run(folder, tiny(), TopoLipCallback(**OPTIONS, background=True), **plain)
     found["unequal"] = run(folder, tiny(OwnLoader), TopoLipCallback(**OPTIONS), **plain, val_check_interval=2)

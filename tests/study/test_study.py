@@ -40,7 +40,7 @@ def test_every_quantity_is_measured_of_every_model(study):
     _, results = study
     expected = {
         "accuracy", "topolip", "speed_mean", "speed_max", "noise", "signal", "input_drift", "drift", "epoch_drift",
-        "path_length",
+        "path_length", "paired_drift", "paired_speed",
         "scale", "total_variance", "two_nn_dimension", "participation_ratio", "covering_dimension",
         "pairwise_lipschitz", "local_lipschitz", "lipschitz_bound", "covering_number", "packing_number", "images",
         "perturbation_drift", "perturbation_gain", "perturbation_displacement", "parameters", "masked_gradients",

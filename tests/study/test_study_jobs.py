@@ -149,7 +149,7 @@ def test_a_random_split_is_the_same_in_every_run() -> None:
 
 
 def test_a_model_is_trained_with_its_callbacks(tmp_path: Path) -> None:
-    steered = {"class_path": "lightning_topolip.TopoLipRegularizer", "init_args": {"weight": 10.0, "points": 16}}
+    steered = {"class_path": "lightning_topolip.TopoLipRegularizer", "init_args": {"weight": 10.0, "max_ratio": None}}
     plain = replace(CONVOLUTION, callbacks=[])
     models = {"plain": plain, "steered": replace(CONVOLUTION, callbacks=[steered])}
     config = tiny_study(models=models, training=Training(epochs=1))
