@@ -1,6 +1,6 @@
 """Time training steps with and without the penalty of `TopoLipRegularizer`, in turn, within one training.
 
-    python benchmarks/steering.py                   a ResNet-18 on 32 x 32 pixels: about 10 minutes on two cores
+    python benchmarks/steering.py                   a ResNet-18 on 32 x 32 pixels: about three minutes on two cores
     python benchmarks/steering.py --short           a micro network, writes nothing: a minute
 
 Every second step is penalised, so that the steps with and without the penalty are neighbours.
@@ -34,7 +34,7 @@ BATCH, LAYERS = 128, 8
 
 
 class Stopwatch(Callback):
-    """Seconds of every step: the first callback's start to the last callback's end of a batch."""
+    """Seconds from the end of a step to the end of the next."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

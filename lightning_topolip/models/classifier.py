@@ -46,7 +46,7 @@ class ImageClassifier(LightningModule):
         warmup_fraction: Fraction of all optimizer steps spent warming up, from 0 (none) to below 1.
         label_smoothing: Probability spread evenly over all classes in the training loss, from 0 to below 1.
         gradient_penalty: Weight in the training loss of the squared norm of the gradient of a sample's loss with
-            respect to its pixels (arXiv 1711.09404), 0 for none. A step takes two to three times as long with it.
+            respect to its pixels (arXiv 1711.09404), 0 for none. It needs a second derivative, so steps take longer.
         spectral_norm: Whether every convolution and matrix is divided by its largest singular value, the convolutions
             as matrices from patches to channels (arXiv 1802.05957).
 
