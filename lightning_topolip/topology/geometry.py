@@ -1,4 +1,4 @@
-"""The geometry of a point cloud from its distance matrix: variance, dimensions and covering numbers."""
+"""The geometry of a point cloud from its distance matrix: variance, intrinsic dimension and covering numbers."""
 
 from __future__ import annotations
 
@@ -42,27 +42,6 @@ def total_variance(distances: npt.ArrayLike) -> float:
     """
     matrix = checked_matrix(distances)
     return float(np.square(matrix).mean() / 2)
-
-
-def participation_ratio(distances: npt.ArrayLike) -> float:
-    """Compute the effective number of directions of the variance: ``(sum lambda)^2 / sum lambda^2``.
-
-    It ranges from 1, all variance along a line, to n - 1, equal variance in every direction, and is NaN if all points
-    coincide. The lambda are the eigenvalues of the Gram matrix of the centred points. Both sums are norms of that
-    matrix, its trace and its Frobenius norm, so that no decomposition is needed.
-
-    Example:
-        >>> round(participation_ratio(1.0 - np.eye(4)), 6)
-        3.0
-    """
-    matrix = checked_matrix(distances)
-    largest = matrix.max()
-    if largest == 0.0:
-        return math.nan
-    squares = np.square(matrix / largest)
-    means = squares.mean(axis=0)
-    gram = (means[:, None] + means[None, :] - squares - means.mean()) / 2
-    return float(gram.trace() ** 2 / np.square(gram).sum())
 
 
 def two_nn_dimension(distances: npt.ArrayLike, discard: float = 0.1) -> float:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy.typing as npt
 
-from lightning_topolip.topology.geometry import (
-    covering_dimension,
-    participation_ratio,
-    total_variance,
-    two_nn_dimension,
-)
+from lightning_topolip.topology.geometry import covering_dimension, total_variance, two_nn_dimension
 from lightning_topolip.topology.pairwise import pairwise_lipschitz
+from lightning_topolip.topology.spectrum import alpha_req, participation_ratio, rankme, variance_spectrum
 
 _NO_PAIR = "no two samples of the input are far enough apart"
 _NO_INPUT = "the input could not be measured"
+_TOO_FEW_DIRECTIONS = "the points lie in fewer than six directions"
 _TOO_FEW_TO_COVER = "there are fewer than 24 points, or too few of them differ"
 
 
@@ -32,6 +29,8 @@ class LayerGeometry:
         two_nn_dimension: Intrinsic dimension from the two nearest neighbours of each point.
         participation_ratio: Effective number of directions of the variance, 1 to n - 1.
         covering_dimension: Growth rate of the covering numbers.
+        rankme: Effective rank, a smooth count of the directions in use, 1 to n - 1.
+        alpha_req: Power with which the variance decays over the principal axes.
         pairwise_lipschitz: Largest stretch of a pair of samples from the input to this layer, in units of the layer
             per unit of the input: a lower bound on the Lipschitz constant of the network up to this layer. NaN also if
             the input is not a tensor of real numbers.
@@ -42,6 +41,8 @@ class LayerGeometry:
     two_nn_dimension: float = math.nan
     participation_ratio: float = math.nan
     covering_dimension: float = math.nan
+    rankme: float = math.nan
+    alpha_req: float = math.nan
     pairwise_lipschitz: float = math.nan
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -58,13 +59,16 @@ def geometry_of_layer(distances: npt.ArrayLike) -> LayerGeometry:
         >>> line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
         >>> geometry = geometry_of_layer(line)
         >>> geometry.total_variance, geometry.participation_ratio, list(geometry.failures)
-        (2.0, 1.0, ['covering_dimension'])
+        (2.0, 1.0, ['covering_dimension', 'alpha_req'])
     """
+    spectrum = cache(partial(variance_spectrum, distances))
     attempts = {
         "total_variance": _attempt(partial(total_variance, distances), "it is not finite"),
         "two_nn_dimension": _attempt(partial(two_nn_dimension, distances), "too few points differ from each other"),
         "participation_ratio": _attempt(partial(participation_ratio, distances), "all points coincide"),
         "covering_dimension": _attempt(partial(covering_dimension, distances), _TOO_FEW_TO_COVER),
+        "rankme": _attempt(lambda: rankme(spectrum()), "all points coincide"),
+        "alpha_req": _attempt(lambda: alpha_req(spectrum()), _TOO_FEW_DIRECTIONS),
     }
     values = {number: value for number, (value, _) in attempts.items()}
     return LayerGeometry(**values, failures={number: reason for number, (_, reason) in attempts.items() if reason})

@@ -71,8 +71,10 @@ class TopoLipCallback(Callback):
     - ``topolip_two_nn/<layer>``: intrinsic dimension by TwoNN; how many directions a sample's neighbourhood has
     - ``topolip_participation/<layer>``: effective number of directions that share the variance, 1 to n - 1
     - ``topolip_covering/<layer>``: growth rate of the covering numbers, a dimension over all scales
+    - ``topolip_rankme/<layer>``: effective rank, 1 to n - 1; a training without labels in which it falls collapses
+    - ``topolip_alpha_req/<layer>``: power with which the variance decays over the principal axes
     - ``topolip/total_variance``, ``topolip/two_nn_dimension``, ``topolip/participation_ratio``,
-      ``topolip/covering_dimension``: their means over the network's own layers
+      ``topolip/covering_dimension``, ``topolip/rankme``, ``topolip/alpha_req``: their means over the network's layers
     - ``topolip_lipschitz/<layer>``: largest stretch of a pair of samples from the input to this layer, a lower bound on
       the Lipschitz constant, in units of the layer over units of the input; where the input is real-valued
 

@@ -16,6 +16,8 @@ _GEOMETRY = {
     "two_nn": "two_nn_dimension",
     "participation": "participation_ratio",
     "covering": "covering_dimension",
+    "rankme": "rankme",
+    "alpha_req": "alpha_req",
 }
 _PAIRED = ["paired_speed", "paired_speed_error"]
 _AFTER_THE_FIRST = ("epoch_drift", "epoch_drift_error", "change", "change_z", "path_length", "path_length_error")

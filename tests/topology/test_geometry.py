@@ -14,11 +14,11 @@ from lightning_topolip.topology.geometry import (
     covering_dimension,
     covering_numbers,
     farthest_point_traversal,
-    participation_ratio,
     total_variance,
     two_nn_dimension,
 )
 from lightning_topolip.topology.matrices import checked_matrix, scale
+from lightning_topolip.topology.spectrum import participation_ratio, rankme, variance_spectrum
 
 Array = NDArray[np.float64]
 
@@ -56,18 +56,6 @@ CLOUDS = {
 def test_total_variance_is_the_sum_of_the_variances_of_the_features(name: str) -> None:
     points = CLOUDS[name]
     assert total_variance(distances(points)) == pytest.approx(points.var(axis=0).sum(), rel=1e-12)
-
-
-@pytest.mark.parametrize("name", CLOUDS)
-def test_participation_ratio_is_that_of_the_eigenvalues_of_the_covariance(name: str) -> None:
-    points = CLOUDS[name]
-    eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(points.T)))
-    expected = eigenvalues.sum() ** 2 / np.square(eigenvalues).sum()
-    assert participation_ratio(distances(points)) == pytest.approx(expected, rel=1e-9)
-
-
-def test_participation_ratio_of_a_simplex_counts_all_directions() -> None:
-    assert participation_ratio(1.0 - np.eye(9)) == pytest.approx(8.0)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3, 5])
@@ -181,7 +169,6 @@ def test_points_that_coincide_need_one_ball() -> None:
     covering = covering_numbers(matrix)
     assert set(covering.upper) == set(covering.lower) == {1}
     assert total_variance(matrix) == scale(matrix) == 0
-    assert math.isnan(participation_ratio(matrix))
     assert math.isnan(covering_dimension(matrix))
 
 
@@ -203,7 +190,9 @@ def test_covering_dimension_of_a_cloud_too_small_is_nan() -> None:
 
 def numbers(matrix: Array) -> list[float]:
     covering = covering_numbers(matrix)
-    dimensions = [two_nn_dimension(matrix), participation_ratio(matrix), covering_dimension(matrix)]
+    spectrum = variance_spectrum(matrix)
+    directions = [participation_ratio(matrix), rankme(spectrum)]
+    dimensions = [two_nn_dimension(matrix), covering_dimension(matrix), *directions]
     return [*dimensions, *covering.upper, *covering.lower]
 
 
@@ -248,7 +237,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("function", [total_variance, participation_ratio, two_nn_dimension, covering_numbers])
+@pytest.mark.parametrize("function", [total_variance, two_nn_dimension, covering_numbers])
 @pytest.mark.parametrize("name", BAD)
 def test_a_wrong_distance_matrix_raises(function, name: str) -> None:
     matrix, message = BAD[name]

@@ -19,7 +19,7 @@ from helpers import geometry_processes
 from helpers.processes import found_by_processes
 from helpers.trainings import INPUTS, Augmented, Order, Tiny, events, fit, loader, trainer
 from lightning import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from test_background import matrices, new_background, worker_of
@@ -33,13 +33,13 @@ from lightning_topolip.network.probe import take_probe
 from lightning_topolip.topology import layer_geometry
 from lightning_topolip.topology.geometry import (
     covering_dimension,
-    participation_ratio,
     total_variance,
     two_nn_dimension,
 )
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.topology.smoothness_report import smoothness_report
+from lightning_topolip.topology.spectrum import alpha_req, participation_ratio, rankme, variance_spectrum
 from lightning_topolip.trainer import analyst, budget, cost
 
 pytestmark = [
@@ -54,6 +54,8 @@ NUMBERS = {
     "two_nn": ("two_nn_dimension", two_nn_dimension),
     "participation": ("participation_ratio", participation_ratio),
     "covering": ("covering_dimension", covering_dimension),
+    "rankme": ("rankme", lambda matrix: rankme(variance_spectrum(matrix))),
+    "alpha_req": ("alpha_req", lambda matrix: alpha_req(variance_spectrum(matrix))),
 }
 
 
@@ -125,7 +127,7 @@ def test_every_documented_key_at_every_analysis(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=30, figures=False, **BOTH)
     run = fit(tmp_path, callback, logger=logger)
     found = scalars_of(logger)
-    kinds = ("variance", "two_nn", "participation", "covering", "lipschitz", "local_lipschitz")
+    kinds = (*NUMBERS, "lipschitz", "local_lipschitz")
     keys = {f"topolip_{kind}/{layer}" for kind in kinds for layer in LAYERS} | {"topolip_local_lipschitz/<output>"}
     headline = {f"topolip/{number}" for number, _ in NUMBERS.values()} | {"topolip/local_lipschitz"}
     assert keys | headline <= set(found)
@@ -308,7 +310,7 @@ def test_a_state_without_them_still_loads(tmp_path: Path) -> None:
 def test_the_prefix_leads_every_key_and_a_test_has_its_own(tmp_path: Path) -> None:
     callback = TopoLipCallback(probe_size=30, figures=False, prefix="mine", **BOTH)
     run = fit(tmp_path, callback, max_epochs=1)
-    own = {"_variance", "_two_nn", "_participation", "_covering", "_lipschitz", "_local_lipschitz", "_depth", "_epoch"}
+    own = {f"_{kind}" for kind in (*NUMBERS, "lipschitz", "local_lipschitz", "depth", "epoch")}
     keys = set(run.callback_metrics) - {"val/loss"}
     assert {key.split("/")[0] for key in keys} == {"mine"} | {f"mine{kind}" for kind in own}
     run.test(run.lightning_module, loader(), verbose=False)
@@ -502,3 +504,15 @@ def test_two_processes_give_the_numbers_of_one(processes: dict[str, Any]) -> Non
     alone = processes["1-0"]["alone"]
     assert {"topolip/two_nn_dimension", "topolip_lipschitz/layers.3", "topolip/local_lipschitz"} <= set(alone)
     assert processes["2-0"]["alone"] == processes["2-1"]["alone"] == alone
+
+
+@pytest.mark.parametrize(("threshold", "epochs"), [(1.0, 3), (8.0, 1)])
+def test_a_gate_ends_a_training_whose_layers_use_too_few_directions(
+    tmp_path: Path, threshold: float, epochs: int
+) -> None:
+    options: dict[str, Any] = {"patience": 10**6, "check_finite": False}
+    gate = EarlyStopping("topolip/rankme", mode="max", divergence_threshold=threshold, **options)
+    run = trainer(tmp_path, TopoLipCallback(probe_size=30, figures=False, geometry=True), gate)
+    run.fit(Tiny(), loader(), loader())
+    assert run.current_epoch == epochs
+    assert 1 < run.callback_metrics["topolip/rankme"] < 8
