@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
+from uuid import uuid4
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -30,7 +31,7 @@ def atomic_path(path: str | Path) -> Iterator[str]:
         [1.0, 1.0]
     """
     filesystem, name = url_to_fs(str(path))
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{uuid4().hex}.tmp"
     filesystem.makedirs(os.path.dirname(name), exist_ok=True)
     try:
         yield temporary

@@ -22,9 +22,12 @@ def study_command(
     size: str = "short",
     images: str | None = None,
     output: Path | None = None,
-    workers: int = 1,
+    workers: int = 0,
     devices: list[str] | None = None,
     seeds: list[int] | None = None,
+    cluster: str | None = None,
+    join: bool = False,
+    dashboard: bool = False,
 ) -> None:
     """Train and measure models, and write a table of results and a report.
 
@@ -38,20 +41,40 @@ def study_command(
         workers: Worker processes, each with one run at a time; 0 uses this process.
         devices: Devices assigned to the processes in turn, such as [cuda:0, cuda:1]; cpu by default.
         seeds: Seeds that replace those of the recipe.
+        cluster: Dask cluster for the runs: the address of its scheduler or its scheduler file, see docs/cluster.md.
+        join: Share the runs with other commands that join the same output, such as the tasks of a Slurm array.
+        dashboard: Serve Dask's dashboard of the worker processes, on this machine only.
     """
     report_environment()  # a missing package must not surface after hours of training
     study = read_config(config, size, images, seeds)
     folder = output or Path("runs") / f"{config.stem}_{size}"
     console = Console()
-    with progress_bars(console, runs_of(study, folder)) as on_progress:
-        results = run_study(
-            study,
-            folder,
-            workers=workers,
-            devices=devices or ["cpu"],
-            command=_study_call(config, size, images, output, workers, devices, seeds),
-            on_progress=on_progress,
-        )
+    call = _study_call(
+        config=config,
+        size=size,
+        images=images,
+        output=output,
+        workers=workers,
+        devices=devices,
+        seeds=seeds,
+        cluster=cluster,
+        join=join,
+    )
+    try:
+        with progress_bars(console, runs_of(study, folder)) as on_progress:
+            results = run_study(
+                study,
+                folder,
+                workers=workers,
+                devices=devices or ["cpu"],
+                cluster=cluster,
+                join=join,
+                dashboard=dashboard,
+                command=call,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt:
+        sys.exit(f"topolip study: interrupted; finished runs and snapshots are in {folder}, continue with: {call}")
     report = write_report(folder)
     failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]
     console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
@@ -60,12 +83,14 @@ def study_command(
         sys.exit(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}")
 
 
-def _study_call(config: Path, size: str, images: str | None, output: Path | None, workers: int, *lists: Any) -> str:
+def _study_call(**given: Any) -> str:
     """Return the command line that repeats a study."""
-    given = {"size": size, "images": images, "output": output, "workers": workers}
-    words = ["topolip", "study", "--config", str(config)]
+    words = ["topolip", "study"]
     for name, value in given.items():
-        words += [f"--{name}", str(value)] if value is not None else []
-    for name, values in zip(("devices", "seeds"), lists, strict=True):
-        words += [f"--{name}", f"[{', '.join(map(str, values))}]"] if values else []
+        words += [f"--{name}", _written(value)] if value or name == "workers" else []
     return shlex.join(words)
+
+
+def _written(value: Any) -> str:
+    """Write a value as the command reads it."""
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value).replace("True", "true")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.files import write_compact_json, write_json
+from lightning_topolip.study.attempt import OnProgress
 from lightning_topolip.study.config import StudyConfig
+from lightning_topolip.study.engine import Engine
 from lightning_topolip.study.job import Job
 from lightning_topolip.study.judging.results import TABLE, Results
-from lightning_topolip.study.processes import OnProgress, run_jobs
+from lightning_topolip.study.lock import FolderInUse, FolderLock
 from lightning_topolip.study.runs import Run, runs_of
 from lightning_topolip.study.versions import versions
 
@@ -26,6 +28,9 @@ def run_study(
     *,
     workers: int = 0,
     devices: Sequence[str] = ("cpu",),
+    cluster: Any = None,
+    join: bool = False,
+    dashboard: bool = False,
     command: str = "",
     on_progress: OnProgress = lambda run, stage, done, total: None,
 ) -> Results:
@@ -38,8 +43,13 @@ def run_study(
     Args:
         config: The configuration of the study.
         output: Folder of ``results.csv``, ``about.json``, ``diagrams.json`` and, under ``runs``, the files of the runs.
-        workers: Number of worker processes, each with one run at a time; 0 uses this process.
+        workers: Number of worker processes on this machine, each with one run at a time; 0 uses this process.
         devices: Devices, assigned to the worker processes in turn, such as ``["cuda:0", "cuda:1"]``.
+        cluster: A Dask cluster for the runs instead of processes on this machine: the address of its scheduler, the
+            path of its scheduler file (``*.json``), or one of Dask's cluster objects, such as ``SLURMCluster``. Its
+            workers see the folder ``output``; with a device other than cpu each offers the resource ``GPU``.
+        join: Whether other processes work on the same study: each takes the runs that no other has taken.
+        dashboard: Whether the worker processes of this machine have Dask's dashboard.
         command: The command line, recorded in ``about.json``.
         on_progress: Called in this process with a run, its stage (``"training"``, ``"measuring"`` or ``"failed"``),
             the number of parts done and the total.
@@ -48,19 +58,37 @@ def run_study(
         The results of the runs that did not fail, as in ``results.csv``.
 
     Raises:
-        ValueError: If an argument is not allowed.
+        ValueError: If an argument is not allowed, or another command works on the study and ``join`` is not set.
+        ConnectionError: If the scheduler is lost.
     """
-    require_whole_number("workers", workers, 0)
-    if not devices:
-        raise ValueError(f"Argument `devices` must contain one device or more, got {devices!r}; cpu is one.")
-    jobs = [Job(run, config) for run in runs_of(config, output)]
-    failures = run_jobs(jobs, workers, devices, on_progress)
-    finished = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
-    results = Results(row for job in finished for row in Results.read(job.results_file))
-    results.write(output / TABLE)
-    write_compact_json(output / "diagrams.json", _diagrams(finished))
-    write_json(output / "about.json", _about(config, jobs, failures, command, results))
+    engine = Engine(workers, tuple(devices), cluster, dashboard)
+    output = output.absolute()  # a worker may have another working directory
+    with nullcontext() if join else _alone(output):
+        jobs = [Job(run, config) for run in runs_of(config, output)]
+        failures = engine.run(jobs, on_progress)
+        finished = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
+        results = Results(row for job in finished for row in Results.read(job.results_file))
+        results.write(output / TABLE)
+        write_compact_json(output / "diagrams.json", _diagrams(finished))
+        write_json(output / "about.json", _about(config, jobs, failures, command, results))
     return results
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Keep other commands off the study."""
+    lock = FolderLock(output)
+    try:
+        lock.acquire()
+    except FolderInUse as error:
+        raise ValueError(
+            f"Argument `output` must be a study that no other command works on, got {str(output)!r}, "
+            f"{error}; wait for its end, or share its runs with `--join true`."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _diagrams(jobs: Sequence[Job]) -> dict[str, Any]:

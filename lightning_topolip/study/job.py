@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning_topolip.files import write_compact_json, write_json
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.judging.results import Results, Row
+from lightning_topolip.study.lock import FolderLock, locked
 from lightning_topolip.study.measuring import measure_snapshots
 from lightning_topolip.study.runs import Run, fingerprint, make_callbacks, make_data, make_model
 from lightning_topolip.study.snapshots import Snapshot, snapshots_in
@@ -77,19 +79,32 @@ class Job:
         return self._read_record("measured", self.measuring_fingerprint) if complete else {}
 
     def execute(self, device: str = "cpu", on_progress: OnProgress = lambda stage, done, total: None) -> None:
-        """Train and measure on a device, except what is finished."""
-        if self.measuring_record:
-            on_progress("measuring", 1, 1)
-            return
+        """Train and measure on a device, except what is finished.
+
+        Raises:
+            FolderInUse: If another process is doing it.
+        """
+        if not self.measuring_record:
+            with locked(self.run.folder) as lock:
+                if not self.measuring_record:  # another process may just have finished it
+                    self._execute(device, lock, on_progress)
+                    return
+        on_progress("measuring", 1, 1)
+
+    def _execute(self, device: str, lock: FolderLock, on_progress: OnProgress) -> None:
+        def report(*stage: Any) -> None:
+            lock.require()
+            on_progress(*stage)
+
         run, config = self.run, self.config
         self._remove_record("measured")
         with _torch_threads(config.training.threads), _recorded_warnings() as recorded:
             data = make_data(config.data[run.data], run.seed)
             model = make_model(config.models[run.model], data, run.seed)
-            snapshots = self._snapshots(model, data, device, lambda *parts: on_progress("training", *parts))
+            snapshots = self._snapshots(model, data, device, partial(report, "training"))
             start = time.perf_counter()
             quantities, diagrams = measure_snapshots(
-                model.to(device), data, snapshots, config, lambda *parts: on_progress("measuring", *parts)
+                model.to(device), data, snapshots, config, partial(report, "measuring")
             )
         Results(
             Row(run.data, run.model, run.seed, float(epochs), quantity.name, quantity.variant, quantity.layer,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lightning_topolip.study.processes import OnProgress
+from lightning_topolip.study.attempt import OnProgress
 from lightning_topolip.study.runs import Run
 
 
@@ -19,10 +19,10 @@ def progress_bars(console: Console, runs: Sequence[Run]) -> Iterator[OnProgress]
     with Progress(*columns, console=console) as progress:
         study_bar = progress.add_task("all runs", total=len(runs))
         bars = [progress.add_task(run.name, total=None, visible=False, start=False) for run in runs]
-        bar_of_run = dict(zip(runs, bars, strict=True))
+        bar_of_run = {run.name: bar for run, bar in zip(runs, bars, strict=True)}
 
         def on_progress(run: Run, stage: str, done: int, total: int) -> None:
-            bar = bar_of_run[run]
+            bar = bar_of_run[run.name]
             if not progress.tasks[bar].started:
                 progress.start_task(bar)
             finished = stage in ("measuring", "failed") and done == total

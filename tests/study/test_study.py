@@ -114,17 +114,6 @@ def test_a_second_run_writes_the_same_file(study, tmp_path):
     assert (tmp_path / "results.csv").read_bytes() == (folder / "results.csv").read_bytes()
 
 
-@pytest.mark.slow
-def test_processes_write_the_same_file(study, tmp_path):
-    folder, _ = study
-    messages = []
-    run_study(tiny_study(), tmp_path, workers=2, on_progress=lambda *message: messages.append(message))
-    assert (tmp_path / "results.csv").read_bytes() == (folder / "results.csv").read_bytes()
-    assert {(run.model, stage) for run, stage, _, _ in messages} == {
-        (model, stage) for model in ("convolution", "attention") for stage in ("training", "measuring")
-    }
-
-
 def test_finished_runs_are_not_repeated(study, tmp_path):
     folder, results = study
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*") if path.is_file()}

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from helpers.forked import FORKED
 from helpers.studies import CONVOLUTION, tiny_study
 from lightning.pytorch import LightningDataModule
 
-from lightning_topolip.study import processes
 from lightning_topolip.study.config import ClassSpec, StudyConfig, Training
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.job import Job
-from lightning_topolip.study.processes import run_jobs
 from lightning_topolip.study.runs import make_callbacks, make_data, make_model, runs_of
 
 
@@ -110,31 +104,6 @@ def test_a_probe_smaller_than_requested_has_a_warning(tmp_path: Path) -> None:
     run_study(replace(config, smoothness=smoothness, robustness=robustness), tmp_path)
     (run,) = json.loads((tmp_path / "about.json").read_text())["runs"]
     assert any(warning.startswith("The probe has 359 samples, not 400") for warning in run["warnings"])
-
-
-@dataclass(frozen=True)
-class Chore:
-    """A job that succeeds, raises an error or kills its process."""
-
-    end: str
-    run: str
-
-    def execute(self, device: str, on_progress: object) -> None:
-        if self.end == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.end == "broken":
-            raise ValueError(f"broken on {device}")
-
-
-def test_a_killed_process_loses_its_current_run_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda method: FORKED))
-    messages: list[tuple[object, ...]] = []
-    chores = [Chore(end, f"run {index}") for index, end in enumerate(("killed", "well", "broken", "well"))]
-    killed, *ends = run_jobs(chores, 1, ["here"], lambda *message: messages.append(message))  # type: ignore[arg-type]
-    assert "killed" in str(killed)
-    assert str(ends.pop(1)).startswith("ValueError: broken on here")
-    assert ends == [None, None]
-    assert sorted(messages) == [("run 0", "failed", 1, 1), ("run 2", "failed", 1, 1)]
 
 
 class RandomSplit(LightningDataModule):

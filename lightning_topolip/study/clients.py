@@ -1,0 +1,81 @@
+"""Clients of Dask's `distributed`: of worker processes on this machine, or of a cluster that the user runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+
+from lightning_topolip.study.cluster import resources
+
+PATIENCE = 30.0
+"""Seconds within which a scheduler must answer."""
+
+_SETTINGS = {
+    "distributed.worker.daemon": False,  # data loaders may have processes of their own
+    "distributed.scheduler.allowed-failures": 2,  # a job whose worker dies is tried twice elsewhere
+    "distributed.comm.timeouts.connect": "60s",  # workers that import torch answer late
+    "distributed.admin.tick.limit": "1h",  # nor is that worth a warning
+}
+
+
+@contextmanager
+def local_client(workers: int, devices: Sequence[str], dashboard: bool = False) -> Iterator[Client]:
+    """Start worker processes on this machine, reachable from it only, and stop them at the end.
+
+    Args:
+        workers: Number of processes, each with one job at a time.
+        devices: Devices, assigned to the processes in turn.
+        dashboard: Whether to serve Dask's dashboard on a free port; its address is ``client.dashboard_link``.
+    """
+    with (
+        dask.config.set(_SETTINGS),
+        _quiet(),
+        LocalCluster(
+            n_workers=workers,
+            processes=True,
+            threads_per_worker=1,
+            memory_limit=0,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": dashboard},
+            resources=resources(devices),
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def cluster_client(cluster: Any) -> Iterator[Client]:
+    """Connect to a cluster that the user runs; Dask's own configuration holds the certificates of ``tls://``.
+
+    Args:
+        cluster: Address of the scheduler, path of its scheduler file (``*.json``), or a cluster object of Dask.
+    """
+    given = {"scheduler_file": cluster} if str(cluster).endswith(".json") else {"address": cluster}
+    try:
+        with _quiet():
+            client = Client(**given, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"Argument `cluster` must be the address or the scheduler file of a running Dask scheduler, "
+            f"got {str(cluster)!r}: {' '.join(str(error).split())}"
+        ) from error
+    with _quiet(), client:
+        yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's messages out of the progress bars; what matters in them becomes an error here."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)  # not after an error: a client that has lost its scheduler goes on to speak of it
