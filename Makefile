@@ -35,6 +35,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py --short
 	$(BIN)/python benchmarks/errors.py --short
 	$(BIN)/python benchmarks/steering.py --short
+	$(BIN)/python benchmarks/large_models.py --short
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || \

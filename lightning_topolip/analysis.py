@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from lightning_topolip.network.batches import copied, move_batch, require_padded, run_model
+from lightning_topolip.network.batches import require_padded, run_model
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.step import with_working_forward
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject
+from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
@@ -26,6 +27,7 @@ def analyze(
     *,
     forward_fn: Forward | None = None,
     samples_fn: SamplesFn = samples_in,
+    probe_batch_size: int | None = None,
     **settings: Unpack[SettingsOptions],
 ) -> SmoothnessReport:
     """Measure how smoothly a model carries a batch from layer to layer.
@@ -41,6 +43,8 @@ def analyze(
             does not take the batch's inputs. By default a LightningModule whose ``forward`` is missing or fails on
             the batch runs its ``validation_step`` instead, with a warning.
         samples_fn: Counts the samples of the batch, where they are not what `samples_in` counts.
+        probe_batch_size: Largest number of samples of one forward, for a model that does not fit into memory with all
+            of them; None runs them at once. A layer whose output for a sample depends on the others is skipped.
         **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"`` or
             ``geometry=True``; all of them are described in `SettingsOptions`.
 
@@ -60,16 +64,21 @@ def analyze(
         >>> report.score >= 0
         True
     """
-    subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings), samples_fn)
+    subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings), samples_fn, probe_batch_size)
     require_padded(batch)
     parameter = next(model.parameters(), None)
-    batch = move_batch(batch, parameter.device if parameter is not None else torch.device("cpu"))
+    device = parameter.device if parameter is not None else torch.device("cpu")
     try:
-        measurement = measure(model, copied(batch), subject)
+        measurement = _measured(model, batch, subject, device)
     except Exception:
-        subject, sentence = with_working_forward(model, batch, subject)
+        subject, sentence = with_working_forward(model, subject.trial(batch, device), subject)
         if not sentence:
             raise
         warnings.warn(f"{sentence}.", stacklevel=2)
-        measurement = measure(model, batch, subject)
+        measurement = _measured(model, batch, subject, device)
     return smoothness_report(measurement, subject.settings)
+
+
+def _measured(model: nn.Module, batch: Any, subject: Subject, device: torch.device) -> Measurement:
+    placed, subject = subject.placed(batch, device)
+    return measure(model, placed, subject)

@@ -15,8 +15,8 @@ from lightning_topolip.lipschitz.local_constant import Function, LocalLipschitz,
 from lightning_topolip.network.batches import model_inputs, move_batch, run_model
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
+from lightning_topolip.network.joined_batches import part_of
 from lightning_topolip.network.layers import resolve_layers
-from lightning_topolip.network.nesting import mapped
 from lightning_topolip.network.sample_axis import (
     find_representation,
     first_floating_tensor,
@@ -100,7 +100,7 @@ def layer_lipschitz(
     n = samples_fn(batch)
     parts = [
         _measure_steps(
-            _network(model, _samples(batch, n, start, batch_size), layers, forward_fn, samples_fn),
+            _network(model, part_of(batch, n, start, start + batch_size), layers, forward_fn, samples_fn),
             seed,
             measure,
         )
@@ -287,7 +287,7 @@ def _obstacle(network: _Network, outputs: dict[str, Tensor], first: str, start: 
             return f"`{name}` has shape {tuple(outputs[name].shape)}, not one row for each of {n} samples"
     if start == first:
         return None
-    witnesses = replace(network, batch=_samples(network.batch, n, 0, _WITNESSES))
+    witnesses = replace(network, batch=part_of(network.batch, n, 0, _WITNESSES))
     held, x = outputs[start][:_WITNESSES], outputs[first][:_WITNESSES]
     ends = []
     try:
@@ -305,10 +305,3 @@ def _equal(first: Tensor | None, second: Tensor | None) -> bool:
     if first is None or second is None:
         return first is second
     return torch.equal(first.nan_to_num(), second.nan_to_num()) and torch.equal(first.isnan(), second.isnan())
-
-
-def _samples(batch: Any, n: int, start: int, size: int) -> Any:
-    def rows(tensor: Tensor) -> Tensor:
-        return tensor[start : start + size] if tensor.ndim and len(tensor) == n else tensor
-
-    return mapped(batch, Tensor, rows)

@@ -64,6 +64,17 @@ def cut(batch: Any, samples: int, size: int) -> Any:
     return mapped(batch, (Tensor, _Column), first)
 
 
+def part_of(batch: Any, samples: int, start: int, stop: int) -> Any:
+    """Select some samples of a batch: views of the tensors with one row per sample, lists of the columns."""
+
+    def between(rows: Any) -> Any:
+        if isinstance(rows, _Column):
+            return list(rows[start:stop])
+        return rows[start:stop] if _length(rows) == samples else rows
+
+    return mapped(with_columns(batch, samples), (Tensor, _Column), between)
+
+
 def _rows(batch: Any) -> list[Tensor | _Column]:
     rows: list[Tensor | _Column] = []
 

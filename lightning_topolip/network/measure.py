@@ -18,6 +18,7 @@ from lightning_topolip.network.distances import distance_matrix
 from lightning_topolip.network.fingerprint import probe_fingerprint
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
+from lightning_topolip.network.parts import clouds_from_parts
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.network.sample_axis import Representation, input_rows, readable_rows
 from lightning_topolip.network.subject import Subject
@@ -35,7 +36,7 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
 
     Args:
         model: The module to borrow.
-        batch: The probe, on the model's device, n >= 3 samples first; the model may change it.
+        batch: The probe, n >= 3 samples first, see `Subject.placed`; the model may change it.
         subject: The layers, how the model is called, the reduction and the seed.
         rank: This process measures every ``ranks``-th layer in the order of execution, starting with this one.
         ranks: Number of processes that share the layers.
@@ -54,7 +55,7 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
     fingerprint, measurements = probe_fingerprint(batch), list[Measurement]()
     for names in candidates:
         layers = HookedLayers(model, names, stand_ins=by_structure)
-        probe = copied(batch) if by_structure else batch
+        probe = copied(batch) if by_structure and not subject.runs_in_parts(batch) else batch
         measurements.append(_measure_layers(model, probe, layers, subject, lambda index: index % ranks == rank))
         if len(measurements[-1].layers) >= FEWEST_LAYERS:
             break
@@ -75,27 +76,34 @@ def _measure_layers(
     failures: dict[str, str] = {}
     settings, n = subject.settings, subject.samples_fn(batch)
 
-    def add(name: str, rows: Tensor, reduction: Reduction) -> None:
+    def add(name: str, distances_of_layer: Callable[[], npt.NDArray[np.float32]]) -> None:
         mine = is_mine(len(distances))
         distances[name] = None
         if mine:
             try:
-                distances[name] = distances_of_rows(rows, reduction)
+                distances[name] = distances_of_layer()
             except torch.OutOfMemoryError:
                 raise
             except (ValueError, RuntimeError) as error:
                 failures[name] = str(error)
 
     def visit(name: str, module: nn.Module, representation: Representation) -> None:
-        add(name, readable_rows(module, representation.rows, settings.reduction), settings.reduction)
+        rows = readable_rows(module, representation.rows, settings.reduction)
+        add(name, lambda: distances_of_rows(rows, settings.reduction))
 
     inputs = input_rows(model_inputs(model, batch), n)
     if inputs is not None:
-        add(INPUT, inputs, "flatten")
-    forward_pass = ForwardPass(layers, n, visit)
-    with borrowed(model, settings.seed), layers.hook(forward_pass.output):
-        subject.forward_fn(model, batch)
-    return Measurement(distances, {**failures, **forward_pass.failures()}, n)
+        add(INPUT, lambda: distances_of_rows(inputs, "flatten"))
+    if subject.runs_in_parts(batch):
+        missing = clouds_from_parts(
+            model, batch, layers, subject, lambda name, cloud: add(name, lambda: distances_of_rows(cloud, "flatten"))
+        )
+    else:
+        forward_pass = ForwardPass(layers, n, visit)
+        with borrowed(model, settings.seed), layers.hook(forward_pass.output):
+            subject.forward_fn(model, batch)
+        missing = forward_pass.failures()
+    return Measurement(distances, {**failures, **missing}, n)
 
 
 def distances_of_rows(rows: Tensor, reduction: Reduction) -> npt.NDArray[np.float32]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lightning_topolip.network.batches import run_model
+import torch
+
+from lightning_topolip.arguments import require_whole_number
+from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, run_model
+from lightning_topolip.network.joined_batches import part_of
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.settings import Settings
 
@@ -23,9 +27,32 @@ class Subject:
         forward_fn: Called as ``forward_fn(model, batch)``.
         settings: The settings of the analysis.
         samples_fn: Counts the samples of a batch.
+        batch_size: Number of samples of one forward; None runs the probe at once.
     """
 
     layers: str | Sequence[str] = "auto"
     forward_fn: Forward = run_model
     settings: Settings = field(default_factory=Settings)
     samples_fn: SamplesFn = samples_in
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the batch size."""
+        if self.batch_size is not None:
+            require_whole_number("probe_batch_size", self.batch_size, FEWEST_SAMPLES)
+
+    def runs_in_parts(self, batch: Any) -> bool:
+        """Whether a batch is larger than one forward takes."""
+        return self.batch_size is not None and self.samples_fn(batch) > self.batch_size
+
+    def placed(self, batch: Any, device: torch.device) -> tuple[Any, Subject]:
+        """Move a batch to a device; one that runs in parts stays where it is, and each part is moved by the forward."""
+        if not self.runs_in_parts(batch):
+            return move_batch(batch, device), self
+        forward_fn = self.forward_fn
+        return batch, replace(self, forward_fn=lambda model, part: forward_fn(model, move_batch(part, device)))
+
+    def trial(self, batch: Any, device: torch.device) -> Any:
+        """Select the samples of one forward, on a device."""
+        count = self.samples_fn(batch)
+        return move_batch(part_of(batch, count, 0, min(count, self.batch_size or count)), device)

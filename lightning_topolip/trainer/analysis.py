@@ -11,7 +11,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy
 from tqdm.auto import tqdm
 
-from lightning_topolip.network.batches import move_batch
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.step import forward_failure, with_working_forward
 from lightning_topolip.network.subject import Forward, Subject
@@ -46,14 +45,15 @@ def measure_in_trainer(
     """
     subject = replace(subject, forward_fn=_through_strategy(trainer, subject.forward_fn))
     with torch.inference_mode(False), trainer.precision_plugin.forward_context():
-        return measure(pl_module, move_batch(probe, pl_module.device), subject, rank=rank, ranks=ranks)
+        batch, subject = subject.placed(probe, pl_module.device)
+        return measure(pl_module, batch, subject, rank=rank, ranks=ranks)
 
 
 def subject_in_trainer(
     trainer: Trainer, pl_module: LightningModule, probe: Any, subject: Subject
 ) -> tuple[Subject, str]:
     """Find out how the module runs on the probe, see `with_working_forward`; every process has to call this."""
-    batch = move_batch(probe, pl_module.device)
+    batch = subject.trial(probe, pl_module.device)
 
     def failure_of(forward_fn: Forward) -> str:
         with torch.inference_mode(False), trainer.precision_plugin.forward_context():

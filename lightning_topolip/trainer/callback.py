@@ -97,6 +97,8 @@ class TopoLipCallback(Callback):
             the validation data do not exist before training without sanity checking and with
             ``check_val_every_n_epoch`` above 1.
         probe_size: Number of samples n. Time grows faster than n^2; small samples bias the drifts.
+        probe_batch_size: Largest number of samples of one forward, for a network that does not fit into memory with the
+            whole probe; None runs it at once. A layer whose output for a sample depends on the others is skipped.
         every_n_epochs: Analyse whenever another n epochs are complete.
         every_n_steps: Analyse whenever another n optimizer steps are complete, instead; epoch drifts stay per epoch.
         budget: Largest ``topolip/overhead``, such as ``"5%"`` or 0.05. It chooses the size of the probe, at least 64,
@@ -141,6 +143,7 @@ class TopoLipCallback(Callback):
         *,
         probe: Any = None,
         probe_size: int = 256,
+        probe_batch_size: int | None = None,
         every_n_epochs: int = 1,
         every_n_steps: int | None = None,
         budget: str | float | None = None,
@@ -157,7 +160,8 @@ class TopoLipCallback(Callback):
         prefix: str = "topolip",
         **settings: Unpack[SettingsOptions],
     ) -> None:
-        self.subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings), samples_fn)
+        analysed = Settings.from_options(settings)
+        self.subject = Subject(layers, forward_fn or run_model, analysed, samples_fn, probe_batch_size)
         require_engine(self.subject.settings.engine)
         require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
         require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True)
@@ -169,7 +173,6 @@ class TopoLipCallback(Callback):
         self._source = probe
         self._share = read_share(budget)
         self._schedule = Schedule(every_n_epochs, every_n_steps)
-        analysed = self.subject.settings
         names = headline_names(geometry=analysed.geometry, lipschitz=lipschitz > 0, pairing=analysed.pairing)
         self._recorder = Recorder(prefix, names, figures=figures, diagram_layers=diagram_layers, on_error=on_error)
         self._overhead = Overhead()
