@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 
 from lightning_topolip.network.batches import require_padded, run_model
 from lightning_topolip.network.measure import measure
+from lightning_topolip.network.positions import Mask
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.step import with_working_forward
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject
@@ -28,6 +29,7 @@ def analyze(
     forward_fn: Forward | None = None,
     samples_fn: SamplesFn = samples_in,
     probe_batch_size: int | None = None,
+    mask: Mask = "auto",
     **settings: Unpack[SettingsOptions],
 ) -> SmoothnessReport:
     """Measure how smoothly a model carries a batch from layer to layer.
@@ -45,6 +47,9 @@ def analyze(
         samples_fn: Counts the samples of the batch, where they are not what `samples_in` counts.
         probe_batch_size: Largest number of samples of one forward, for a model that does not fit into memory with all
             of them; None runs them at once. A layer whose output for a sample depends on the others is skipped.
+        mask: Which positions of sequences are real tokens, so that padding never counts: the name of an entry of the
+            batch, not 0 for real tokens; a function of the batch that returns such a tensor, shape ``(n, T)``; None
+            counts all positions. ``"auto"`` takes the ``attention_mask`` or a ``..._padding_mask`` of the batch.
         **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"`` or
             ``geometry=True``; all of them are described in `SettingsOptions`.
 
@@ -64,7 +69,9 @@ def analyze(
         >>> report.score >= 0
         True
     """
-    subject = Subject(layers, forward_fn or run_model, Settings.from_options(settings), samples_fn, probe_batch_size)
+    subject = Subject(
+        layers, forward_fn or run_model, Settings.from_options(settings), samples_fn, probe_batch_size, mask
+    )
     require_padded(batch)
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")

@@ -21,18 +21,22 @@ from lightning_topolip.network.eagerly import eagerly
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.fused_layers import asks_for_hooks, unhookable
 from lightning_topolip.network.sample_axis import Representation, first_numbers, input_rows
-from lightning_topolip.network.samples import samples_in
-from lightning_topolip.network.subject import SamplesFn
+from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.names import INPUT
 
 _log = logging.getLogger(__name__)
 
 
+Read = Callable[[nn.Module, Tensor], Tensor]
+"""Takes a module and its rows, shape ``(n, ...)``, and returns what is kept of them, one row per sample."""
+
+
 class _Collection:
     """The rows of one set of layers that are kept of one pass."""
 
-    def __init__(self, layers: HookedLayers, draw: Draw, inputs: Tensor | None) -> None:
+    def __init__(self, layers: HookedLayers, draw: Draw, inputs: Tensor | None, read: Read) -> None:
         self._draw = draw
+        self._read = read
         self._rows: dict[str, Tensor] = {}
         if inputs is not None and str(inputs.dtype) in DTYPES:
             self._rows[INPUT] = draw.rows(inputs)
@@ -51,7 +55,7 @@ class _Collection:
         rows = representation.rows
         if str(rows.dtype) not in DTYPES:
             raise ValueError(f"its output is {rows.dtype}, not one of {', '.join(DTYPES)}; it is skipped")
-        self._rows[name] = self._draw.rows(rows)
+        self._rows[name] = self._draw.rows(self._read(module, rows))
 
 
 class Attachment(AbstractContextManager[Any]):
@@ -68,7 +72,7 @@ class Attachment(AbstractContextManager[Any]):
         metric: Updated with the rows; as a context manager the attachment returns it.
         sample: The metric's sample, which chooses the rows.
         warn: Called with the reason why a pass is skipped.
-        samples_fn: Counts the samples of a call.
+        subject: How the samples of a call are counted and its padding is found, and the settings.
     """
 
     def __init__(
@@ -76,12 +80,12 @@ class Attachment(AbstractContextManager[Any]):
         metric: Metric | None = None,
         sample: EpochSample | None = None,
         warn: Callable[[str], None] = lambda message: None,
-        samples_fn: SamplesFn = samples_in,
+        subject: Subject = Subject(),  # noqa: B008  # it never changes
     ) -> None:
         self._metric = metric
         self._sample = sample
         self._warn = warn
-        self._samples_fn = samples_fn
+        self._subject = subject
         self._hooks = ExitStack()
         self._pass_hooks = ExitStack()
         self._candidates: dict[int, tuple[HookedLayers, ExitStack]] = {}
@@ -197,21 +201,21 @@ class Attachment(AbstractContextManager[Any]):
             _log.warning(message)
 
     def _start_with(self, inputs: Any) -> None:
-        samples = self._samples_fn(inputs)
-        self._start(samples, input_rows(inputs, samples))
+        samples = self._subject.samples_fn(inputs)
+        self._start(samples, input_rows(inputs, samples), self._subject.without_padding(inputs))
 
-    def _start(self, samples: int, inputs: Tensor | None) -> None:
+    def _start(self, samples: int, inputs: Tensor | None, read: Read) -> None:
         """Choose the rows; a pass whose input has no rows starts with its first layer's output."""
         if samples and self._sample is not None:
             draw = self._sample.draw(samples)
             self._collections = {
-                index: _Collection(layers, draw, inputs) for index, (layers, _) in self._candidates.items()
+                index: _Collection(layers, draw, inputs, read) for index, (layers, _) in self._candidates.items()
             }
 
     def _add_output(self, index: int, name: str, module: nn.Module, output: Any) -> None:
         if not self._collections:
             tensor = first_numbers(output)
-            self._start(len(tensor) if tensor is not None and tensor.ndim else 0, None)
+            self._start(len(tensor) if tensor is not None and tensor.ndim else 0, None, lambda module, rows: rows)
         if self._collections:
             self._collections[index].output(name, module, output)
 

@@ -29,8 +29,9 @@ from lightning_topolip.metric.reservoir import COUNTS, LISTS
 from lightning_topolip.metric.sample import EpochSample, KeptRows, kept_rows
 from lightning_topolip.network.batches import FEWEST_SAMPLES
 from lightning_topolip.network.layers import candidate_layers, resolve_layers
+from lightning_topolip.network.positions import Mask
 from lightning_topolip.network.samples import samples_in
-from lightning_topolip.network.subject import SamplesFn
+from lightning_topolip.network.subject import SamplesFn, Subject
 from lightning_topolip.notices import Notices
 from lightning_topolip.topology.smoothness_report import SmoothnessReport, smoothness_report
 
@@ -170,7 +171,9 @@ class TopoLipMetric(Metric):
             raise ValueError(f"`report` needs at least {FEWEST_SAMPLES} samples, got {n}; call `update` first.")
         return smoothness_report(self._sample.measurement(rows, self.settings.reduction), self.settings)
 
-    def attach(self, model: nn.Module, samples_fn: SamplesFn = samples_in) -> AbstractContextManager[TopoLipMetric]:
+    def attach(
+        self, model: nn.Module, samples_fn: SamplesFn = samples_in, mask: Mask = "auto"
+    ) -> AbstractContextManager[TopoLipMetric]:
         """Collect the layers' outputs of every forward pass of a model in evaluation mode from now on.
 
         After a pass `update` gets the outputs of the layers, and the model's input as ``"<input>"`` if it is a
@@ -186,6 +189,7 @@ class TopoLipMetric(Metric):
         Args:
             model: Any module with the ``layers``. Only its hooks change.
             samples_fn: Counts the samples of a call from its positional and named arguments.
+            mask: Which positions of sequences are real tokens, see `TopoLipCallback`; a function gets these arguments.
 
         Returns:
             A context manager that returns the metric and detaches at its end, also after an error. Without ``with``,
@@ -206,7 +210,8 @@ class TopoLipMetric(Metric):
         """
         resolve_layers(model, self.layers)
         self.detach()
-        self._attachment = Attachment(self, self._sample, self._notices.warn, samples_fn)
+        subject = Subject(self.layers, settings=self.settings, samples_fn=samples_fn, mask=mask)
+        self._attachment = Attachment(self, self._sample, self._notices.warn, subject)
         self._attachment.hook(model, candidate_layers(model, self.layers), stand_ins=self.layers == "auto")
         return self._attachment
 

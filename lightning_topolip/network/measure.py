@@ -19,6 +19,7 @@ from lightning_topolip.network.fingerprint import probe_fingerprint
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.parts import clouds_from_parts
+from lightning_topolip.network.positions import Positions
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.network.sample_axis import Representation, input_rows, readable_rows
 from lightning_topolip.network.subject import Subject
@@ -89,15 +90,20 @@ def _measure_layers(
 
     def visit(name: str, module: nn.Module, representation: Representation) -> None:
         rows = readable_rows(module, representation.rows, settings.reduction)
-        add(name, lambda: distances_of_rows(rows, settings.reduction))
+        add(name, lambda: distances_of_rows(rows, settings.reduction, positions))
 
+    def take(name: str, cloud: Tensor | None) -> None:
+        if cloud is None:
+            distances[name] = None
+        else:
+            add(name, lambda: distances_of_rows(cloud, "flatten"))
+
+    positions = subject.positions(batch)
     inputs = input_rows(model_inputs(model, batch), n)
     if inputs is not None:
         add(INPUT, lambda: distances_of_rows(inputs, "flatten"))
     if subject.runs_in_parts(batch):
-        missing = clouds_from_parts(
-            model, batch, layers, subject, lambda name, cloud: add(name, lambda: distances_of_rows(cloud, "flatten"))
-        )
+        missing = clouds_from_parts(model, batch, layers, subject, take)
     else:
         forward_pass = ForwardPass(layers, n, visit)
         with borrowed(model, settings.seed), layers.hook(forward_pass.output):
@@ -106,11 +112,13 @@ def _measure_layers(
     return Measurement(distances, {**failures, **missing}, n)
 
 
-def distances_of_rows(rows: Tensor, reduction: Reduction) -> npt.NDArray[np.float32]:
+def distances_of_rows(
+    rows: Tensor, reduction: Reduction, positions: Positions | None = None
+) -> npt.NDArray[np.float32]:
     """Reduce a layer's rows, shape ``(n, ...)``, to the distances of their cloud.
 
     Raises:
         ValueError: If the reduction does not fit the shape, or the distances are not finite.
     """
-    matrix: npt.NDArray[np.float32] = distance_matrix(point_cloud(rows, reduction)).cpu().numpy()
+    matrix: npt.NDArray[np.float32] = distance_matrix(point_cloud(rows, reduction, positions)).cpu().numpy()
     return matrix

@@ -12,16 +12,18 @@ from lightning_topolip.network.batches import FEWEST_SAMPLES
 from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.joined_batches import part_of
+from lightning_topolip.network.positions import Positions
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.network.sample_axis import Representation, readable_rows
 from lightning_topolip.network.subject import Subject
+from lightning_topolip.topology.settings import Reduction
 
 HELD_BYTES = 2**31
 """Size of the point clouds that are held at once, beside the largest layer's."""
 
 _TOLERANCE = 0.1
 
-OnCloud = Callable[[str, Tensor], None]
+OnCloud = Callable[[str, Tensor | None], None]
 
 
 def clouds_from_parts(
@@ -40,17 +42,18 @@ def clouds_from_parts(
         batch: The probe.
         layers: Its layers.
         subject: How the model is called, with the size of the parts.
-        on_cloud: Called with name and cloud, shape ``(n, d)``, in the order of execution.
+        on_cloud: Called with name and cloud, shape ``(n, d)``, in the order of execution; None in place of a cloud that
+            the reduction does not give.
 
     Returns:
         The reasons why layers have no cloud.
     """
-    n = subject.samples_fn(batch)
+    n, positions = subject.samples_fn(batch), subject.positions(batch)
     done: dict[str, None] = {}
     failures: dict[str, str] = {}
     with borrowed(model, subject.settings.seed):
         while True:
-            held = _HeldClouds(n, done, subject)
+            held = _HeldClouds(n, done, positions, subject.settings.reduction)
             for start, stop in (*_parts(n, subject.batch_size or n), (0, FEWEST_SAMPLES)):
                 forward_pass = ForwardPass(layers, stop - start, held.visit(start, stop))
                 with layers.hook(forward_pass.output):
@@ -60,8 +63,7 @@ def clouds_from_parts(
                 done[name] = None
                 if reason:
                     failures[name] = reason
-                elif name not in failures:
-                    on_cloud(name, cloud)
+                on_cloud(name, None if name in failures else cloud)
             if not held.has_left_some:
                 return failures
 
@@ -73,10 +75,11 @@ class _HeldClouds:
         has_left_some: Whether layers were left for another run.
     """
 
-    def __init__(self, n: int, done: dict[str, None], subject: Subject) -> None:
+    def __init__(self, n: int, done: dict[str, None], positions: Positions, reduction: Reduction) -> None:
         self.has_left_some = False
-        self._n, self._done, self._reduction = n, done, subject.settings.reduction
+        self._n, self._done, self._positions, self._reduction = n, done, positions, reduction
         self._clouds: dict[str, Tensor] = {}
+        self._reasons: dict[str, str] = {}
         self._filled: dict[str, int] = {}
         self._alone: dict[str, Tensor] = {}
         self._bytes = 0
@@ -87,8 +90,13 @@ class _HeldClouds:
         def take(name: str, module: nn.Module, representation: Representation) -> None:
             if name in self._done:
                 return
-            rows = readable_rows(module, representation.rows, self._reduction)
-            cloud = point_cloud(rows, self._reduction)
+            try:
+                rows = readable_rows(module, representation.rows, self._reduction)
+                cloud = point_cloud(rows, self._reduction, self._positions.part(start, stop))
+            except ValueError as error:
+                self._reasons[name] = str(error)
+                self._clouds.setdefault(name, representation.rows[:0])
+                return
             if self._filled.get(name) == self._n:
                 self._alone[name] = cloud.cpu()
             elif start == 0:
@@ -120,6 +128,8 @@ class _HeldClouds:
             self._filled[name] = stop
 
     def _problem(self, name: str, cloud: Tensor) -> str:
+        if name in self._reasons:
+            return self._reasons[name]
         if self._filled[name] < self._n or name not in self._alone:
             return "its outputs in the parts of the probe differ in shape; analyse it without `probe_batch_size`"
         alone, within = self._alone[name].float(), cloud[:FEWEST_SAMPLES].float()

@@ -179,7 +179,7 @@ def with_channels_in_place(module: nn.Module, tensor: Tensor) -> Tensor:
 
 def readable_rows(module: nn.Module, rows: Tensor, reduction: Reduction) -> Tensor:
     """The rows of a module's output, with the channels where the reduction reads them."""
-    return with_channels_in_place(module, rows) if reduction == "mean" else rows
+    return rows if reduction == "flatten" else with_channels_in_place(module, rows)
 
 
 def _holds_numbers(tensor: Tensor) -> bool:

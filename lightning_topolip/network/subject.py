@@ -7,10 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, run_model
 from lightning_topolip.network.joined_batches import part_of
+from lightning_topolip.network.positions import Mask, Positions
+from lightning_topolip.network.reductions import point_cloud
+from lightning_topolip.network.sample_axis import readable_rows
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.settings import Settings
 
@@ -28,6 +32,7 @@ class Subject:
         settings: The settings of the analysis.
         samples_fn: Counts the samples of a batch.
         batch_size: Number of samples of one forward; None runs the probe at once.
+        mask: Which positions of sequences are real tokens.
     """
 
     layers: str | Sequence[str] = "auto"
@@ -35,15 +40,37 @@ class Subject:
     settings: Settings = field(default_factory=Settings)
     samples_fn: SamplesFn = samples_in
     batch_size: int | None = None
+    mask: Mask = "auto"
 
     def __post_init__(self) -> None:
-        """Check the batch size."""
+        """Check the batch size and the mask."""
         if self.batch_size is not None:
             require_whole_number("probe_batch_size", self.batch_size, FEWEST_SAMPLES)
+        if not (self.mask is None or isinstance(self.mask, str) or callable(self.mask)):
+            raise ValueError(
+                "Argument `mask` must be 'auto', the name of an entry of the batch, a function of the batch or None, "
+                f"got {self.mask!r}."
+            )
 
     def runs_in_parts(self, batch: Any) -> bool:
         """Whether a batch is larger than one forward takes."""
         return self.batch_size is not None and self.samples_fn(batch) > self.batch_size
+
+    def positions(self, batch: Any) -> Positions:
+        """Find the positions of the samples of a batch."""
+        return Positions.of(batch, self.samples_fn(batch), self.mask, self.settings.seed)
+
+    def without_padding(self, batch: Any) -> Callable[[nn.Module, Tensor], Tensor]:
+        """Return what makes of a module's rows those that no padding has part in: point clouds, or the rows themselves.
+
+        Sequences that are padded, or of which tokens are drawn, become the points of this batch at once.
+        """
+        positions, reduction = self.positions(batch), self.settings.reduction
+        if not positions.masks and reduction != "token":
+            return lambda module, rows: rows
+        return lambda module, rows: (
+            point_cloud(readable_rows(module, rows, reduction), reduction, positions) if rows.ndim == 3 else rows
+        )
 
     def placed(self, batch: Any, device: torch.device) -> tuple[Any, Subject]:
         """Move a batch to a device; one that runs in parts stays where it is, and each part is moved by the forward."""

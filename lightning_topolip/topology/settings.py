@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from lightning_topolip.topology.engines import ENGINES, Engine
 
-Reduction = Literal["flatten", "mean", "cls"]
+Reduction = Literal["flatten", "mean", "cls", "last", "token"]
 REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 View = Literal["scaled", "raw"]
 VIEWS: tuple[str, ...] = get_args(View)
@@ -24,8 +24,8 @@ class SettingsOptions(TypedDict, total=False):
             default.
         dimensions: Homology dimensions, combined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``; ``(0, 1)`` by
             default.
-        reduction: How an output becomes one point per sample: ``"flatten"`` (default), ``"mean"`` over positions, or
-            ``"cls"``, token 0.
+        reduction: How an output becomes one point per sample: ``"flatten"`` (default), ``"mean"`` over positions,
+            ``"cls"``, the first token, ``"last"``, the last one, or ``"token"``, a random one of every sample.
         engine: The engine for persistence: ``"auto"`` (default), RedZeD checked against giotto-tda's engine, see
             `persistence_diagrams`, or by name ``"redzed"``, ``"giotto"``, ``"ripser"`` or ``"gudhi"``. All return the
             same diagrams, so settings that differ only here are equal.

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 from lightning_topolip.arguments import require_one_of, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
 from lightning_topolip.network.layers import resolve_layers
+from lightning_topolip.network.positions import Mask
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject
 from lightning_topolip.topology.engines import require_engine
@@ -109,6 +110,9 @@ class TopoLipCallback(Callback):
             ``forward`` does not take the batch's inputs. By default a module whose ``forward`` is missing or fails
             on the probe runs its ``validation_step`` instead, with a warning; what that logs or changes has no effect.
         samples_fn: Counts the samples of a batch, where they are not what `samples_in` counts.
+        mask: Which positions of sequences are real tokens, so that padding never counts: the name of an entry of the
+            batch, not 0 for real tokens; a function of the batch that returns such a tensor, shape ``(n, T)``; None
+            counts all positions. ``"auto"`` takes the ``attention_mask`` or a ``..._padding_mask`` of the batch.
         workers: Layers whose persistence is computed at once while training waits: by threads, or by processes for the
             engines that hold the interpreter's lock, ``"giotto"`` and ``"ripser"``; 0 for none beside the training
             thread. By default as many threads as torch has, and no processes.
@@ -150,6 +154,7 @@ class TopoLipCallback(Callback):
         lipschitz: int = 0,
         forward_fn: Forward | None = None,
         samples_fn: SamplesFn = samples_in,
+        mask: Mask = "auto",
         workers: int | None = None,
         background: bool = False,
         queue_size: int = 2,
@@ -161,7 +166,7 @@ class TopoLipCallback(Callback):
         **settings: Unpack[SettingsOptions],
     ) -> None:
         analysed = Settings.from_options(settings)
-        self.subject = Subject(layers, forward_fn or run_model, analysed, samples_fn, probe_batch_size)
+        self.subject = Subject(layers, forward_fn or run_model, analysed, samples_fn, probe_batch_size, mask)
         require_engine(self.subject.settings.engine)
         require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
         require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True)

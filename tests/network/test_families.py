@@ -53,8 +53,10 @@ def quick(model: nn.Module, batch: Any, **settings: Any) -> SmoothnessReport:
     return analyze(model, batch, halvings=0, **settings)
 
 
-def distances_of(model: nn.Module, batch: Any, layers: Any = "auto", **settings: Any) -> dict[str, Any]:
-    measured = measure(model, batch, Subject(layers, settings=Settings(halvings=0, **settings)))
+def distances_of(
+    model: nn.Module, batch: Any, layers: Any = "auto", mask: Any = "auto", **settings: Any
+) -> dict[str, Any]:
+    measured = measure(model, batch, Subject(layers, settings=Settings(halvings=0, **settings), mask=mask))
     assert not measured.failures
     return measured.distances
 
@@ -87,15 +89,16 @@ def test_layers_of_a_hugging_face_model_are_its_hidden_states() -> None:
     model, batch = hugging_face("bert")
     with torch.no_grad():
         states = model.eval()(**batch, output_hidden_states=True).hidden_states[1:]
+    real = MASK[..., None]
     for found, state in zip(distances_of(model, batch).values(), states, strict=True):
-        np.testing.assert_array_equal(found, distance_matrix(state.flatten(1)).numpy())
+        np.testing.assert_array_equal(found, distance_matrix((state * real).flatten(1)).numpy())
 
 
 def test_masked_tokens_reach_the_other_tokens_of_no_layer() -> None:
     model, batch = hugging_face("bert")
     other = {**batch, "input_ids": torch.where(MASK == 1, IDS, 3)}
-    for reduction, same in (("cls", True), ("flatten", False)):
-        first, second = distances_of(model, batch, reduction=reduction), distances_of(model, other, reduction=reduction)
+    for mask, same in (("auto", True), (None, False)):
+        first, second = distances_of(model, batch, mask=mask), distances_of(model, other, mask=mask)
         assert all(np.allclose(first[name], second[name], atol=1e-5) for name in first) == same
 
 
