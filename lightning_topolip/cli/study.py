@@ -43,7 +43,7 @@ def study_command(
         seeds: Seeds that replace those of the recipe.
         cluster: Dask cluster for the runs: the address of its scheduler or its scheduler file, see docs/cluster.md.
         join: Share the runs with other commands that join the same output, such as the tasks of a Slurm array.
-        dashboard: Serve Dask's dashboard of the worker processes, on this machine only.
+        dashboard: Serve Dask's dashboard of the worker processes at http://127.0.0.1:8787.
     """
     report_environment()  # a missing package must not surface after hours of training
     study = read_config(config, size, images, seeds)

@@ -30,7 +30,7 @@ def local_client(workers: int, devices: Sequence[str], dashboard: bool = False) 
     Args:
         workers: Number of processes, each with one job at a time.
         devices: Devices, assigned to the processes in turn.
-        dashboard: Whether to serve Dask's dashboard on a free port; its address is ``client.dashboard_link``.
+        dashboard: Whether to serve Dask's dashboard, at http://127.0.0.1:8787.
     """
     with (
         dask.config.set(_SETTINGS),
@@ -41,7 +41,7 @@ def local_client(workers: int, devices: Sequence[str], dashboard: bool = False) 
             threads_per_worker=1,
             memory_limit=0,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
+            dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
             scheduler_kwargs={"dashboard": dashboard},
             resources=resources(devices),
             silence_logs=logging.CRITICAL,

@@ -77,7 +77,7 @@ def _outcome(future: Future[Attempt]) -> Attempt:
     try:
         outcome: Attempt = future.result()
     except KilledWorker:
-        return Attempt("three workers were killed at it, which often means that memory ran out")
+        return Attempt("its worker process was killed time and again, which often means that memory ran out")
     except Exception as error:
         if future.cancelled():
             raise ConnectionError(

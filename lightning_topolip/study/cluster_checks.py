@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from distributed import Client
+from distributed import Client, get_worker
 
 from lightning_topolip.study.cluster import resources
 
@@ -40,12 +40,17 @@ def require_shared_folder(client: Client, folder: Path) -> None:
 
 def require_gpus(client: Client, devices: Sequence[str]) -> None:
     """Raise ValueError if jobs ask for a GPU and no worker that has come so far offers one."""
-    offers = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    offers: list[dict[str, float]] = list(client.run(_offer).values())
     if not all(any(offer.get(name, 0) >= count for offer in offers) for name, count in resources(devices).items()):
         raise ValueError(
             f"Argument `cluster` must have workers with the resource GPU for the device {devices[0]}, got "
             f"{len(offers)} without; start them with `dask worker ... --resources GPU=1`."
         )
+
+
+def _offer() -> dict[str, float]:
+    """What a worker offers."""
+    return dict(get_worker().state.total_resources)
 
 
 def _answer(question: Path, token: str) -> tuple[str, str]:

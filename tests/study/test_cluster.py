@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from distributed import Client
 from helpers.forked import finish, start
 from helpers.studies import tiny_study
+from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_topolip.study import clients
 from lightning_topolip.study.clients import cluster_client, local_client
@@ -34,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Chore:
-    """A job that succeeds, raises an error, kills its process or is in use until a file exists."""
+    """A job that succeeds, also by a loader with a process of its own, raises an error, kills its process or waits."""
 
     end: str
     run: Run
@@ -49,6 +51,8 @@ class Chore:
         if self.end == "in use" and not (self.run.output / "free").exists():
             (self.run.output / "asked").touch()
             raise FolderInUse("another process")
+        if self.end == "loading":
+            assert len(list(DataLoader(TensorDataset(torch.zeros(4)), num_workers=1))) == 4
         if self.end == "long":
             time.sleep(1)
         (self.run.output / f"{self.end} {self.run.seed}").touch()
@@ -79,16 +83,16 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_a_killed_worker_costs_its_current_run_only(client: Client, tmp_path: Path) -> None:
     messages: list[tuple[Any, ...]] = []
-    jobs = chores(tmp_path, "killed", "well", "broken", "refused", "well")
+    jobs = chores(tmp_path, "killed", "loading", "broken", "refused", "well")
     killed, *others = run_on_cluster(client, jobs, ["cpu"], lambda *message: messages.append(message))
-    assert "three workers were killed" in str(killed)
+    assert "was killed time and again" in str(killed)
     assert str(others[1]).startswith("ValueError: broken on cpu (")
     assert (others[0], *others[2:]) == (None, "Argument `x` must be 1, got 3.", None)
     assert sorted((run.model, *stage) for run, *stage in messages) == [
         ("broken", "failed", 1, 1),
         ("killed", "failed", 1, 1),
+        ("loading", "measuring", 1, 1),
         ("refused", "failed", 1, 1),
-        ("well", "measuring", 1, 1),
         ("well", "measuring", 1, 1),
     ]
 
