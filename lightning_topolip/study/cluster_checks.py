@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from distributed import Client, get_worker
+from distributed import Client, Worker
 
 from lightning_topolip.study.cluster import resources
 
@@ -48,9 +48,9 @@ def require_gpus(client: Client, devices: Sequence[str]) -> None:
         )
 
 
-def _offer() -> dict[str, float]:
-    """What a worker offers."""
-    return dict(get_worker().state.total_resources)
+def _offer(dask_worker: Worker) -> dict[str, float]:
+    """What a worker offers; Dask passes itself by this name."""
+    return dict(dask_worker.state.total_resources)
 
 
 def _answer(question: Path, token: str) -> tuple[str, str]:

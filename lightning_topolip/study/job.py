@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import LightningDataModule, LightningModule
+from threadpoolctl import threadpool_limits
 
 from lightning_topolip.files import write_compact_json, write_json
 from lightning_topolip.study.config import StudyConfig
@@ -98,7 +99,7 @@ class Job:
 
         run, config = self.run, self.config
         self._remove_record("measured")
-        with _torch_threads(config.training.threads), _recorded_warnings() as recorded:
+        with _threads(config.training.threads), _recorded_warnings() as recorded:
             data = make_data(config.data[run.data], run.seed)
             model = make_model(config.models[run.model], data, run.seed)
             snapshots = self._snapshots(model, data, device, partial(report, "training"))
@@ -202,10 +203,12 @@ def _rounded(value: float) -> float:
 
 
 @contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
+def _threads(count: int) -> Iterator[None]:
+    """Compute with so many threads in torch and in numpy's libraries, whatever the process was started with."""
     previous = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count):
+            yield
     finally:
         torch.set_num_threads(previous)
