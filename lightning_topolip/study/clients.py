@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,23 +34,21 @@ def local_client(workers: int, devices: Sequence[str], dashboard: bool = False) 
         devices: Devices, assigned to the processes in turn.
         dashboard: Whether to serve Dask's dashboard, at http://127.0.0.1:8787.
     """
-    with (
-        dask.config.set(_SETTINGS),
-        _quiet(),
-        LocalCluster(
-            n_workers=workers,
-            processes=True,
-            threads_per_worker=1,
-            memory_limit=0,
-            host="127.0.0.1",
-            dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
-            scheduler_kwargs={"dashboard": dashboard},
-            resources=resources(devices),
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+    with dask.config.set(_SETTINGS), _quiet():
+        with _interrupts_ignored():
+            cluster = LocalCluster(
+                n_workers=workers,
+                processes=True,
+                threads_per_worker=1,
+                memory_limit=0,
+                host="127.0.0.1",
+                dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
+                scheduler_kwargs={"dashboard": dashboard},
+                resources=resources(devices),
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster, Client(cluster) as client:
+            yield client
 
 
 @contextmanager
@@ -79,3 +79,16 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL)
     yield
     logger.setLevel(level)  # not after an error: a client that has lost its scheduler goes on to speak of it
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: it interrupts the command, which then stops them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

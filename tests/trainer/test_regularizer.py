@@ -494,7 +494,6 @@ class Flat(Blocks):
         (Exploding, {}, "skips a step: Layer 'blocks.0': Argument `cloud` must be finite"),
         (Flat, {}, r"needs 3 layers or more with one row per sample in the training forward, got none \(blocks.0: its"),
         (Blocks, {"layers": ["blocks.0", "blocks.1"]}, "needs 3 layers or more .* got blocks.0, blocks.1"),
-        (Blocks, {"reduction": "cls"}, "skips a step: Layer 'blocks.0': Argument `output` must hold tokens"),
     ],
 )
 def test_what_cannot_be_done_is_said_once_and_training_goes_on(
