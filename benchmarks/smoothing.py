@@ -83,7 +83,8 @@ def main() -> None:
     Console().print(table)
     if not options.short:
         record = {
-            "command": "python benchmarks/smoothing.py",
+            "command": f"python benchmarks/smoothing.py --weights {' '.join(map(str, options.weights))} "
+            f"--seeds {' '.join(map(str, options.seeds))} --epochs {options.epochs}",
             "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
             "versions": {name: version(name) for name in ("torch", "lightning", "redzed-tda", "numpy")},
             "rows": rows,
