@@ -1,7 +1,7 @@
 """Measure the memory and the time of an analysis of large networks at 224 pixels, beside their own forward.
 
-    python benchmarks/large_models.py               three networks, at once and in parts: a quarter of an hour
-    python benchmarks/large_models.py --short       one small network, writes nothing: a few seconds
+    python benchmarks/large_models.py               three networks, at once and in parts; a ResNet-50 alone four minutes
+    python benchmarks/large_models.py --short       one small network, writes nothing: half a minute
 
 Every row is a process of its own, since its peak of memory is read from the system (Linux).
 """

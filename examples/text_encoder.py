@@ -48,7 +48,11 @@ def main() -> None:
         print(f"\n{name}\n{report}")
     comparison = compare(reports["pretrained, mean"], reports["random weights, mean"])
     print(f"\npretrained minus random weights, mean\n{comparison}")
-    options.output.write_text(json.dumps({name: report.to_dict() for name, report in reports.items()}) + "\n")
+    numbers = {
+        name: {key: value for key, value in report.to_dict().items() if key != "diagrams"}
+        for name, report in reports.items()
+    }
+    options.output.write_text(json.dumps(numbers) + "\n")
     if options.figure:
         comparison.plot().savefig(options.figure, dpi=120)
 

@@ -107,10 +107,11 @@ def test_study_ends_with_an_error_if_a_run_failed(tmp_path: Path) -> None:
         "models: {nothing: {class_path: lightning_topolip.models.Nothing}}\n"
         "data: {digits: {class_path: lightning_topolip.data.DigitsDataModule}}\n"
     )
+    output = tmp_path / "True out"
+    given = ["--workers", "0", "--seeds", "[0]", "--join", "true"]
     with pytest.raises(SystemExit, match=r"1 run failed, .*nothing on digits, seed 0.*class_path"):
-        main(["study", "--config", str(recipe), "--workers", "0", "--seeds", "[0]", "--output", str(tmp_path / "out")])
-    about = json.loads((tmp_path / "out" / "about.json").read_text())
+        main(["study", "--config", str(recipe), *given, "--output", str(output)])
+    about = json.loads((output / "about.json").read_text())
     assert shlex.split(about["command"]) == [
-        *("topolip", "study", "--config", str(recipe), "--size", "short"),
-        *("--output", str(tmp_path / "out"), "--workers", "0", "--seeds", "[0]"),
+        *("topolip", "study", "--config", str(recipe), "--size", "short", "--output", str(output), *given),
     ]

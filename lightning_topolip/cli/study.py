@@ -93,4 +93,6 @@ def _study_call(**given: Any) -> str:
 
 def _written(value: Any) -> str:
     """Write a value as the command reads it."""
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value).replace("True", "true")
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return "true" if value is True else str(value)

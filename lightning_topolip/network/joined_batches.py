@@ -57,22 +57,21 @@ def cut(batch: Any, samples: int, size: int) -> Any:
     """Keep the first ``size`` rows of the values with one row for each of ``samples``; columns become lists again."""
 
     def first(rows: Any) -> Any:
-        if isinstance(rows, _Column):
-            return list(rows[:size])
-        return rows[:size].clone() if _length(rows) == samples else rows
+        kept = _between(rows, samples, 0, size)
+        return kept.clone() if isinstance(kept, Tensor) and kept is not rows else kept
 
     return mapped(batch, (Tensor, _Column), first)
 
 
 def part_of(batch: Any, samples: int, start: int, stop: int) -> Any:
     """Select some samples of a batch: views of the tensors with one row per sample, lists of the columns."""
+    return mapped(with_columns(batch, samples), (Tensor, _Column), lambda rows: _between(rows, samples, start, stop))
 
-    def between(rows: Any) -> Any:
-        if isinstance(rows, _Column):
-            return list(rows[start:stop])
-        return rows[start:stop] if _length(rows) == samples else rows
 
-    return mapped(with_columns(batch, samples), (Tensor, _Column), between)
+def _between(rows: Tensor | _Column, samples: int, start: int, stop: int) -> Tensor | list[Any]:
+    if isinstance(rows, _Column):
+        return list(rows[start:stop])
+    return rows[start:stop] if _length(rows) == samples else rows
 
 
 def _rows(batch: Any) -> list[Tensor | _Column]:
