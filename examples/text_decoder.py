@@ -85,9 +85,8 @@ def main() -> None:
     print(report)
     loss = trainer.callback_metrics["val/loss"]
     print(f"Validation loss {loss:.2f} per letter; now: tensorboard --logdir lightning_logs")
-    options.output.write_text(
-        json.dumps({name: value for name, value in report.to_dict().items() if name != "diagrams"}) + "\n"
-    )
+    numbers = {name: value for name, value in report.to_dict().items() if name != "diagrams"}
+    options.output.write_text(json.dumps(numbers) + "\n")
 
 
 if __name__ == "__main__":

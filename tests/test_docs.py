@@ -177,6 +177,11 @@ def test_the_picture_of_a_study_shows_its_final_curves() -> None:
     assert np.asarray(line.get_ydata()) == pytest.approx(np.mean(expected, axis=0))
 
 
+def test_the_table_of_steering_is_that_of_the_results() -> None:
+    table = runpy.run_path(str(ROOT / "examples" / "outcomes.py"))["outcomes_table"]
+    assert table(ROOT / "docs" / "results" / "intervention") in (ROOT / "docs" / "steering.md").read_text()
+
+
 def test_the_results_are_small() -> None:
     files = [path for path in (ROOT / "docs" / "results").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 8 * 2**20
