@@ -1,7 +1,7 @@
 """Train a small ResNet on digits with and without the penalty of `TopoLipRegularizer`: score and accuracies.
 
-python benchmarks/smoothing.py                  five weights, two seeds: ten trainings, about seven minutes on two cores
-python benchmarks/smoothing.py --short          two weights, one seed, one epoch, writes nothing: half a minute
+python benchmarks/smoothing.py                  five weights, two seeds: ten trainings, ten minutes on two cores
+python benchmarks/smoothing.py --short          two weights, one seed, one epoch, writes nothing
 """
 
 from __future__ import annotations
