@@ -48,6 +48,15 @@ def atomic_text(path: Path) -> Iterator[TextIO]:
         yield file
 
 
+def require_new(argument: str, path: Path | None, *, overwrite: bool) -> None:
+    """Raise a `ValueError` if a file exists that must not be replaced; the text names the argument."""
+    if path is not None and path.exists() and not overwrite:
+        raise ValueError(
+            f"Argument `{argument}` must be a new file, got {str(path)!r}, which exists; name another one, or replace "
+            "it with --overwrite true."
+        )
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file on any file system that fsspec understands, completely or not at all."""
     with atomic_path(path) as temporary, fsspec.open(temporary, "wb") as file:

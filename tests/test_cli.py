@@ -1,12 +1,15 @@
 """The command `topolip`: a short fit, the analysis of its checkpoint, and the errors of invalid arguments."""
 
 import json
+import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.command import said
 from helpers.paths import EXAMPLES
 from helpers.recipes import with_small_probe
 
@@ -53,22 +56,36 @@ def test_analyze_a_timm_model_with_the_bottleneck_distance(
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("resnet19", "must be a checkpoint file or the name of a timm model, got 'resnet19'"),
+        ("resnet19", "the name of a timm model or the path of a class, such as my_package.MyModel, got 'resnet19'"),
         ("missing.ckpt", "must be an existing checkpoint, got 'missing.ckpt'"),
     ],
 )
 def test_an_unknown_model_ends_with_one_sentence(model: str, message: str) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["analyze", "--model", model, "--data", "DigitsDataModule"])
-    assert message in str(stopped.value)
+    assert message in said(["analyze", "--model", model, "--data", "DigitsDataModule"])
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["what"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
-    assert stopped.value.code == (2 if arguments == ["what"] else 0)
+    assert stopped.value.code == 0
     assert "topolip fit --config examples/vit_digits.yaml" in capsys.readouterr().out
+
+
+def test_the_usage_and_a_misspelt_command_import_neither_torch_nor_lightning() -> None:
+    program = (
+        "import sys\nfrom lightning_topolip.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as end: code = end.code\n"
+        "heavy = {'torch', 'lightning', 'jsonargparse', 'numba'} & set(sys.modules)\n"
+        "print(code, sorted(heavy))"
+    )
+    for word, code in (("--help", 0), ("--version", 0), ("fitt", 2)):
+        ended = subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True, check=True)
+        assert ended.stdout.splitlines()[-1] == f"{code} []"
+    assert ended.stderr == (
+        "topolip: the command must be one of fit, validate, test, predict, analyze, compare, study, got 'fitt'; "
+        "did you mean 'fit'?\n"
+    )
 
 
 class Malicious:
@@ -109,9 +126,20 @@ def test_study_ends_with_an_error_if_a_run_failed(tmp_path: Path) -> None:
     )
     output = tmp_path / "True out"
     given = ["--workers", "0", "--seeds", "[0]", "--join", "true"]
-    with pytest.raises(SystemExit, match=r"1 run failed, .*nothing on digits, seed 0.*class_path"):
-        main(["study", "--config", str(recipe), *given, "--output", str(output)])
+    text = said(["study", "--config", str(recipe), *given, "--output", str(output)], code=1)
+    assert re.search(r"1 run failed, .*nothing on digits, seed 0.*class_path", text)
     about = json.loads((output / "about.json").read_text())
     assert shlex.split(about["command"]) == [
         *("topolip", "study", "--config", str(recipe), "--size", "short", "--output", str(output), *given),
     ]
+
+
+def test_a_study_says_once_before_its_first_run_that_images_are_missing(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    given = ["--size", "cpu", "--images", str(tmp_path / "nowhere"), "--output", str(output)]
+    text = said(["study", "--config", str(EXAMPLES / "vit_vs_resnet.yaml"), *given])
+    assert text == (
+        "topolip study: Argument `data` must be readable, got for cifar10: Argument `root` must be a folder with "
+        f"train/<class>/* and test/<class>/*, got {tmp_path / 'nowhere'}; {tmp_path / 'nowhere'} does not exist."
+    )
+    assert not (output / "about.json").exists()

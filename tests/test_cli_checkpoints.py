@@ -85,7 +85,7 @@ def test_a_file_that_no_training_wrote(tmp_path: Path, make: Any, problem: str) 
 
 def test_a_study_names_the_run_the_file_and_nothing_of_our_code(tmp_path: Path) -> None:
     torch.save(vit().state_dict(), tmp_path / "trained.ckpt")
-    text = said(study_of(tmp_path, tmp_path))
+    text = said(study_of(tmp_path, tmp_path), code=1)
     assert "vit on digits, seed 0: Argument `checkpoints` must name a checkpoint as Lightning writes it, got " in text
     assert f"got bare weights in {str(tmp_path / 'trained.ckpt')!r}; save it with " in text
     assert "snapshots.py" not in text

@@ -51,9 +51,9 @@ def test_two_models_are_analysed_on_one_probe(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "must be two files .* got reports [], models None and no data"),
+        ([], "must be two files .* got reports [] and models None"),
         (["a.json"], r"got reports ['a.json']"),
-        (["--models", "a.ckpt", "b.ckpt"], "models ['a.ckpt', 'b.ckpt'] and no data"),
+        (["--models", "a.ckpt", "b.ckpt"], "must be an existing checkpoint, got 'a.ckpt'"),
         (["a.json", "b.json"], "a.json"),
     ],
 )

@@ -12,13 +12,21 @@ from rich.console import Console
 from typing_extensions import Unpack
 
 from lightning_topolip.cli.analyze import Split, analysed
-from lightning_topolip.files import write_json
+from lightning_topolip.cli.options import call
+from lightning_topolip.display.pictures import save_figure
+from lightning_topolip.files import require_new, write_json
+from lightning_topolip.models.checkpoints import load_model
 from lightning_topolip.topology.comparison import compare
 from lightning_topolip.topology.settings import SettingsOptions
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
-def add_pairs(parser: ArgumentParser) -> set[str | int]:
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Run the command."""
+    call(compare_command, f"topolip {name}", arguments, _add_pairs)
+
+
+def _add_pairs(parser: ArgumentParser) -> set[str | int]:
     """Add the arguments that take two values, and return their names."""
     parser.add_argument("reports", nargs="*", default=[], help="Two files that topolip analyze wrote.")
     parser.add_argument("--models", nargs=2, default=None, help="Two models instead, see topolip analyze.")
@@ -34,6 +42,7 @@ def compare_command(
     probe_size: int = 256,
     output: Path | None = None,
     figure: Path | None = None,
+    overwrite: bool = False,
     **settings: Unpack[SettingsOptions],
 ) -> None:
     """Print by how much two networks differ in smoothness, with the errors of one probe.
@@ -48,28 +57,33 @@ def compare_command(
         probe_size: Number of samples.
         output: A JSON file for the differences.
         figure: A picture file, such as comparison.png.
+        overwrite: Whether files of these names may be replaced.
         **settings: The settings of the analysis, such as --order 1 or --view raw.
 
     Raises:
         ValueError: If there are not two of them, or their probes or settings differ.
     """
-    if models and data and not reports:
+    for argument, path in (("output", output), ("figure", figure)):
+        require_new(argument, path, overwrite=overwrite)
+    if models and not reports:
         names = list(models)
-        first, second = (analysed(model, data, split, layers, probe_size, **settings) for model in models)
+        first, second = (
+            analysed(load_model(model), model, data, split, layers, probe_size, **settings) for model in models
+        )
     elif len(reports) == 2 and not models:
         names = list(reports)
         first, second = map(_read, reports)
     else:
         raise ValueError(
-            "Argument `reports` must be two files that `topolip analyze` wrote, or `models` two models with `data`, "
-            f"got reports {list(reports)}, models {models} and {'data' if data else 'no data'}."
+            "Argument `reports` must be two files that `topolip analyze` wrote, or `models` two models, "
+            f"got reports {list(reports)} and models {models}."
         )
     comparison = compare(first, second)
     Console(soft_wrap=True).print(f"first: {names[0]}\nsecond: {names[1]}\n{comparison}", markup=False, highlight=False)
     if output:
         write_json(output, {"first": names[0], "second": names[1], **comparison.to_dict()})
     if figure:
-        comparison.plot().savefig(figure)
+        save_figure(comparison.plot(), figure)
 
 
 def _read(path: str) -> SmoothnessReport:

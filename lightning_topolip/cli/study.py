@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from lightning_topolip.cli.ending import Interrupted, end
+from lightning_topolip.cli.options import call
 from lightning_topolip.report import report_environment, write_report
 from lightning_topolip.study.execution import run_study
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import runs_of
+
+
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Run the command."""
+    call(study_command, f"topolip {name}", arguments)
 
 
 def study_command(
@@ -49,7 +56,7 @@ def study_command(
     study = read_config(config, size, images, seeds)
     folder = output or Path("runs") / f"{config.stem}_{size}"
     console = Console()
-    call = _study_call(
+    repeated = _study_call(
         config=config,
         size=size,
         images=images,
@@ -70,17 +77,19 @@ def study_command(
                 cluster=cluster,
                 join=join,
                 dashboard=dashboard,
-                command=call,
+                command=repeated,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
-        sys.exit(f"topolip study: interrupted; finished runs and snapshots are in {folder}, continue with: {call}")
+        raise Interrupted(
+            f"interrupted; finished runs and snapshots are in {folder}, continue with: {repeated}"
+        ) from None
     report = write_report(folder)
     failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]
     console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
     if failed:
         names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
-        sys.exit(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}")
+        end(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}", code=1)
 
 
 def _study_call(**given: Any) -> str:

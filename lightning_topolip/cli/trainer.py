@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from operator import itemgetter
 from typing import Any
 
-from jsonargparse import ArgumentError
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from lightning_topolip import data as _data  # noqa: F401  so that its classes can be named without their path
+from lightning_topolip.cli.ending import Interrupted
+from lightning_topolip.cli.interruption import Interruption
 from lightning_topolip.models import ImageClassifier
 from lightning_topolip.models.resuming import read_resumed
 from lightning_topolip.models.weights import require_weights
-from lightning_topolip.sentence import own_sentence, parser_sentence
 
-TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+_COMMANDS = ("fit", "validate", "test", "predict")
 
 
-def train(name: str, arguments: list[str] | None) -> None:
-    """Run a command of the trainer with all arguments, its name first; None for those of the process."""
-    program = f"topolip {name}"
+def run(name: str, arguments: list[str]) -> None:
+    """Run a command of the trainer."""
+    words = [name, *arguments]
     raising = {"exit_on_error": False}
+    interruption = Interruption()
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(interruption.says_more)
     try:
         _TopoLipCLI(
             LightningModule,
@@ -30,16 +33,14 @@ def train(name: str, arguments: list[str] | None) -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "topolip", **raising, **dict.fromkeys(TRAINER_COMMANDS, raising)},
-            args=arguments,
+            parser_kwargs={"prog": "topolip", **raising, **dict.fromkeys(_COMMANDS, raising)},
+            trainer_defaults={"callbacks": interruption},
+            args=None if words == sys.argv[1:] else words,
         )
-    except ArgumentError as error:
-        sys.exit(f"{program}: {parser_sentence(str(error), program)}")
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        sentence = own_sentence(error)
-        if not sentence:
-            raise  # an error of the user's own model or data needs its traceback
-        sys.exit(f"{program}: {sentence}")
+    except SystemExit:
+        if interruption.trainer is None:
+            raise
+        raise Interrupted(interruption.sentence(words)) from None
 
 
 class _TopoLipCLI(LightningCLI):

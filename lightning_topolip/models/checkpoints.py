@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -16,6 +17,7 @@ from lightning_topolip.models import (
     ResNetClassifier,
     ViTClassifier,
 )
+from lightning_topolip.models.class_path import is_class_path, load_class
 from lightning_topolip.models.weights import load_weights, read_checkpoint, weights_for
 from lightning_topolip.randomness import kept_random_numbers
 
@@ -28,13 +30,18 @@ _SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 _NUMPY_SUFFIXES = (".npz", ".npy")
 
 
-def load_model(source: str, weights: str | None = None, *, pretrained: bool = False) -> nn.Module:
-    """Load a network that takes pixels in [0, 1]: a checkpoint file or a timm model.
+def load_model(
+    source: str, weights: str | None = None, init_args: Mapping[str, Any] | None = None, *, pretrained: bool = False
+) -> nn.Module:
+    """Load a network: a checkpoint file, a timm model, or any module by the path of its class.
 
     Args:
-        source: A checkpoint written by `topolip fit`, or the name of a timm model.
+        source: A checkpoint of a bundled model written by `topolip fit`, the name of a timm model, or the path of a
+            class, such as ``my_package.MyModel``. The first two take pixels in [0, 1].
         weights: For a timm model, a file with its state dictionary (``.safetensors``, ``.pth``). It decides the number
-            of classes. Parts of names that wrappers add, such as ``_orig_mod.`` and ``module.``, do not matter.
+            of classes. Parts of names that wrappers add, such as ``_orig_mod.`` and ``module.``, do not matter. For
+            the path of a class, a checkpoint of Lightning or a state dictionary.
+        init_args: For the path of a class, arguments of the class; they come before the checkpoint's hyper-parameters.
         pretrained: For a timm model, whether to load timm's published weights, which needs a network connection or a
             cache. Without ``weights`` and ``pretrained``, the weights are random, from a fixed seed.
 
@@ -42,23 +49,33 @@ def load_model(source: str, weights: str | None = None, *, pretrained: bool = Fa
         The network; a timm model includes its normalisation.
 
     Raises:
-        ValueError: If ``source`` is neither a readable checkpoint of this package nor a timm model, or ``weights`` are
-            not those of the model.
+        ValueError: If ``source`` is none of the three, or ``weights`` or ``init_args`` are not those of the model.
     """
     if Path(source).is_dir():
         files = sorted(path.name for path in Path(source).iterdir() if path.suffix in _SUFFIXES)
         hint = f"name one of its files: {', '.join(files[:5])}" if files else f"it has no {', '.join(_SUFFIXES)} file"
         raise ValueError(
-            "Argument `model` must be a checkpoint file or the name of a timm model, got the folder "
-            f"{source!r}; {hint}."
+            "Argument `model` must be a checkpoint file, the name of a timm model or the path of a class, got "
+            f"the folder {source!r}; {hint}."
         )
     if Path(source).suffix in _SUFFIXES or Path(source).is_file():
-        if weights is not None or pretrained:
+        if weights is not None or pretrained or init_args:
             raise ValueError(
-                "Arguments `weights` and `pretrained` must be given for a timm model only, "
-                f"got {weights!r} and {pretrained} for {source!r}; a checkpoint contains its weights."
+                "Arguments `weights`, `pretrained` and `init_args` must not be given for a checkpoint of a bundled "
+                f"model, got {weights!r}, {pretrained} and {init_args} for {source!r}; the file contains all of it."
             )
         return _from_checkpoint(Path(source))
+    if is_class_path(source):
+        if pretrained:
+            raise ValueError(
+                f"Argument `pretrained` must be given for a timm model only, got True for {source!r}; name the file of "
+                "the weights with --weights."
+            )
+        return load_class(source, weights, init_args or {})
+    if init_args:
+        raise ValueError(
+            f"Argument `init_args` must be given for the path of a class only, got {dict(init_args)} for {source!r}."
+        )
     return _from_timm(source, weights, pretrained=pretrained)
 
 
@@ -68,8 +85,8 @@ def _from_timm(name: str, weights: str | None, *, pretrained: bool) -> nn.Module
     if not timm.is_model(name):
         close = timm.list_models(f"*{name}*")[:5]
         raise ValueError(
-            f"Argument `model` must be a checkpoint file or the name of a timm model, got {name!r}; "
-            f"close names: {', '.join(close) or 'none, see timm.list_models()'}."
+            "Argument `model` must be a checkpoint file, the name of a timm model or the path of a class, such as "
+            f"my_package.MyModel, got {name!r}; close names: {', '.join(close) or 'none, see timm.list_models()'}."
         )
     state = None if weights is None else _read_weights(weights)
     model = _create(name, pretrained=pretrained)
@@ -131,13 +148,17 @@ def _classes_of(model: nn.Module, state: dict[str, Tensor]) -> int | None:
 
 
 def require_images(model: nn.Module, images: Tensor, source: str) -> None:
-    """Raise a `ValueError` unless a loaded model takes images of this shape, with the shape that it was made for.
+    """Raise a `ValueError` unless a network for images takes those of this shape, with the shape that it was made for.
+
+    Other modules are not tried: what reaches their ``forward`` is for `analyze` to find out.
 
     Args:
         model: The result of `load_model`.
         images: Pixels, shape ``(n, C, H, W)``.
         source: The name of the model in the text.
     """
+    if not isinstance(model, (ImageClassifier, Normalised)):
+        return
     shape = tuple(images.shape[1:])
     try:
         with torch.no_grad(), kept_random_numbers(seed=0):
@@ -217,14 +238,13 @@ def _refuse_checkpoint(path: Path, content: dict[str, Any]) -> NoReturn:
         _refuse_bare(path)
     raise ValueError(
         f"Argument `model` must be a checkpoint of {sorted(_CLASSES)} written by this package, "
-        f"got one of {content.get('model_class')!r} in {str(path)!r}; for other models call "
-        "lightning_topolip.analyze(model, batch) in Python."
+        f"got one of {content.get('model_class')!r} in {str(path)!r}; for another module, pass --model with the path "
+        f"of its class and --weights {path}."
     )
 
 
 def _refuse_bare(path: Path) -> NoReturn:
     raise ValueError(
         f"Argument `model` must name an architecture, got a bare state dictionary in {str(path)!r}; "
-        f"for a timm model, pass --model with its name and --weights {path}; for any other, load the weights in Python "
-        "and call lightning_topolip.analyze(model, batch)."
+        f"pass --model with the name of a timm model or the path of a class, and --weights {path}."
     )

@@ -18,7 +18,7 @@ from lightning_topolip.study.engine import Engine
 from lightning_topolip.study.job import Job
 from lightning_topolip.study.judging.results import TABLE, Results
 from lightning_topolip.study.lock import FolderInUse, FolderLock
-from lightning_topolip.study.runs import Run, runs_of
+from lightning_topolip.study.runs import Run, make_data, runs_of
 from lightning_topolip.study.versions import versions
 
 
@@ -58,13 +58,16 @@ def run_study(
         The results of the runs that did not fail, as in ``results.csv``.
 
     Raises:
-        ValueError: If an argument is not allowed, or another command works on the study and ``join`` is not set.
+        ValueError: If an argument is not allowed, data of an unfinished run cannot be read, or another command works on
+            the study and ``join`` is not set.
         ConnectionError: If the scheduler is lost.
     """
     engine = Engine(workers, tuple(devices), cluster, dashboard)
     output = output.absolute()  # a worker may have another working directory
     with nullcontext() if join else _alone(output):
         jobs = [Job(run, config) for run in runs_of(config, output)]
+        if cluster is None:  # its workers may see folders that this machine does not
+            _require_data(jobs)
         failures = engine.run(jobs, on_progress)
         finished = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
         results = Results(row for job in finished for row in Results.read(job.results_file))
@@ -72,6 +75,16 @@ def run_study(
         write_compact_json(output / "diagrams.json", _diagrams(finished))
         write_json(output / "about.json", _about(config, jobs, failures, command, results))
     return results
+
+
+def _require_data(jobs: Sequence[Job]) -> None:
+    """Make the data of the unfinished runs once, so that missing files are named before the first run."""
+    unfinished = {job.run.data: job.config.data[job.run.data] for job in jobs if not job.measuring_record}
+    for label, spec in unfinished.items():
+        try:
+            make_data(spec, seed=0)
+        except (ValueError, OSError, ImportError) as error:
+            raise ValueError(f"Argument `data` must be readable, got for {label}: {error}") from error
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
+
 import pytest
 
 from lightning_topolip.cli import main
@@ -16,12 +19,16 @@ QUICK = [
 ]
 
 
-def said(arguments: list[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
+def said(arguments: list[str], code: int = 2) -> str:
+    """The one line with which the command ends."""
+    written = io.StringIO()
+    with pytest.raises(SystemExit) as ended, redirect_stderr(written):
         main(arguments)
-    assert isinstance(ended.value.code, str)
-    assert "\n" not in ended.value.code
-    return ended.value.code
+    assert ended.value.code == code
+    lines = written.getvalue().splitlines()
+    assert lines[-1].startswith("topolip")
+    assert [line for line in lines if line.startswith(("Traceback", "usage:"))] == []
+    return lines[-1]
 
 
 def analysed(model: str, *options: str, data: str = "DigitsDataModule") -> list[str]:
@@ -29,4 +36,4 @@ def analysed(model: str, *options: str, data: str = "DigitsDataModule") -> list[
 
 
 def fitted(*options: str, model: str = "ViTClassifier", data: str = "DigitsDataModule") -> list[str]:
-    return ["fit", "--model", model, "--data", data, *options]
+    return ["fit", "--seed_everything", "1", "--model", model, "--data", data, *options]

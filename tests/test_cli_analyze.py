@@ -1,0 +1,140 @@
+"""The command `topolip analyze` on modules by the paths of their classes, and the files that it writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.command import said
+
+from lightning_topolip.analysis import analyze
+from lightning_topolip.cli import main
+from lightning_topolip.files import require_new
+from lightning_topolip.network.probe import take_probe
+
+THEIRS = """
+import torch
+from lightning import LightningDataModule, LightningModule
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def loader():
+    features = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+    return DataLoader(TensorDataset(features, features.sum(1)), batch_size=16)
+
+
+class Theirs(LightningModule):
+    def __init__(self, width, depth=3):
+        super().__init__()
+        self.save_hyperparameters()
+        self.body = nn.Sequential(nn.Linear(6, width), *[nn.Linear(width, width) for _ in range(depth)])
+        self.head = nn.Linear(width, 1)
+        self.upgraded = False
+
+    def forward(self, features):
+        return self.head(self.body(features))
+
+    def validation_step(self, batch, batch_idx):
+        return nn.functional.mse_loss(self(batch[0])[:, 0], batch[1])
+
+    def on_load_checkpoint(self, checkpoint):
+        self.upgraded = True
+
+    def val_dataloader(self):
+        return loader()
+
+
+class TheirData(LightningDataModule):
+    def test_dataloader(self):
+        return loader()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _their_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_network.py").write_text(THEIRS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_network", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def checkpoint(path: Path, width: int = 5) -> str:
+    import their_network
+
+    torch.manual_seed(7)
+    module = their_network.Theirs(width=width)
+    torch.save({"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}, path)
+    return str(path)
+
+
+def called(*options: str, model: str = "their_network.Theirs") -> list[str]:
+    return ["analyze", "--model", model, *options]
+
+
+@pytest.mark.parametrize("own_data", [True, False])
+def test_any_module_by_the_path_of_its_class_with_its_checkpoint(tmp_path: Path, own_data: bool) -> None:
+    data = ["--split", "val"] if own_data else ["--data", "their_network.TheirData"]
+    main(called("--weights", checkpoint(tmp_path / "theirs.ckpt"), *data))
+    import their_network
+
+    torch.manual_seed(7)
+    report = analyze(their_network.Theirs(width=5), take_probe(their_network.loader(), 256))
+    values = json.loads(Path("topolip.json").read_text())
+    assert (values["weights"], values["points"]) == ("trained", 40)
+    assert values["score"] == report.to_dict()["score"]
+    assert values["layers"] == list(report.layers)
+    assert Path("topolip.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_arguments_of_a_class_are_given_or_come_from_the_checkpoint(tmp_path: Path) -> None:
+    main(called("--init_args", "{width: 4, depth: 5}", "--split", "val", "--output", "random.json"))
+    values = json.loads(Path("random.json").read_text())
+    assert values["weights"] == "random weights"
+    assert [name for name in values["layers"] if name.startswith("body")] == [f"body.{i}" for i in range(6)]
+    assert "must hold the arguments of their_network.Theirs, got []" in said(called("--split", "val"))
+    weights = checkpoint(tmp_path / "theirs.ckpt")
+    text = said(called("--weights", weights, "--init_args.width", "9", "--split", "val"))
+    assert "must hold the weights of this Theirs" in text
+    assert "has shape" in text
+
+
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [
+        ("their_network.Nothing", "must be the path of a class of modules, got 'their_network.Nothing'"),
+        ("nowhere.Theirs", "must be the path of a class of modules, got 'nowhere.Theirs'"),
+        ("their_network.TheirData", "must be the path of a class of modules"),
+        ("resnet10t", "Argument `data` must be a class with a `test_dataloader`, got Normalised without one"),
+        ("lightning_topolip.models.ViTClassifier", "got ViTClassifier without one; name a data module with --data"),
+    ],
+)
+def test_a_model_that_is_none(model: str, part: str) -> None:
+    assert part in said(called(model=model))
+
+
+def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
+    arguments = called("--init_args.width", "4", "--split", "val")
+    for name in ("topolip.json", "topolip.png"):
+        Path(name).write_text("kept")
+        assert f"must be a new file, got '{name}', which exists" in said(arguments)
+        assert Path(name).read_text() == "kept"
+        Path(name).unlink()
+    Path("topolip.json").write_text("old")
+    main([*arguments, "--overwrite", "true"])
+    assert json.loads(Path("topolip.json").read_text())["points"] == 40
+    require_new("output", None, overwrite=False)
+
+
+@pytest.mark.parametrize("size", ["-3", "0", "2"])
+def test_a_probe_of_less_than_three_samples(size: str) -> None:
+    text = said(called("--init_args.width", "4", "--split", "val", "--probe_size", size))
+    assert text == f"topolip analyze: Argument `probe_size` must be a whole number >= 3, got {size}."
+
+
+def test_an_error_in_their_forward_keeps_its_traceback(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        main(called("--init_args.width", "4", "--data", "DigitsDataModule", "--data.num_workers", "0"))
