@@ -8,46 +8,35 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 from lightning_topolip.study.judging.claims import claims_of
 from lightning_topolip.study.judging.results import Results, results_file
-from lightning_topolip.study.judging.verdicts import NOT_ASKED, Verdict, judge
+from lightning_topolip.study.judging.verdict_rows import VerdictRow, verdict_rows
+from lightning_topolip.study.judging.verdicts import NOT_ASKED
 
-_SIGN = {"ratio": "/", "difference": "-", "rho": ""}
+_HEADER = "| claim | data | verdict | effect in the direction of the claim | the numbers |"
 
 
 def claims_table(folder: Path) -> str:
     """Return the verdicts on the claims of one study, and a list of the claims that were not asked of its data."""
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    verdicts = judge(claims_of(about["claims"]), Results.read(results_file(folder)))
-    rows = ["| claim | data | verdict | effect, 95 % interval | the numbers |", "| --- | --- | --- | --- | --- |"]
+    verdicts = verdict_rows(claims_of(about["claims"]), Results.read(results_file(folder)))
+    rows = [_HEADER, "| --- | --- | --- | --- | --- |"]
     rows += [f"| {' | '.join(cells(verdict))} |" for verdict in verdicts if verdict.verdict != NOT_ASKED]
     not_asked = [reason(verdict) for verdict in verdicts if verdict.verdict == NOT_ASKED]
     return "\n".join([*rows, "", "Not asked of this data:", "", *not_asked] if not_asked else rows)
 
 
-def cells(verdict: Verdict) -> tuple[str, ...]:
+def cells(verdict: VerdictRow) -> tuple[str, ...]:
     """Return the cells of a verdict."""
-    claim = verdict.claim
-    effect = (
-        f"{'/'.join(claim.correlation)}, rho"
-        if claim.correlation
-        else f"{claim.lower} {_SIGN[verdict.unit]} {claim.higher}"
-    )
-    has_interval = math.isfinite(verdict.low) and math.isfinite(verdict.high)
-    interval = f"{effect} = {verdict.effect:.3g} [{verdict.low:.3g}, {verdict.high:.3g}]" if has_interval else effect
-    numbers = (
-        f"{verdict.models} models, {verdict.runs} runs" if claim.correlation else f"{verdict.first}; {verdict.second}"
-    )
     remark = f"; {verdict.remark}" if verdict.remark else ""
-    return claim.says, verdict.data, f"**{verdict.verdict}**", interval, f"{numbers}{remark}"
+    return verdict.claim, verdict.data, f"**{verdict.verdict}**", verdict.effect, f"{verdict.numbers}{remark}"
 
 
-def reason(verdict: Verdict) -> str:
+def reason(verdict: VerdictRow) -> str:
     """Return the line of a claim that was not asked."""
-    return f"- {verdict.claim.says} ({verdict.data}: {verdict.remark})"
+    return f"- {verdict.claim} ({verdict.data}: {verdict.remark})"
 
 
 def claims_page(folder: Path) -> str:

@@ -39,13 +39,13 @@ def models_of(folder: Path) -> list[tuple[float, ...]]:
 def cells(name: str, models: Sequence[tuple[float, ...]]) -> list[str]:
     """Return the correlation of one number with both drops, or why it was not asked."""
     columns = {label: [numbers[place] for numbers in models] for place, label in enumerate(NAMES)}
-    return [cell(name, columns[name], columns[drop]) for drop in DROPS]
+    return [cell((name, drop), columns[name], columns[drop]) for drop in DROPS]
 
 
-def cell(name: str, values: Sequence[float], drops: Sequence[float]) -> str:
+def cell(names: tuple[str, str], values: Sequence[float], drops: Sequence[float]) -> str:
     """Return a correlation."""
     rho, low, high, models = spearman(values, drops)
-    obstacle = obstacle_of_correlation((name, "the drop"), values, drops)
+    obstacle = obstacle_of_correlation(names, values, drops)
     return f"not asked: {obstacle}" if obstacle else f"{rho:.2f} [{low:.2f}, {high:.2f}], {models} models"
 
 

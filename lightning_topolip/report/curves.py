@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lightning_topolip.report.formats import number
+from lightning_topolip.study.judging.formats import number
 from lightning_topolip.study.judging.results import Row
 
 ERROR_BAND = "two standard errors"

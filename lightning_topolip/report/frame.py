@@ -12,8 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from lightning_topolip.report.formats import number, power_of_ten
 from lightning_topolip.report.palette import FAINT, INK
+from lightning_topolip.study.judging.formats import number, power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lightning_topolip.report.blocks import Panel
 from lightning_topolip.report.curves import Curve, describe
-from lightning_topolip.report.formats import number
 from lightning_topolip.report.frame import frame, legend, name_axes, tick_log
 from lightning_topolip.report.palette import FAINT, Style
+from lightning_topolip.study.judging.formats import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning_topolip.report.palette import Style, styles
+from lightning_topolip.study.judging.claims import claims_of
 from lightning_topolip.study.judging.results import TABLE, Results, Row, results_file
 from lightning_topolip.study.judging.summaries import RunKey, run_summaries
+from lightning_topolip.study.judging.verdicts import Verdict, judge
 from lightning_topolip.topology.names import INPUT
 
 
@@ -55,6 +57,11 @@ class Source:
     def summaries(self) -> dict[RunKey, dict[str, float]]:
         """The summary of every run."""
         return run_summaries(self.results)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts on the claims, claim by claim."""
+        return judge(claims_of(self.about.get("claims") or []), self.results)
 
     @cached_property
     def last(self) -> Source:

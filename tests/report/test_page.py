@@ -23,11 +23,11 @@ from helpers.made_up_study import (
 )
 
 from lightning_topolip.report import write_report
-from lightning_topolip.report.formats import number
 from lightning_topolip.report.page import render, report_environment
 from lightning_topolip.study.judging.claims import claims_of
+from lightning_topolip.study.judging.formats import number
 from lightning_topolip.study.judging.results import Results
-from lightning_topolip.study.judging.verdicts import NOT_ASKED, judge
+from lightning_topolip.study.judging.verdicts import NOT_ASKED, Verdict, judge
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SECTIONS = (
@@ -154,8 +154,15 @@ def test_verdicts_are_those_of_the_study(study: Path, page: Page) -> None:
             assert verdict.remark in text
             continue
         together = f"{verdict.models} models, each the mean of its seeds, {verdict.runs} runs"
-        assert (together if verdict.claim.correlation else f"{verdict.first} against {verdict.second}") in text
-        assert f"{number(verdict.low)} to {number(verdict.high)}" in text
+        assert (together if verdict.claim.correlation else f"{verdict.first}; {verdict.second}") in text
+        low, high = sorted(_in_direction(verdict))
+        assert f"{number(low)} to {number(high)}" in text
+
+
+def _in_direction(verdict: Verdict) -> tuple[float, float]:
+    if verdict.unit == "ratio":
+        return 1 / verdict.low, 1 / verdict.high
+    return verdict.low, verdict.high
 
 
 def test_summaries_of_every_run_are_in_the_page(study: Path, page: Page) -> None:

@@ -1,7 +1,6 @@
 """Tables and figures of the sections: the numbers of the results, rightly arranged."""
 
 import math
-import sys
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -10,7 +9,6 @@ import pytest
 from helpers.made_up_study import EPOCHS, LAYERS, made_up_rows, only, source_of
 from scipy.stats import spearmanr
 
-from lightning_topolip.report.formats import RHO, number, over_seeds
 from lightning_topolip.report.palette import styles
 from lightning_topolip.report.sections.claims import claims, effect_lines
 from lightning_topolip.report.sections.depth import depth
@@ -25,6 +23,7 @@ from lightning_topolip.report.sections.training import errors_table, training
 from lightning_topolip.report.source import Source
 from lightning_topolip.robustness import wilson_interval
 from lightning_topolip.study.judging.claims import Claim
+from lightning_topolip.study.judging.formats import RHO, number, over_seeds
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import RunKey
 from lightning_topolip.study.judging.verdicts import Verdict
@@ -45,8 +44,8 @@ def test_effect_and_interval_have_their_place_on_the_line() -> None:
     assert beyond is not None
     assert rho is not None
     assert ratio.ticks == ("0.1", "1", "10")
-    assert (ratio.effect, ratio.high) == pytest.approx((0.0, 50 + 50 * math.log10(0.5)))
-    assert (ratio.low, ratio.open_low, ratio.open_high, ratio.claimed) == (0.0, True, False, "left")
+    assert (ratio.effect, ratio.low) == pytest.approx((100.0, 50 + 50 * math.log10(2)))
+    assert (ratio.high, ratio.open_low, ratio.open_high, ratio.claimed) == (100.0, False, True, "right")
     assert (beyond.effect, beyond.low, beyond.high) == (50.0, 0.0, 100.0)
     assert beyond.open_low
     assert beyond.open_high
@@ -161,9 +160,9 @@ def test_what_is_not_asked_of_the_data_is_apart_and_not_counted(monkeypatch: pyt
             remark="there is one seed",
         ),
     ]
-    monkeypatch.setattr(sys.modules[claims.__module__], "judge", lambda *_: verdicts)
-    tally, judgement, table = claims(source_of([], {"claims": [asdict(asked), asdict(not_asked)]})).blocks
-    assert tally.text.startswith("Of 1 verdict (one per claim and data set), 1 is undecided.")  # type: ignore[union-attr]
+    monkeypatch.setattr("lightning_topolip.report.source.judge", lambda *_: verdicts)
+    tally, _, judgement, table = claims(source_of([], {"claims": [asdict(asked), asdict(not_asked)]})).blocks
+    assert tally.text == "Of 1 verdict, 1 is undecided."  # type: ignore[union-attr]
     assert judgement.says == "Asked."  # type: ignore[union-attr]
     assert table.rows == [["Not asked.", "digits", "there is one seed"]]  # type: ignore[union-attr]
 
@@ -190,7 +189,7 @@ def test_the_accuracy_table_puts_the_worst_corruption_first() -> None:
     rows = only(made_up_rows(("digits",), ("vit", "resnet"), (0, 1, 2)), "accuracy")
     table = accuracy_table(source_of(rows), "digits")
     assert table is not None
-    assert [row[0] for row in table.rows][:4] == ["clean", "all corruptions", "jpeg compression", "pixelate"]
+    assert [row[0] for row in table.rows][:4] == ["clean", "all corruptions", "JPEG compression", "pixelate"]
     clean = [row.value for row in rows if (row.model, row.condition) == ("vit", "clean")]
     assert table.rows[0][1] == f"{100 * np.mean(clean):.1f} ± {100 * np.std(clean, ddof=1):.1f} %"
 

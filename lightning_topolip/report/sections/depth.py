@@ -6,9 +6,9 @@ from itertools import zip_longest
 
 from lightning_topolip.report.blocks import Note, Panel, Section, Table, galleries
 from lightning_topolip.report.curves import curves
-from lightning_topolip.report.formats import number
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import number
 from lightning_topolip.study.judging.summaries import HEADLINE
 
 _DRIFT = "W2 per sample"

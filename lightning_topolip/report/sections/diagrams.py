@@ -12,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 
 from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Array
-from lightning_topolip.report.formats import number
 from lightning_topolip.report.frame import frame, legend, name_axes
 from lightning_topolip.report.palette import FAINT, Style, styles
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import number
 from lightning_topolip.topology.names import short_names
 
 if TYPE_CHECKING:

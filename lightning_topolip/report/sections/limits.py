@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lightning_topolip.report.blocks import Block, Listing, Note, Section
-from lightning_topolip.report.formats import count, join_names, number, percent
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import count, join_names, number, percent
 
 _ARCHITECTURE = (
     "Architecture: models differ in several ways at once, unless the configuration varies a single switch, so a "

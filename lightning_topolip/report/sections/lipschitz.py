@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from lightning_topolip.report.blocks import Note, Panel, Section, Table, galleries
-from lightning_topolip.report.formats import MISSING, number, over_seeds
 from lightning_topolip.report.frame import SIZE, frame, legend, name_axes, tick_log
 from lightning_topolip.report.palette import Style
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import MISSING, number, over_seeds
 from lightning_topolip.topology.names import NETWORK, short_names
 
 Bounds = Mapping[str, Sequence[float]]

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import Array
-from lightning_topolip.report.formats import number
 from lightning_topolip.report.frame import SIZE, frame, name_axes
 from lightning_topolip.report.palette import MAP
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import number
 from lightning_topolip.study.judging.summaries import HEADLINE
 from lightning_topolip.topology.names import INPUT, short_names
 

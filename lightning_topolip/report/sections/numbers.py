@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lightning_topolip.report.blocks import Note, Section, Table
-from lightning_topolip.report.formats import count, number, percent
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import count, number, percent
 from lightning_topolip.study.judging.summaries import SUMMARIES, RunKey
 
 _COLUMNS = 8  # of one table, so that it can be printed

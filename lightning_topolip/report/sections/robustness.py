@@ -9,10 +9,11 @@ import numpy as np
 
 from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section, Table
 from lightning_topolip.report.curves import Curve, curves
-from lightning_topolip.report.formats import condition_name, over_seeds
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
 from lightning_topolip.robustness import wilson_interval
+from lightning_topolip.study.judging.formats import over_seeds
+from lightning_topolip.study.judging.names import condition_name
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import ATTACKS, CLEAN, VALIDATION
 

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from lightning_topolip.report.blocks import Block, Listing, Section, Table
-from lightning_topolip.report.formats import MISSING, count, number, percent
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import MISSING, count, number, percent
 from lightning_topolip.study.judging.summaries import RunKey
 
 

@@ -13,13 +13,14 @@ from matplotlib.ticker import PercentFormatter
 
 from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
 from lightning_topolip.report.curves import curves
-from lightning_topolip.report.formats import MINUS, RHO, condition_name, number
 from lightning_topolip.report.frame import SIZE, frame, legend, name_axes
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.palette import FAINT, INK, Style, styles
 from lightning_topolip.report.sections.robustness import accuracy_curves, strength_axis
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.averages import model_means
+from lightning_topolip.study.judging.formats import MINUS, RHO, number
+from lightning_topolip.study.judging.names import condition_name
 from lightning_topolip.study.judging.statistics import spearman
 from lightning_topolip.study.judging.summaries import HEADLINE
 from lightning_topolip.study.judging.wording import counted

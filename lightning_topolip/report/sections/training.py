@@ -8,10 +8,10 @@ import numpy as np
 
 from lightning_topolip.report.blocks import Note, Panel, Section, Table, galleries
 from lightning_topolip.report.curves import Curve, curves, typical_error
-from lightning_topolip.report.formats import MISSING, number, over_seeds
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.paths import against_accuracy
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.formats import MISSING, number, over_seeds
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import HEADLINE, VALIDATION
 from lightning_topolip.topology.names import INPUT

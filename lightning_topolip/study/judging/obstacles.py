@@ -9,6 +9,7 @@ import numpy as np
 
 from lightning_topolip.study.judging.averages import arithmetic_mean
 from lightning_topolip.study.judging.claims import Claim
+from lightning_topolip.study.judging.names import NAMES
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import AT_INPUT_SPACING, COVERING_NUMBER, SUMMARIES
 from lightning_topolip.study.judging.wording import counted
@@ -24,11 +25,11 @@ def obstacle_of_model(model: str, summary: str, values: Sequence[float]) -> str:
     if not values:
         return f"there is no run of {model}"
     if not measured:
-        return f"{summary} was not measured for {model}"
+        return f"{NAMES[summary]} was not measured for {model}"
     if not np.isfinite(measured).all():
-        return f"{summary} of {model} is infinite in {counted(int(np.isinf(measured).sum()), 'run')}"
+        return f"{NAMES[summary]} of {model} is infinite in {counted(int(np.isinf(measured).sum()), 'run')}"
     if SUMMARIES[summary].comparison == "ratio" and min(measured) <= 0:
-        return f"{summary} of {model} is not positive in every run, so the ratio is undefined"
+        return f"{NAMES[summary]} of {model} is not positive in every run, so the ratio is undefined"
     return f"there are fewer than {FEWEST_RUNS} runs of {model}" if len(measured) < FEWEST_RUNS else ""
 
 
@@ -68,8 +69,8 @@ def obstacle_of_saturation(claim: Claim, results: Results) -> str:
 def obstacle_of_correlation(pair: tuple[str, str], first: Sequence[float], second: Sequence[float]) -> str:
     """Say why the numbers of the models allow no correlation; empty if they do."""
     if not first:
-        return f"{pair[0]} and {pair[1]} were not measured in the same runs"
+        return f"{NAMES[pair[0]]} and {NAMES[pair[1]]} were not measured in the same runs"
     if len(first) < FEWEST_MODELS:
         return f"there are fewer than {FEWEST_MODELS} models"
-    constant = [name for name, values in zip(pair, (first, second), strict=True) if len(set(values)) == 1]
+    constant = [NAMES[name] for name, values in zip(pair, (first, second), strict=True) if len(set(values)) == 1]
     return f"every model has the same {' and '.join(constant)}" if constant else ""

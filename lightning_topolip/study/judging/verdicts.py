@@ -11,6 +11,7 @@ from typing import Literal
 from lightning_topolip.study.judging.averages import model_means
 from lightning_topolip.study.judging.claims import Claim
 from lightning_topolip.study.judging.equal_accuracy import at_equal_accuracy
+from lightning_topolip.study.judging.names import NAMES
 from lightning_topolip.study.judging.obstacles import (
     FEWEST_MODELS,
     obstacle_of_agreement,
@@ -36,7 +37,7 @@ Outcome = Literal["holds", "does not hold", "undecided", "not asked of this data
 NOT_ASKED: Outcome = "not asked of this data"
 Direction = Literal["below", "above"]
 
-_NEUTRAL = {"ratio": 1.0, "difference": 0.0, "rho": 0.0}
+NEUTRAL = {"ratio": 1.0, "difference": 0.0, "rho": 0.0}
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _compare(claim: Claim, measured: _Measured, confidence: float) -> Verdict:
     return Verdict(
         claim=claim,
         data=measured.data,
-        verdict=NOT_ASKED if compared.obstacle else _outcome(low, high, _NEUTRAL[summary.comparison], "below"),
+        verdict=NOT_ASKED if compared.obstacle else _outcome(low, high, NEUTRAL[summary.comparison], "below"),
         effect=effect,
         low=low,
         high=high,
@@ -215,13 +216,13 @@ def _correlate(claim: Claim, pair: tuple[str, str], measured: _Measured, confide
     return Verdict(
         claim=claim,
         data=measured.data,
-        verdict=NOT_ASKED if obstacle else _outcome(correlation.low, correlation.high, _NEUTRAL["rho"], claimed),
+        verdict=NOT_ASKED if obstacle else _outcome(correlation.low, correlation.high, NEUTRAL["rho"], claimed),
         effect=correlation.rho if correlation.pairs >= FEWEST_MODELS else math.nan,
         low=correlation.low,
         high=correlation.high,
         unit="rho",
-        first=described(pair[0], first, "model"),
-        second=described(pair[1], second, "model"),
+        first=described(NAMES[pair[0]], first, "model"),
+        second=described(NAMES[pair[1]], second, "model"),
         runs=used,
         models=correlation.pairs,
         remark=_join(obstacle, _skipped_runs(len(runs) - used)),

@@ -104,8 +104,8 @@ def test_seeds_that_agree_by_chance_decide_nothing() -> None:
     [
         ([0.1], [0.3, 0.31], "there are fewer than 2 runs of vit"),
         ([0.1, 0.2], [], "there is no run of resnet"),
-        ([0.1, 0.2], [math.nan, math.nan], "topolip was not measured for resnet; skipped 2 runs without a value"),
-        ([0.1, 0.0], [0.3, 0.31], "topolip of vit is not positive in every run, so the ratio is undefined"),
+        ([0.1, 0.2], [math.nan, math.nan], "TopoLip was not measured for resnet; skipped 2 runs without a value"),
+        ([0.1, 0.0], [0.3, 0.31], "TopoLip of vit is not positive in every run, so the ratio is undefined"),
     ],
 )
 def test_an_impossible_comparison_is_not_asked_with_a_reason(
@@ -120,7 +120,10 @@ def test_an_impossible_comparison_is_not_asked_with_a_reason(
 def test_an_infinite_bound_decides_nothing() -> None:
     claim = Claim("The ViT has the lower bound.", summary="lipschitz_bound", lower="resnet", higher="vit")
     verdict = verdict_of(claim, "lipschitz_bound", [10.0, 11.0], [math.inf, 12.0])
-    assert (verdict.verdict, verdict.remark) == (NOT_ASKED, "lipschitz_bound of vit is infinite in 1 run")
+    assert (verdict.verdict, verdict.remark) == (
+        NOT_ASKED,
+        "Lipschitz constant (upper bound) of vit is infinite in 1 run",
+    )
 
 
 def test_a_run_without_a_value_is_skipped_with_a_remark() -> None:
@@ -149,7 +152,7 @@ def test_a_correlation_holds_on_the_claimed_side(sign: Any, expected: str) -> No
     assert verdict.effect == pytest.approx(spearmanr(x, y).statistic)
     assert 0 < verdict.low < verdict.effect < verdict.high
     assert (verdict.unit, verdict.runs, verdict.models) == ("rho", 7, 7)
-    assert verdict.first == "topolip 4 ± 2.2 over 7 models"
+    assert verdict.first == "TopoLip 4 ± 2.2 over 7 models"
     assert verdict.remark == ""
 
 
@@ -171,8 +174,8 @@ def test_reversing_one_side_reverses_the_correlation() -> None:
     ("x", "y", "remark"),
     [
         ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "there are fewer than 4 models"),
-        ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], "every model has the same topolip"),
-        ([1.0], [math.nan], "topolip and speed_mean were not measured in the same runs; skipped 1 run"),
+        ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], "every model has the same TopoLip"),
+        ([1.0], [math.nan], "TopoLip and mean speed were not measured in the same runs; skipped 1 run"),
     ],
 )
 def test_an_impossible_correlation_is_not_asked_with_a_reason(x: list[float], y: list[float], remark: str) -> None:

@@ -118,7 +118,7 @@ def test_paths_that_were_not_measured_are_not_asked(missing: str) -> None:
     fast = [[row for row in quick(1 + 0.1 * s, s) if row.quantity != missing] for s in range(2)]
     verdict = judged(*slow, *fast)
     assert verdict.verdict == NOT_ASKED
-    assert verdict.remark == "path_length was not measured for resnet; skipped 2 runs without a value"
+    assert verdict.remark == "path length was not measured for resnet; skipped 2 runs without a value"
 
 
 def course(model: str, seed: int, accuracies: Sequence[float], corrupted: Sequence[float]) -> list[Row]:
@@ -148,7 +148,7 @@ def test_a_number_of_the_last_snapshot_alone_is_not_compared_at_equal_accuracy()
     claim = Claim("Equal.", summary="corruption_drop", lower="vit", higher="resnet", when="equal accuracy")
     [verdict] = judge([claim], Results(rows))
     assert verdict.verdict == NOT_ASKED
-    assert verdict.remark.startswith("corruption_drop was not measured for vit")
+    assert verdict.remark.startswith("accuracy lost to corruption was not measured for vit")
 
 
 def test_numbers_before_training() -> None:

@@ -1,4 +1,4 @@
-"""Numbers and names as text."""
+"""Numbers as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 RHO = "\N{GREEK SMALL LETTER RHO}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
-_ATTACKS = {"fgsm": "FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -96,13 +95,3 @@ def join_names(names: Sequence[object]) -> str:
     """
     texts = [str(name) for name in names]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-
-
-def condition_name(condition: str) -> str:
-    """Write the name of a corruption or attack.
-
-    Example:
-        >>> condition_name("pgd"), condition_name("gaussian_noise")
-        ('PGD', 'gaussian noise')
-    """
-    return _ATTACKS.get(condition, condition.replace("_", " "))
