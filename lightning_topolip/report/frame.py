@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from lightning_topolip.report.log_ticks import log_ticks
 from lightning_topolip.report.palette import FAINT, INK
-from lightning_topolip.study.judging.formats import number, power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -81,12 +81,8 @@ def _write_heading(figure: Figure, title: list[str], subtitle: list[str]) -> Non
 
 
 def tick_log(axis: Axis) -> None:
-    """Label a logarithmic axis that has its final limits; with few decades, label more values in each."""
-    low, high = axis.get_view_interval()
-    if high < 300 * low:
-        few = high < 30 * low
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0, 3.0), numticks=12))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
-        axis.set_minor_locator(NullLocator())
-    else:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+    """Label a logarithmic axis that has its final limits."""
+    ticks = log_ticks(*axis.get_view_interval())
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(FixedFormatter(list(ticks.values())))
+    axis.set_minor_locator(NullLocator())
