@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from jsonargparse import ArgumentParser
 
+from lightning_topolip import data as _data  # noqa: F401  so that its classes can be named without their path
+
 
 def call(
     function: Callable[..., None],

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from lightning_topolip.cli.ending import Interrupted, end
 from lightning_topolip.cli.options import call
+from lightning_topolip.cli.verdict_table import verdict_table
 from lightning_topolip.report import report_environment, write_report
 from lightning_topolip.study.execution import run_study
+from lightning_topolip.study.judging.verdict_rows import verdict_rows
 from lightning_topolip.study.progress import progress_bars
 from lightning_topolip.study.recipe import read_config
 from lightning_topolip.study.runs import runs_of
@@ -86,7 +88,14 @@ def study_command(
         ) from None
     report = write_report(folder)
     failed = [run for run in json.loads((folder / "about.json").read_text(encoding="utf-8"))["runs"] if run["failure"]]
-    console.print(f"{len(results)} numbers in {folder / 'results.csv'}, report in {report}", highlight=False)
+    if study.claims:
+        console.print(verdict_table(verdict_rows(study.claims, results)))
+    console.print(
+        f"{len(results)} numbers in {folder / 'results.csv'}; open the report in a browser: "
+        f"{report.absolute().as_uri()}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if failed:
         names = "; ".join(f"{run['model']} on {run['data']}, seed {run['seed']}: {run['failure']}" for run in failed)
         end(f"topolip study: {len(failed)} run{'s' * (len(failed) > 1)} failed, not in the results: {names}", code=1)

@@ -1,0 +1,35 @@
+"""What `topolip study` says at its end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from lightning_topolip.cli.verdict_table import verdict_table
+from lightning_topolip.study.judging.verdict_rows import VerdictRow
+
+HOLDS = VerdictRow("The ViT is smoother.", "digits", "holds", "TopoLip: resnet / vit = 2.8", "vit 0.1; resnet 0.3", "")
+NOT_ASKED = VerdictRow("The ViT is steadier.", "digits", "not asked of this data", "", "", "the accuracies differ")
+
+
+def printed(*rows: VerdictRow) -> str:
+    console = Console(width=160, record=True, file=None, quiet=False)
+    with console.capture() as captured:
+        console.print(verdict_table(rows))
+    return captured.get()
+
+
+def test_a_line_per_verdict_with_its_effect_or_why_it_was_not_asked() -> None:
+    text = printed(HOLDS, NOT_ASKED)
+    (first,) = [line for line in text.splitlines() if HOLDS.claim in line]
+    (second,) = [line for line in text.splitlines() if NOT_ASKED.claim in line]
+    assert "holds" in first
+    assert HOLDS.effect in first
+    assert "the accuracies differ" in second
+    assert "Of 1 verdict, 1 holds; 1 more was not asked of these data." in text
+
+
+def test_the_data_are_named_where_there_are_several() -> None:
+    assert "digits" not in printed(HOLDS)
+    text = printed(HOLDS, HOLDS._replace(data="mnist"))
+    assert "digits" in text
+    assert "mnist" in text
