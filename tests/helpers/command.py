@@ -24,7 +24,7 @@ def said(arguments: list[str], code: int = 2) -> str:
     written = io.StringIO()
     with pytest.raises(SystemExit) as ended, redirect_stderr(written):
         main(arguments)
-    assert ended.value.code == code
+    assert ended.value.code == code, written.getvalue()
     lines = written.getvalue().splitlines()
     assert lines[-1].startswith("topolip")
     assert [line for line in lines if line.startswith(("Traceback", "usage:"))] == []
