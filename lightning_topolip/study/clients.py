@@ -62,7 +62,7 @@ def cluster_client(cluster: Any) -> Iterator[Client]:
     try:
         with _quiet():
             client = Client(**given, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # TypeError: an encrypted scheduler without certificates
         raise ValueError(
             f"Argument `cluster` must be the address or the scheduler file of a running Dask scheduler, "
             f"got {str(cluster)!r}: {' '.join(str(error).split())}"

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import torch
-from distributed import Client
+from distributed import Client, Security
 from helpers.forked import finish, start
 from helpers.studies import tiny_study
 from torch.utils.data import DataLoader, TensorDataset
@@ -188,6 +189,33 @@ def test_a_scheduler_of_the_user(tmp_path: Path, expected: bytes) -> None:
 
                 with pytest.raises(ConnectionError, match=r"the scheduler is lost; finished runs .* are kept"):
                     run_on_cluster(client, chores(tmp_path, *["long"] * 30), ["cpu"], lose_the_scheduler)
+
+
+def test_a_scheduler_that_encrypts(tmp_path: Path, expected: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Security.temporary()
+    certificates = {"ca-file": keys.tls_ca_file, "cert": keys.tls_client_cert, "key": keys.tls_client_key}
+    for name, text in certificates.items():
+        (tmp_path / name).write_text(str(text))
+    options = [word for name in certificates for word in (f"--tls-{name}", str(tmp_path / name))]
+    file = tmp_path / "scheduler.json"
+    with daemon("scheduler", "--host", "tls://127.0.0.1", "--port", "0", "--no-dashboard", *options,
+                "--scheduler-file", str(file)):  # fmt: skip
+        wait_until(file.exists)
+        address = json.loads(file.read_text())["address"]
+        assert address.startswith("tls://")
+        with daemon("worker", address, "--nthreads", "1", "--no-dashboard", *options):
+            monkeypatch.setattr(clients, "PATIENCE", 2)
+            with pytest.raises(ValueError, match=r"`cluster` must .* got 'tls://"), cluster_client(address):
+                pass
+            monkeypatch.undo()
+            configured = {
+                "distributed.comm.tls.ca-file": str(tmp_path / "ca-file"),
+                "distributed.comm.tls.client.cert": str(tmp_path / "cert"),
+                "distributed.comm.tls.client.key": str(tmp_path / "key"),
+            }
+            with dask.config.set(configured):
+                run_study(two_seeds(), tmp_path / "study", cluster=address)
+    assert (tmp_path / "study/results.csv").read_bytes() == expected
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
