@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import uuid4
@@ -55,6 +56,11 @@ def require_new(argument: str, path: Path | None, *, overwrite: bool) -> None:
             f"Argument `{argument}` must be a new file, got {str(path)!r}, which exists; name another one, or replace "
             "it with --overwrite true."
         )
+
+
+def day_of(path: Path) -> str:
+    """Return the day on which a local file was last written, in UTC, such as ``"2026-01-31"``."""
+    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from matplotlib.figure import Figure
 
+from lightning_topolip.report.palette import Style
+
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure with its own title, axes and legend, and its alternative text for screen readers."""
+    """A figure with its own title and axes, and its alternative text for screen readers.
+
+    Attributes:
+        figure: The figure.
+        alt: The text.
+        keys: The styles of the models that the figure does not name itself, by model.
+    """
 
     figure: Figure
     alt: str
+    keys: Mapping[str, Style] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Panels side by side, at most `columns` in a row."""
+    """Panels side by side, at most `columns` in a row, below the models' names and the scale that they share."""
 
     kind: ClassVar[str] = "gallery"
     panels: Sequence[Panel]
     heading: str = ""
     columns: int = 2
+    scale: Panel | None = None
+
+    @property
+    def keys(self) -> dict[str, Style]:
+        """The styles of the models that a panel does not name itself."""
+        return {name: style for panel in self.panels for name, style in panel.keys.items()}
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,7 @@ def _in_words(curve: Curve) -> str:
     if len(x) == 1:
         return f"{curve.model}: {number(mean[0])} at {number(x[0])}."
     top = int(np.argmax(mean))
-    return (
-        f"{curve.model}: from {number(mean[0])} at {number(x[0])} to {number(mean[-1])} at {number(x[-1])}, "
-        f"largest {number(mean[top])} at {number(x[top])}."
-    )
+    return f"{curve.model}: {number(mean[0])} to {number(mean[-1])}, largest {number(mean[top])} at {number(x[top])}."
 
 
 def _mean(rows: Sequence[Row]) -> tuple[float, float]:

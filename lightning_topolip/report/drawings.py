@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 from io import BytesIO
 from xml.etree import ElementTree
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lightning_topolip.report.outlines import outline, rounded
+from lightning_topolip.report.palette import Style, at_night
+from lightning_topolip.report.siblings import grouped, joined
 
 _METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _SYMBOLS = {"path", "clipPath"}
 _TEXTS = {"text", "tspan"}
 _LENGTHS = ("x", "y", "width", "height")
 _REFERENCE = re.compile(r"#(\w+)")
-_GROUP_OPACITY = re.compile(r"(?<!-)opacity")
+_COLOUR = re.compile(r"#([0-9a-fA-F]{6})\b")
+_KEY = (0.4, 0.14)
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 
 
@@ -39,6 +44,8 @@ class Drawings:
     def __init__(self) -> None:
         self._classes: dict[str, str] = {}
         self._symbols: dict[str, str] = {}
+        self._keys: dict[Style, str] = {}
+        self._lines: set[str] = set()
 
     def element(self, figure: Figure, alt: str) -> str:
         """Return the element of a figure, with a text for screen readers."""
@@ -54,29 +61,61 @@ class Drawings:
                 "viewBox": root.attrib["viewBox"],
             },
         )
-        for child in root:
-            lean.extend(self._lean(child, known))
-        return ElementTree.tostring(lean, encoding="unicode").replace(" />", "/>")
+        lean.extend(self._children(root, known))
+        return _written(lean)
+
+    def key(self, style: Style) -> str:
+        """Return the name of a symbol of `keys`, the line that stands for a model."""
+        return self._keys.setdefault(style, f"k{len(self._keys)}")
+
+    @property
+    def keys(self) -> str:
+        """The symbols of all keys so far."""
+        return "".join(self._key_symbol(style, name) for style, name in self._keys.items())
 
     @property
     def css(self) -> str:
-        """The rules of the classes of all elements so far."""
-        rules = (f".{name}{{{style.replace('; ', ';').replace(': ', ':')}}}" for style, name in self._classes.items())
-        return "\n".join(rules)
+        """The rules of the classes of all elements so far; where the page is dark, their colours have others."""
+        rules = [f".{name}{{{style.replace('; ', ';').replace(': ', ':')}}}" for style, name in self._classes.items()]
+        colours = sorted({colour.lower() for rule in rules for colour in _COLOUR.findall(rule)})
+        light = ";".join(f"--{colour}:#{colour}" for colour in colours)
+        dark = ";".join(f"--{colour}:{at_night(f'#{colour}')}" for colour in colours)
+        drawn = [_COLOUR.sub(lambda match: f"var(--{match[1].lower()})", rule) for rule in rules]
+        night = f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+        return "\n".join([f":root{{{light}}}", night, *drawn])
+
+    def _key_symbol(self, style: Style, name: str) -> str:
+        figure = Figure(_KEY)
+        line = Line2D([0.04, 0.5, 0.96], [0.5] * 3, linewidth=1.9, markersize=5, markevery=[1], **style.line)
+        figure.add_artist(line)
+        figure.patch.set_visible(False)
+        root = _svg(figure)
+        symbol = ElementTree.Element("symbol", {"id": name, "viewBox": root.attrib["viewBox"]})
+        symbol.extend(self._children(root, set(self._symbols)))
+        return _written(symbol)
+
+    def _children(self, element: ElementTree.Element, known: set[str]) -> list[ElementTree.Element]:
+        """Return the marks in an element, those that are alike together."""
+        marks = [lean for child in element for lean in self._lean(child, known)]
+        return grouped(joined(marks, self._is_line))
+
+    def _is_line(self, path: ElementTree.Element) -> bool:
+        return path.get("class") in self._lines
 
     def _lean(self, element: ElementTree.Element, known: set[str]) -> list[ElementTree.Element]:
         """Return an element without what is not drawn; a group that says nothing is its children."""
         tag = element.tag.rpartition("}")[2]
         if tag in {"metadata", "style"} or (tag in _SYMBOLS and element.get("id") in known):
             return []
-        children = [lean for child in element for lean in self._lean(child, known)]
+        children = self._children(element, known)
         if tag == "defs" and not children:
             return []
         attributes = self._attributes(tag, element.attrib)
-        if tag == "g":
-            _hoist_class(attributes, children)
-            if not attributes:
-                return children
+        if tag == "g" and len(children) == 1 and children[0].tag == "g" and not attributes.keys() & children[0].keys():
+            attributes |= children[0].attrib
+            children = list(children[0])
+        if tag == "g" and not attributes:
+            return children
         lean = ElementTree.Element(tag, attributes)
         lean.text = element.text if tag in _TEXTS else None
         lean.extend(children)
@@ -108,7 +147,21 @@ class Drawings:
         return self._symbols.setdefault(name, f"m{len(self._symbols)}")
 
     def _class(self, style: str) -> str:
-        return self._classes.setdefault(style, f"d{len(self._classes)}")
+        name = self._classes.setdefault(style, _short_name(len(self._classes)))
+        if "fill: none" in style:
+            self._lines.add(name)
+        return name
+
+
+def _short_name(index: int) -> str:
+    """Return a name of one letter, then of two."""
+    letters = string.ascii_letters
+    before, last = divmod(index, len(letters))
+    return f"{letters[before - 1] if before else ''}{letters[last]}"
+
+
+def _written(element: ElementTree.Element) -> str:
+    return ElementTree.tostring(element, encoding="unicode").replace(" />", "/>")
 
 
 def _svg(figure: Figure) -> ElementTree.Element:
@@ -123,12 +176,3 @@ def _svg(figure: Figure) -> ElementTree.Element:
     ):
         figure.savefig(file, format="svg", metadata=_METADATA)
     return ElementTree.fromstring(file.getvalue())
-
-
-def _hoist_class(attributes: dict[str, str], children: list[ElementTree.Element]) -> None:
-    """Give a group the class that all its marks have."""
-    classes = {child.get("class") for child in children}
-    if len(classes) == 1 and None not in classes and {child.tag for child in children} == {"use"}:
-        attributes["class"] = str(classes.pop())
-        for child in children:
-            del child.attrib["class"]

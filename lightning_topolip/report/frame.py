@@ -32,7 +32,7 @@ def frame(title: str, subtitle: str = "", size: tuple[float, float] = SIZE) -> t
     for patch in (figure.patch, axes.patch):
         patch.set_visible(False)
     _write_heading(figure, textwrap.wrap(title, round(11.4 * size[0])), textwrap.wrap(subtitle, round(15 * size[0])))
-    axes.tick_params(labelsize=_TEXT, colors=INK)
+    axes.tick_params(length=0, labelsize=_TEXT, colors=INK)
     axes.grid(alpha=0.25, linewidth=0.6, clip_on=False)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lightning_topolip.report.blocks import Panel
-from lightning_topolip.report.curves import Curve, describe
-from lightning_topolip.report.frame import frame, legend, name_axes, tick_log
+from lightning_topolip.report.curves import Array, Curve, describe
+from lightning_topolip.report.frame import frame, name_axes, tick_log
 from lightning_topolip.report.palette import FAINT, Style
 from lightning_topolip.study.judging.formats import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_CLOSE, _SHORT, _MARKERS = 0.075, 16, 16
+CROWD = 8
+"""Of more curves, only the means are drawn: their spreads would hide one another."""
+_CLOSE, _SHORT, _MARKERS = 0.075, 16, 9
 _BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
 
 
@@ -53,10 +53,11 @@ def lines(
     if not curves:
         return None
     figure, axes = frame(title, _spread_note(curves))
+    crowded = len(curves) > CROWD
     if log:
         axes.set_yscale("log")
     for curve in curves:
-        _draw(axes, curve, styles[curve.model], 1 if apart and len(curve.x) > 1 else 0)
+        _draw(axes, curve, styles[curve.model], 1 if apart and len(curve.x) > 1 else 0, spread=not crowded)
     if reference is not None:
         axes.axhline(reference[0], color=FAINT, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
@@ -82,19 +83,26 @@ def lines(
     if all((curve.x == np.round(curve.x)).all() for curve in curves):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     name_axes(axes, x, y)
-    _name_curves(figure, axes, curves, styles)
-    return Panel(figure, describe(curves, x, title))
+    named = _name_curves(axes, curves, styles)
+    keys = {} if named else {curve.model: styles[curve.model] for curve in curves}
+    return Panel(figure, describe(curves, x, title), keys)
 
 
-def _draw(axes: Axes, curve: Curve, style: Style, start: int) -> None:
+def _draw(axes: Axes, curve: Curve, style: Style, start: int, *, spread: bool) -> None:
     """Draw one curve from a point on: a thick line for the mean, thin lines for the seeds, a shade for the band."""
     x = curve.x[start:]
-    if len(curve.seeds) > 1:
+    if spread and len(curve.seeds) > 1:
         axes.plot(x, curve.values.T[start:], color=style.colour, linewidth=0.6, alpha=0.55)
-    if curve.band:
-        axes.fill_between(x, curve.low[start:], curve.high[start:], color=style.colour, alpha=0.2, linewidth=0)
+    if spread and curve.band:
+        fill_band(axes, x, curve.low[start:], curve.high[start:], style, 0.2)
     every = max(1, round(len(x) / _MARKERS))
     axes.plot(x, curve.mean[start:], linewidth=1.9, markersize=4.5, markevery=every, **style.line)
+
+
+def fill_band(axes: Axes, x: Array, low: Array, high: Array, style: Style, alpha: float) -> None:
+    """Shade what lies between two lines."""
+    edge = np.concatenate([low, high[::-1]])
+    axes.fill(np.concatenate([x, x[::-1]]), edge, color=style.colour, alpha=alpha, linewidth=0)
 
 
 def _draw_first(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]) -> None:
@@ -131,34 +139,31 @@ def _name_first(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]
         )
 
 
-def _name_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]) -> None:
-    """Name the curves at their right ends if the names do not overlap, and in a legend otherwise."""
+def _name_curves(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Style]) -> bool:
+    """Name the curves at their right ends if the names do not overlap; tell whether they did not."""
     ends = [(curve.x[-1], curve.mean[-1]) for curve in curves]
     heights = np.sort(axes.transAxes.inverted().transform(axes.transData.transform(ends))[:, 1])
     short = max(len(curve.model) for curve in curves) <= _SHORT
-    if short and len({x for x, _ in ends}) == 1 and (np.diff(heights) > _CLOSE).all():
-        for curve, (_, height) in zip(curves, ends, strict=True):
-            axes.annotate(
-                curve.model,
-                (1, height),
-                (3, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=styles[curve.model].ink,
-            )
-        return
-    legend(figure, [legend_line(curve.model, styles[curve.model]) for curve in curves])
-
-
-def legend_line(name: str, style: Style) -> Line2D:
-    """Return the line that stands for a model in a legend."""
-    return Line2D([], [], linewidth=1.9, markersize=4.5, label=name, **style.line)
+    if not short or len({x for x, _ in ends}) > 1 or not (np.diff(heights) > _CLOSE).all():
+        return False
+    for curve, (_, height) in zip(curves, ends, strict=True):
+        axes.annotate(
+            curve.model,
+            (1, height),
+            (3, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=styles[curve.model].ink,
+        )
+    return True
 
 
 def _spread_note(curves: Sequence[Curve]) -> str:
     """Explain the thick line, the thin lines and the shade."""
+    if len(curves) > CROWD:
+        return "mean over the seeds; their spread is in the tables"
     counts = sorted({len(curve.seeds) for curve in curves})
     seeds = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     bands = list(dict.fromkeys(curve.band for curve in curves if curve.band))

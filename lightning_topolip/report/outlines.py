@@ -23,7 +23,7 @@ def rounded(text: str) -> str:
 def outline(path: str) -> str:
     """Shorten the outline of an SVG path, to a tenth of a point, or a hundredth for small symbols.
 
-    Straight lines become relative; the rounding errors do not add up.
+    Moves and straight lines become relative, except the first move; the rounding errors do not add up.
 
     Example:
         >>> outline("M 10.02 20 L 30.5 20 L 30.5 25.25 L 29.9 24 z")
@@ -37,20 +37,23 @@ def outline(path: str) -> str:
 
 def _steps(commands: list[tuple[str, list[float]]], digits: int) -> Iterator[str]:
     x = y = 0
+    start = [0, 0]
     last = ""
     for name, numbers in commands:
         units = [round(number * 10**digits) for number in numbers]
         step, relative = name, units
         if name == "L":
             step, relative = _line(units[0] - x, units[1] - y)
+        elif name == "M" and last:
+            step, relative = "m", [units[0] - x, units[1] - y]
         numbers_text = _joined([_short(unit, digits) for unit in relative])
         if step == last and step in "lhv":
             yield numbers_text if numbers_text.startswith("-") else f" {numbers_text}"
         else:
             yield f"{step}{numbers_text}"
         last = step
-        if units:
-            x, y = units[-2:]
+        start = units if name == "M" else start
+        x, y = units[-2:] if units else start
 
 
 def _line(dx: int, dy: int) -> tuple[str, list[int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib import style
 
 from lightning_topolip.files import atomic_text
+from lightning_topolip.report.answer import answer
 from lightning_topolip.report.drawings import Drawings
 from lightning_topolip.report.sections import SECTIONS
 from lightning_topolip.report.source import Source
@@ -56,7 +57,12 @@ def render(source: Source) -> str:
         sections = [section(source) for section in SECTIONS]
         title = source.about.get("title") or "Smoothness study"
         return environment.get_template("report.html").render(
-            title=title, question=source.about.get("question", ""), sections=sections, drawings=Drawings()
+            title=title,
+            question=source.about.get("question", ""),
+            answer=answer(source),
+            date=source.date,
+            sections=sections,
+            drawings=Drawings(),
         )
 
 

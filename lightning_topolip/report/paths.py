@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lightning_topolip.report.blocks import Panel
 from lightning_topolip.report.curves import Curve, describe
-from lightning_topolip.report.frame import frame, legend, name_axes
-from lightning_topolip.report.lines import legend_line
+from lightning_topolip.report.frame import frame, name_axes
+from lightning_topolip.report.lines import CROWD
 from lightning_topolip.report.palette import Style
 
 
@@ -30,22 +30,25 @@ def against_accuracy(
     epochs = {curve.model: set(curve.x.tolist()) for curve in accuracies}
     if not any(epochs.get(curve.model, set()) & set(curve.x.tolist()) for curve in curves):
         return None
-    figure = _figure(accuracies, curves, styles, title, y)
-    return Panel(figure, f"{title}. {describe(accuracies, 'epochs', 'Accuracy')} {describe(curves, 'epochs', name)}")
+    by_model = {curve.model: curve for curve in curves}
+    drawn = [curve for curve in accuracies if curve.model in by_model]
+    figure = _figure(drawn, by_model, styles, title, y)
+    alt = f"{title}. {describe(accuracies, 'epochs', 'Accuracy')} {describe(curves, 'epochs', name)}"
+    return Panel(figure, alt, {curve.model: styles[curve.model] for curve in drawn})
 
 
 def _figure(
-    accuracies: Sequence[Curve], curves: Sequence[Curve], styles: Mapping[str, Style], title: str, y: str
+    accuracies: Sequence[Curve], by_model: Mapping[str, Curve], styles: Mapping[str, Style], title: str, y: str
 ) -> Figure:
-    figure, axes = frame(title, "one point per epoch, thick: mean over seeds, thin: each seed; ring: last epoch")
-    by_model = {curve.model: curve for curve in curves}
-    drawn = [curve for curve in accuracies if curve.model in by_model]
-    for accuracy in drawn:
+    crowded = len(accuracies) > CROWD
+    note = "mean over seeds" if crowded else "thick: mean over seeds, thin: each seed"
+    figure, axes = frame(title, f"one point per epoch, {note}; ring: last epoch")
+    for accuracy in accuracies:
         curve, style = by_model[accuracy.model], styles[accuracy.model]
         epochs = sorted(set(accuracy.x.tolist()) & set(curve.x.tolist()))
         across = [accuracy.x.tolist().index(epoch) for epoch in epochs]
         along = [curve.x.tolist().index(epoch) for epoch in epochs]
-        for seed in set(accuracy.seeds) & set(curve.seeds) if len(curve.seeds) > 1 else ():
+        for seed in () if crowded or len(curve.seeds) == 1 else sorted({*accuracy.seeds} & {*curve.seeds}):
             axes.plot(
                 accuracy.values[accuracy.seeds.index(seed), across],
                 curve.values[curve.seeds.index(seed), along],
@@ -60,5 +63,4 @@ def _figure(
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylim(bottom=0)
     name_axes(axes, "accuracy, validation", y)
-    legend(figure, [legend_line(curve.model, styles[curve.model]) for curve in drawn])
     return figure

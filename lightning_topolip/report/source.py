@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lightning_topolip.files import day_of
 from lightning_topolip.report.palette import Style, styles
+from lightning_topolip.report.private import without_paths
 from lightning_topolip.study.judging.claims import claims_of
 from lightning_topolip.study.judging.results import TABLE, Results, Row, results_file
-from lightning_topolip.study.judging.summaries import RunKey, run_summaries
+from lightning_topolip.study.judging.summaries import RunKey, run_errors, run_summaries
 from lightning_topolip.study.judging.verdicts import Verdict, judge
 from lightning_topolip.topology.names import INPUT
 
@@ -22,21 +24,28 @@ class Source:
 
     Attributes:
         results: The table of results.
-        about: Title, question, command, configuration, versions, machine, runs and claims; any may be missing.
+        about: Title, question, date, command, configuration, versions, machine, runs and claims; any may be missing.
         diagrams: Births and deaths of a few layers, by ``"<data>/<model>"``.
         table: Name of the file of the results.
+        date: The day of the results, such as ``"2026-01-31"``; empty if it is not known.
     """
 
     results: Results
     about: dict[str, Any]
     diagrams: dict[str, Any]
     table: str = TABLE
+    date: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Source:
-        """Read the results, and ``about.json`` and ``diagrams.json`` if they exist."""
+        """Read the results, and ``about.json``, without its paths, and ``diagrams.json`` if they exist.
+
+        The day of the results is that of ``about.json``, or else that of the file of the results.
+        """
         table = results_file(folder)
-        return cls(Results.read(table), _json(folder / "about.json"), _json(folder / "diagrams.json"), table.name)
+        about = without_paths(_json(folder / "about.json"))
+        date = about.get("date") or day_of(table)
+        return cls(Results.read(table), about, _json(folder / "diagrams.json"), table.name, date)
 
     @cached_property
     def models(self) -> list[str]:
@@ -64,9 +73,14 @@ class Source:
         return judge(claims_of(self.about.get("claims") or []), self.results)
 
     @cached_property
+    def errors(self) -> dict[RunKey, dict[str, float]]:
+        """The standard errors of the summaries on the probe."""
+        return run_errors(self.results)
+
+    @cached_property
     def last(self) -> Source:
         """The same study with only the last epoch of every run."""
-        return Source(self.results.last_epoch(), self.about, self.diagrams, self.table)
+        return replace(self, results=self.results.last_epoch())
 
     def find(self, data: str, quantity: str, **columns: Any) -> Results:
         """Return the rows of a quantity, filtered as by `Results.where`."""

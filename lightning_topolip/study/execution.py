@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning_topolip.files import write_compact_json, write_json
+from lightning_topolip.files import day_of, write_compact_json, write_json
 from lightning_topolip.study.attempt import OnProgress
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.engine import Engine
@@ -119,6 +119,7 @@ def _about(
     return {
         "title": config.title,
         "question": config.question,
+        "date": max((day_of(job.results_file) for job in jobs if job.results_file.is_file()), default=""),
         "command": command,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": versions(),

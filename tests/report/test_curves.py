@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from lightning_topolip.report.blocks import Gallery
 from lightning_topolip.report.curves import curves
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.palette import styles
@@ -73,14 +74,31 @@ def test_many_first_points_beyond_the_scale_are_one_range() -> None:
     assert axes.get_ylim()[1] < 10
 
 
-def test_models_with_the_same_end_are_named_in_a_legend() -> None:
+def test_models_with_the_same_end_are_named_above_their_gallery() -> None:
     rows = [Row("digits", m, 0, e, "topolip", "", "", "", 0.0, 1.0) for m in ("vit", "resnet") for e in (0.0, 1.0)]
     panel = lines(curves(rows, lambda row: row.epoch, ["vit", "resnet"]), styles(["vit", "resnet"]), "", "", "")
     assert panel is not None
     assert not panel.figure.axes[0].texts
-    assert [entry.get_text() for entry in panel.figure.legends[0].get_texts()] == ["vit", "resnet"]
+    assert list(Gallery([panel, panel]).keys) == ["vit", "resnet"]
 
 
 def test_models_differ_in_colour_and_marker() -> None:
     seven = styles([f"model {index}" for index in range(7)]).values()
     assert len({style.colour for style in seven}) == len({style.marker for style in seven}) == 7
+
+
+def test_a_crowd_of_models_is_drawn_by_its_means_alone() -> None:
+    names = [f"model {index}" for index in range(18)]
+    rows = [
+        Row("digits", name, seed, float(epoch), "topolip", "", "", "", 0.0, place + 0.1 * seed + epoch, 0.1)
+        for place, name in enumerate(names)
+        for seed in (0, 1)
+        for epoch in (0, 1)
+    ]
+    panel = lines(curves(rows, lambda row: row.epoch, names), styles(names), "Title", "x", "y")
+    assert panel is not None
+    axes = panel.figure.axes[0]
+    assert len(axes.lines) == 18
+    assert not axes.patches
+    assert len(panel.keys) == 18
+    assert len({(style.colour, style.marker) for style in panel.keys.values()}) == 18

@@ -1,19 +1,21 @@
 """Lean drawings: the same picture with less text."""
 
 import re
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from lightning_topolip.report.drawings import Drawings
 from lightning_topolip.report.outlines import outline
+from lightning_topolip.report.siblings import grouped, joined
 
 
 def points(path: str) -> list[tuple[float, float]]:
-    """Follow an outline of absolute moves and relative lines."""
+    """Follow an outline of moves and relative lines."""
     reached = []
     x = y = 0.0
-    for name, rest in re.findall(r"([Mlhvz])([^Mlhvz]*)", path):
+    for name, rest in re.findall(r"([Mmlhvz])([^Mmlhvz]*)", path):
         numbers = [float(number) for number in re.findall(r"-?\d*\.?\d+", rest)]
         axes = {"h": [(step, 0.0) for step in numbers], "v": [(0.0, step) for step in numbers]}
         pairs = axes[name] if name in axes else zip(numbers[::2], numbers[1::2], strict=True)
@@ -55,4 +57,33 @@ def test_a_drawing_keeps_its_texts_and_a_second_one_shares_its_symbols() -> None
         assert 'aria-label="He said &quot;so&quot;"' in element
         assert set(re.findall(r'href="#(\w+)"', element)) <= set(re.findall(r' id="(\w+)"', first))
     assert " id=" not in second
-    assert set(re.findall(r'class="(\w+)"', first + second)) == set(re.findall(r"^\.(\w+){", drawings.css, re.M))
+    assert set(re.findall(r'class="(\w+)"', first + second)) <= set(re.findall(r"^\.(\w+){", drawings.css, re.M))
+
+
+def test_moves_become_relative_and_a_closed_piece_goes_back_to_its_start() -> None:
+    path = "M 30 30 L 40 30 L 40 50 z M 31 32 L 33 35 M 90 80 L 91 80"
+    short = outline(path)
+    assert short == "M30 30h10v20zm1 2l2 3m57 45h1"
+
+
+def test_lines_of_one_style_are_one_path_and_what_is_between_keeps_its_place() -> None:
+    def mark(tag: str, d: str, style: str) -> Element:
+        return Element(tag, {"d": d, "class": style})
+
+    marks = [mark("path", "M0", "a"), mark("text", "t", "b"), mark("path", "M1", "a"), mark("path", "M2", "c")]
+    marks += [mark("path", "M3", "a"), mark("use", "u", "d"), mark("path", "M4", "a"), mark("path", "M5", "fill")]
+    drawn = joined(marks, lambda path: path.get("class") != "fill")
+    assert [(element.tag, element.get("d")) for element in drawn] == [
+        ("path", "M0M1"), ("text", "t"), ("path", "M2"), ("path", "M3"), ("use", "u"), ("path", "M4"), ("path", "M5")
+    ]  # fmt: skip
+
+
+def test_a_group_says_once_what_its_marks_share() -> None:
+    marks = [Element("use", {"class": "a", "clip-path": "url(#c)", "x": str(index)}) for index in range(3)]
+    marks += [Element("text", {"class": "b"}), Element("text", {"class": "b"})]
+    clipped, *texts = grouped(marks)
+    assert dict(clipped.attrib) == {"clip-path": "url(#c)"}
+    [of_class] = clipped
+    assert dict(of_class.attrib) == {"class": "a"}
+    assert [dict(use.attrib) for use in of_class] == [{"x": str(index)} for index in range(3)]
+    assert [text.get("class") for text in texts] == ["b", "b"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import socket
 import sys
@@ -24,15 +25,17 @@ from helpers.made_up_study import (
 
 from lightning_topolip.report import write_report
 from lightning_topolip.report.page import render, report_environment
+from lightning_topolip.report.palette import PAPER_AT_NIGHT, contrast
 from lightning_topolip.study.judging.claims import claims_of
 from lightning_topolip.study.judging.formats import number
 from lightning_topolip.study.judging.results import Results
+from lightning_topolip.study.judging.summaries import SUMMARIES
 from lightning_topolip.study.judging.verdicts import NOT_ASKED, Verdict, judge
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 SECTIONS = (
+    "summary",
     "claims",
-    "runs",
     "depth",
     "training",
     "maps",
@@ -41,6 +44,7 @@ SECTIONS = (
     "lipschitz",
     "robustness",
     "smoothness-and-robustness",
+    "runs",
     "limits",
     "numbers",
 )
@@ -118,11 +122,12 @@ def test_nothing_is_fetched_from_elsewhere(text: str, page: Page) -> None:
 
 
 def test_the_page_stays_small(text: str) -> None:
-    assert len(text) < 300_000
+    assert len(text) < 220_000
 
 
 def test_every_symbol_and_style_that_a_drawing_uses_is_defined_once(text: str, page: Page) -> None:
-    defined = [symbol["id"] for symbol in [*page.all("path"), *page.all("clippath")] if "id" in symbol]
+    symbols = [*page.all("path"), *page.all("clippath"), *page.all("symbol")]
+    defined = [symbol["id"] for symbol in symbols if "id" in symbol]
     assert len(set(defined)) == len(defined)
     assert set(re.findall(r"(?:<use[^>]*href=\"|url\()#(\w+)", text)) <= set(defined)
     drawn = [mark for tag in ("path", "text", "g", "use") for mark in page.all(tag)]
@@ -132,7 +137,7 @@ def test_every_symbol_and_style_that_a_drawing_uses_is_defined_once(text: str, p
 
 
 def test_every_figure_has_an_alternative_text_and_a_size(page: Page) -> None:
-    images = page.all("svg")
+    images = [image for image in page.all("svg") if image.get("role") == "img"]
     assert len(images) > 30
     texts = [image["aria-label"] or "" for image in images]
     assert min(map(len, texts)) > 30
@@ -146,7 +151,11 @@ def test_verdicts_are_those_of_the_study(study: Path, page: Page) -> None:
     asked = [verdict for verdict in verdicts if verdict.verdict != NOT_ASKED]
     assert 0 < len(asked) < len(verdicts)
     badges = [attributes for attributes in page.all("span") if "badge" in (attributes.get("class") or "")]
-    assert [badge["class"] for badge in badges] == [f"badge {verdict.verdict.replace(' ', '-')}" for verdict in asked]
+    in_short = badges[: -len(asked)]
+    assert 0 < len(in_short) <= 3
+    assert [badge["class"] for badge in badges[len(in_short) :]] == [
+        f"badge {verdict.verdict.replace(' ', '-')}" for verdict in asked
+    ]
     text = page.text("claims")
     for verdict in verdicts:
         assert verdict.claim.says in text
@@ -174,6 +183,54 @@ def test_summaries_of_every_run_are_in_the_page(study: Path, page: Page) -> None
             clean = run.where(quantity="accuracy", condition="clean").values()
             assert number(float(score[0])) in page.cells
             assert f"{100 * clean[0]:.1f} %" in page.cells
+
+
+def test_the_answer_and_the_date_are_on_top(study: Path, text: str, page: Page) -> None:
+    about = json.loads((study / "about.json").read_text())
+    verdicts = judge(claims_of(about["claims"]), Results.read(study / "results.csv"))
+    top = page.text("")
+    for outcome, words in (("holds", "hold"), ("does not hold", "not hold"), ("undecided", "undecided")):
+        count = sum(verdict.verdict == outcome for verdict in verdicts)
+        assert not count or re.search(rf"\b{count} [\w ]*{words}", top)
+    assert about["claims"][0]["says"] in top
+    assert "TopoLip: resnet / vit = " in top
+    assert text.index('class="answer"') < text.index("<nav") < text.index("<section")
+
+
+def test_a_study_has_the_date_of_its_record_or_of_its_results(tmp_path: Path) -> None:
+    rows = only(made_up_rows(("digits",), ("vit",), (0,)), "topolip")
+    of_record = write_study(tmp_path / "record", rows, {"date": "2026-02-03"})
+    of_file = write_study(tmp_path / "file", rows)
+    os.utime(of_file / "results.csv", (0.0, 86_400.0 * 365))
+    for folder, date in ((of_record, "2026-02-03"), (of_file, "1971-01-01")):
+        first = write_report(folder).read_bytes()
+        assert f'Results of <time datetime="{date}">{date}</time>'.encode() in first
+        assert write_report(folder).read_bytes() == first
+
+
+def test_numbers_have_names_for_people(text: str) -> None:
+    shown = re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)
+    assert "intrinsic dimension (TwoNN)" in shown
+    keys = {*SUMMARIES, *(row.quantity for row in made_up_rows(("digits",), ("vit",), (0,)))}
+    unread = {key for key in keys if "_" in key and (key in shown or f">{key.replace('_', ' ')}<" in shown)}
+    assert unread <= {"path_length", "epoch_drift", "total_variance", "participation_ratio", "covering_dimension",
+                      "validation_accuracy", "late_epoch_drift", "covering_number"}  # fmt: skip
+    assert not {key for key in unread if key in shown}
+
+
+def test_a_dark_page_has_light_drawings_and_paper_stays_white(text: str) -> None:
+    light, dark = (dict(re.findall(r"--([0-9a-f]{6}):(#[0-9a-f]{6})", rules)) for rules in re.findall(
+        r":root\{(--[^}]*)\}", text)[:2])  # fmt: skip
+    assert set(light) == set(dark)
+    assert all(value == f"#{name}" for name, value in light.items())
+    assert dark["ffffff"] == PAPER_AT_NIGHT
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert style.count("prefers-color-scheme") == style.count("@media screen and (prefers-color-scheme") == 2
+    drawn = {*re.findall(r"(?:fill|stroke):var\(--([0-9a-f]{6})\)", style)}
+    assert {"222222", "0072b2"} <= drawn <= set(dark)
+    assert not re.search(r"(?:fill|stroke):#", style)
+    readable = [colour for name, colour in dark.items() if contrast(f"#{name}", "#ffffff") >= 4.5]
+    assert min(contrast(colour, PAPER_AT_NIGHT) for colour in readable) >= 4.5
 
 
 def test_texts_of_the_study_are_escaped(text: str, page: Page) -> None:
@@ -211,7 +268,7 @@ def test_a_study_without_results_has_a_report(tmp_path: Path) -> None:
     for run in about["runs"]:  # type: ignore[attr-defined]
         run.update({"failure": "RuntimeError: out of memory", "parameters": None, "seconds measuring": None})
     page = page_of(write_study(tmp_path, [], about))
-    assert page.all("svg") == []
+    assert [image.get("role") for image in page.all("svg")] == [None]
     assert page.text("runs").count("failed: RuntimeError: out of memory") == 4
     for section in (
         "depth",
@@ -246,7 +303,7 @@ def test_nan_is_not_drawn(tmp_path: Path) -> None:
         for row in only(made_up_rows(("digits",), ("vit", "resnet"), (0,)), "topolip", "scale", "total_variance")
     ]
     page = page_of(write_study(tmp_path, rows))
-    texts = " ".join(image["aria-label"] or "" for image in page.all("svg"))
+    texts = " ".join(image.get("aria-label") or "" for image in page.all("svg"))
     assert "resnet:" in texts
     assert "vit:" not in texts
 

@@ -9,6 +9,7 @@ import pytest
 from helpers.made_up_study import EPOCHS, LAYERS, made_up_rows, only, source_of
 from scipy.stats import spearmanr
 
+from lightning_topolip.report.answer import answer
 from lightning_topolip.report.palette import styles
 from lightning_topolip.report.sections.claims import claims, effect_lines
 from lightning_topolip.report.sections.depth import depth
@@ -19,6 +20,7 @@ from lightning_topolip.report.sections.maps import maps
 from lightning_topolip.report.sections.robustness import accuracy_curves, accuracy_table
 from lightning_topolip.report.sections.runs import runs_table, versions_table
 from lightning_topolip.report.sections.smoothness_and_robustness import Point, scatter_figure, smoothness_and_robustness
+from lightning_topolip.report.sections.summary import mean_and_error, summary_table
 from lightning_topolip.report.sections.training import errors_table, training
 from lightning_topolip.report.source import Source
 from lightning_topolip.robustness import wilson_interval
@@ -64,7 +66,8 @@ def test_diagrams_are_in_units_of_the_scale() -> None:
     source = Source(Results(rows), {}, {"digits/vit": {"seed": 0, "epoch": 1.0, "layers": layers}})
     [gallery] = diagrams(source).blocks
     marks = gallery.panels[0].figure.axes[0].lines[0].get_xydata()  # type: ignore[union-attr]
-    assert sorted(map(tuple, marks[::3].tolist())) == [(0.0, 0.5), (0.0, 1.0)]
+    middles = (marks[::3] + marks[1::3])[:, 1] / 2
+    assert middles == pytest.approx([0.5, 1.0])
 
 
 def test_a_diagram_draws_marks_that_cannot_be_told_apart_once() -> None:
@@ -75,6 +78,17 @@ def test_a_diagram_draws_marks_that_cannot_be_told_apart_once() -> None:
     assert len(starts) == 50
     assert np.abs(starts[:, None] - crowded).sum(axis=2).min(axis=0).max() < 1e-5
     assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["H1, loops: 100"]
+
+
+def test_dashes_that_touch_are_one_and_cover_every_death() -> None:
+    deaths = np.concatenate([np.linspace(0.3, 0.5, 200), [0.8, 0.9]])
+    pairs = np.stack([np.zeros_like(deaths), deaths], axis=1)
+    figure = diagram_figure({"H0": pairs}, 1.0, "", "")
+    marks = np.asarray(figure.axes[0].lines[0].get_xydata())
+    low, high = marks[::3, 1], marks[1::3, 1]
+    assert len(low) == 3
+    assert [((low <= death) & (death <= high)).sum() for death in deaths] == [1] * len(deaths)
+    assert (high - low).sum() == pytest.approx(0.2 + 3 * 0.005)
 
 
 def test_layers_have_positions_between_input_and_last_layer() -> None:
@@ -98,8 +112,8 @@ def test_the_shade_of_a_smoothness_curve_is_two_standard_errors() -> None:
     rows = [row for row in only(made_up_rows(("digits",), ("vit",), (0,)), "drift") if row.variant == "scaled W2"]
     gallery = depth(source_of(rows)).blocks[0]
     [panel] = gallery.panels  # type: ignore[union-attr]
-    [shade] = panel.figure.axes[0].collections
-    edge = {round(y, 12) for y in shade.get_paths()[0].vertices[:, 1].tolist()}
+    [shade] = panel.figure.axes[0].patches
+    edge = {round(y, 12) for y in shade.get_path().vertices[:, 1].tolist()}
     later = [row for row in rows if row.epoch == EPOCHS[-1]][1:]
     assert {round(row.value + side * row.error, 12) for row in later for side in (-2, 2)} <= edge
 
@@ -269,6 +283,7 @@ def test_the_correlation_in_the_panel_is_that_of_the_models() -> None:
     assert any(entry.endswith("], 4 models") for entry in entries)
     assert "cifar10: no rank correlation, 2 models" in entries
     assert len(panel.figure.axes[0].collections) == 12
+    assert list(panel.keys) == ["vit", "resnet", "third", "fourth"]
 
 
 def test_colours_are_models_and_markers_are_data_sets() -> None:
@@ -279,3 +294,40 @@ def test_colours_are_models_and_markers_are_data_sets() -> None:
     first, second = figure.axes[0].collections
     assert first.get_facecolor().tolist() == second.get_facecolor().tolist()
     assert first.get_paths()[0].vertices.shape != second.get_paths()[0].vertices.shape
+
+
+def test_the_summary_has_the_mean_and_the_error_of_seeds_and_probe() -> None:
+    rows = only(made_up_rows(("digits",), ("vit", "resnet"), (0, 1, 2)), "topolip", "accuracy")
+    table = summary_table(source_of(rows))
+    assert table is not None
+    scores = [row for row in rows if (row.quantity, row.variant, row.epoch) == ("topolip", "scaled W2", EPOCHS[-1])]
+    of_vit = [row for row in scores if row.model == "vit"]
+    values = [row.value for row in of_vit]
+    error = math.sqrt(np.var(values, ddof=1) / 3 + np.mean([row.error**2 for row in of_vit]))
+    assert table.header[table.header.index("TopoLip")] == "TopoLip"
+    assert table.rows[0][table.header.index("TopoLip")] == f"{number(float(np.mean(values)))} ± {number(error, 2)}"
+    assert [row[0] for row in table.rows] == ["vit", "resnet"]
+
+
+def test_a_single_seed_has_the_error_on_the_probe_alone() -> None:
+    assert mean_and_error([2.0], [0.5]) == (2.0, 0.5)
+    assert mean_and_error([2.0, math.nan], [math.nan, 0.1])[0] == 2.0
+    assert math.isnan(mean_and_error([2.0], [math.nan])[1])
+    assert mean_and_error([1.0, 3.0], [math.nan, math.nan]) == (2.0, pytest.approx(1.0))
+
+
+def test_the_answer_quotes_the_first_claim_of_each_topic() -> None:
+    rows = only(made_up_rows(("digits",), ("vit", "resnet"), (0, 1, 2)), "topolip", "accuracy", "total_variance")
+    claims_made = [
+        Claim("More variance.", summary="total_variance", lower="resnet", higher="vit"),
+        Claim("Smoother.", summary="topolip", lower="vit", higher="resnet"),
+        Claim("Not smoother.", summary="topolip", lower="resnet", higher="vit"),
+        Claim("Loses less.", summary="attack_drop", lower="vit", higher="resnet"),
+    ]
+    found = answer(source_of(rows, {"claims": [asdict(claim) for claim in claims_made]}))
+    assert found.sentence.startswith("Of 4 verdicts, ")
+    assert [finding.central[0].claim for finding in found.findings] == ["Smoother.", "Loses less."]
+    assert [bool(finding.counts) for finding in found.findings] == [True, False]
+    only_first = answer(source_of(rows, {"claims": [asdict(claims_made[0])]}))
+    assert [finding.central[0].claim for finding in only_first.findings] == ["More variance."]
+    assert answer(source_of(rows)).findings == []

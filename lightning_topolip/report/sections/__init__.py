@@ -14,12 +14,13 @@ from lightning_topolip.report.sections.numbers import numbers
 from lightning_topolip.report.sections.robustness import robustness
 from lightning_topolip.report.sections.runs import runs
 from lightning_topolip.report.sections.smoothness_and_robustness import smoothness_and_robustness
+from lightning_topolip.report.sections.summary import summary
 from lightning_topolip.report.sections.training import training
 from lightning_topolip.report.source import Source
 
 SECTIONS: tuple[Callable[[Source], Section], ...] = (
+    summary,
     claims,
-    runs,
     depth,
     training,
     maps,
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[Source], Section], ...] = (
     lipschitz,
     robustness,
     smoothness_and_robustness,
+    runs,
     limits,
     numbers,
 )

@@ -8,7 +8,7 @@ from lightning_topolip.report.blocks import Note, Panel, Section, Table, galleri
 from lightning_topolip.report.curves import curves
 from lightning_topolip.report.lines import lines
 from lightning_topolip.report.source import Source
-from lightning_topolip.study.judging.formats import number
+from lightning_topolip.study.judging.formats import join_names, number
 from lightning_topolip.study.judging.summaries import HEADLINE
 
 _DRIFT = "W2 per sample"
@@ -47,17 +47,21 @@ def _drifts(source: Source, data: str, form: str) -> Panel | None:
 
 
 def _layers_table(source: Source) -> Table | None:
-    """List position and name of the layers, two columns per model; None without drifts."""
+    """List position and name of the layers, two columns per model, or models with the same; None without drifts."""
     columns = {model: _layers(source, model) for model in source.models}
     columns = {model: names for model, names in columns.items() if names}
     if not columns:
         return None
-    placed = [[(number((i + 1) / len(names), 2), name) for i, name in enumerate(names)] for names in columns.values()]
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for model, names in columns.items():
+        groups.setdefault(tuple(names), []).append(model)
+    placed = [[(number((i + 1) / len(names), 2), name) for i, name in enumerate(names)] for names in groups]
     rows = [
         [str(index + 1), *(text for cell in cells for text in cell)]
         for index, cells in enumerate(zip_longest(*placed, fillvalue=("", "")))
     ]
-    header = ["layer", *(text for model in columns for text in (f"{model}: position", f"{model}: name"))]
+    titles = [join_names(models) for models in groups.values()]
+    header = ["layer", *(text for title in titles for text in (f"{title}: position", f"{title}: name"))]
     return Table("Layers and their positions between 0, the input, and 1, the last layer.", header, rows, folded=True)
 
 

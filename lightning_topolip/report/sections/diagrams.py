@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = ("H0", "H1", "H2", "H3")
 _MEANING = {"H0": "H0, components", "H1": "H1, loops", "H2": "H2, voids"}
-_DASH, _DOT, _RESOLUTION = 0.03, 0.002, 300
+_DASH, _THIN, _DOT, _RESOLUTION = 0.03, 0.005, 0.002, 200  # shares of the axes, and marks along them
+_INCHES = 2.3  # length of the axes
 _INTRO = (
     "Each mark is a feature of the point cloud of the probe in a layer: a component (H0, a dash at the left edge) or a "
     "loop (H1), by the distances at which it appears and disappears, in units of the layer's mean distance. A mark far "
@@ -100,13 +101,12 @@ def _draw(axes: Axes, name: str, pairs: Array, style: Style, top: float) -> Line
     All marks of a dimension are one line with gaps: its pieces, and not a symbol at every place, are the marks.
     """
     dash = name == "H0"
-    starts = _visible(pairs, top)
-    ends = starts + np.array([top * (_DASH if dash else _DOT), 0.0])
+    starts, ends = _dashes(pairs, top) if dash else _dots(pairs, top)
     pieces = np.stack([starts, ends, np.full_like(starts, np.nan)], axis=1).reshape(-1, 2)
     axes.plot(
         *pieces.T,
         color=style.colour,
-        linewidth=0.8 if dash else 3.2,
+        linewidth=_DASH * 72 * _INCHES if dash else 3.2,
         solid_capstyle="butt" if dash else "round",
         alpha=0.75,
         clip_on=False,
@@ -117,7 +117,19 @@ def _draw(axes: Axes, name: str, pairs: Array, style: Style, top: float) -> Line
     return handle
 
 
-def _visible(pairs: Array, top: float) -> Array:
-    """Keep one of the points that cannot be told apart in the drawing."""
+def _dashes(pairs: Array, top: float) -> tuple[Array, Array]:
+    """Return lower and upper ends of dashes at the left edge, one per death; dashes that touch are one."""
+    half = _THIN * top / 2
+    deaths = np.sort(pairs[:, 1])
+    apart = np.diff(deaths) > 2 * half
+    low = deaths[np.concatenate([[True], apart])] - half
+    high = deaths[np.concatenate([apart, [True]])] + half
+    middle = np.full_like(low, _DASH * top / 2)
+    return np.stack([middle, low], axis=1), np.stack([middle, high], axis=1)
+
+
+def _dots(pairs: Array, top: float) -> tuple[Array, Array]:
+    """Return the ends of dots; of those that cannot be told apart in the drawing, one is kept."""
     _, first = np.unique(np.round(pairs / top * _RESOLUTION), axis=0, return_index=True)
-    return np.asarray(pairs[np.sort(first)], dtype=np.float64)
+    starts = np.asarray(pairs[first], dtype=np.float64)
+    return starts, starts + np.array([_DOT * top, 0.0])

@@ -9,25 +9,25 @@ from matplotlib.figure import Figure
 
 from lightning_topolip.report.blocks import Note, Panel, Section, galleries
 from lightning_topolip.report.curves import Curve, curves, describe
-from lightning_topolip.report.frame import frame, legend, name_axes, tick_log
-from lightning_topolip.report.lines import legend_line, lines
+from lightning_topolip.report.frame import frame, name_axes, tick_log
+from lightning_topolip.report.lines import fill_band, lines
 from lightning_topolip.report.palette import Style
 from lightning_topolip.report.source import Source
+from lightning_topolip.study.judging.names import NAMES, capitalised
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import AT_INPUT_SPACING
 
 
 class _Quantity(NamedTuple):
-    title: str
     y: str
     log: bool
 
 
 _QUANTITIES = {
-    "total_variance": _Quantity("Total variance over depth", "total variance, squared activation units", True),
-    "two_nn_dimension": _Quantity("Intrinsic dimension over depth, TwoNN", "intrinsic dimension (TwoNN)", False),
-    "participation_ratio": _Quantity("Participation ratio over depth", "directions that carry the variance", False),
-    "covering_dimension": _Quantity("Covering dimension over depth", "covering dimension", False),
+    "total_variance": _Quantity("total variance, squared activation units", True),
+    "two_nn_dimension": _Quantity("dimensions", False),
+    "participation_ratio": _Quantity("directions that carry the variance", False),
+    "covering_dimension": _Quantity("dimensions", False),
 }
 _POSITION = "position of the layer, input 0, last layer 1"
 _RADIUS = "radius, in units of the layer's mean distance"
@@ -59,8 +59,8 @@ def _over_depth(source: Source, data: str, quantity: str) -> Panel | None:
     positions = source.positions(data, quantity)
     rows = source.last.find(data, quantity)
     of_models = curves(rows, lambda row: positions[row.model, row.layer], source.models)
-    name, y, log = _QUANTITIES[quantity]
-    title = f"{name}{source.title_suffix(data)}"
+    y, log = _QUANTITIES[quantity]
+    title = f"{capitalised(NAMES[quantity])} over depth{source.title_suffix(data)}"
     return lines(of_models, source.styles, title, _POSITION, y, log=log)
 
 
@@ -95,7 +95,8 @@ def _covering_panel(
 ) -> Panel | None:
     if not upper:
         return None
-    return Panel(_covering_figure(upper, lower, styles, title, x), describe(upper, x, f"{title}, upper bound,"))
+    keys = {curve.model: styles[curve.model] for curve in upper}
+    return Panel(_covering_figure(upper, lower, styles, title, x), describe(upper, x, f"{title}, upper bound,"), keys)
 
 
 def _covering_figure(
@@ -112,8 +113,7 @@ def _covering_figure(
             packing = packings[curve.model]
             axes.plot(packing.x, packing.mean, color=style.colour, linewidth=0.9)
             if packing.x.tolist() == curve.x.tolist():
-                axes.fill_between(curve.x, packing.mean, curve.mean, color=style.colour, alpha=0.12, linewidth=0)
+                fill_band(axes, curve.x, packing.mean, curve.mean, style, 0.12)
     tick_log(axes.yaxis)
     name_axes(axes, x, "balls needed to cover the probe")
-    legend(figure, [legend_line(curve.model, styles[curve.model]) for curve in upper])
     return figure

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lightning_topolip.report.blocks import Block, Gallery, Note, Panel, Section
@@ -22,7 +24,7 @@ _QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift
 _UNIT = "W2 per sample, scaled"
 _INTRO = (
     "Where in the network and when in training the shape of the data changes. One run per model, the first seed. "
-    "Scaled: in units of each layer's mean distance. All maps of a data set and quantity share one colour scale. For "
+    "Scaled: in units of each layer's mean distance. All maps of a data set and quantity share the scale above them. For "
     "the drift, the scale ends at the largest value after the first layer; a larger step from the input gets the top "
     "colour."
 )
@@ -48,7 +50,8 @@ def maps(source: Source) -> Section:
                     _panel(map_, top, f"{name.split(':')[0]}: {map_.model}{source.title_suffix(data)}")
                     for map_ in of_models
                 ]
-                blocks.append(Gallery(panels, f"{data}. {name}"))
+                beyond = any(np.nanmax(map_.values) > top * (1 + 1e-9) for map_ in of_models)
+                blocks.append(Gallery(panels, f"{data}. {name}", columns=3, scale=_scale(top, beyond)))
     missing = [Note("These results hold no layers over several epochs.")]
     return Section("maps", "Layer by epoch", _INTRO, blocks or missing)
 
@@ -75,7 +78,7 @@ def _top(values: Array, quantity: str) -> float:
 
 
 def _panel(map_: _Map, top: float, title: str) -> Panel:
-    subtitle = f"seed {map_.seed}, input side on top, same colours in all maps"
+    subtitle = f"seed {map_.seed}, input side on top"
     figure = _map_figure(map_.values, short_names(map_.layers), map_.epochs, top, title, subtitle)
     layer, epoch = np.unravel_index(int(np.nanargmax(map_.values)), map_.values.shape)
     alt = (
@@ -90,17 +93,25 @@ def _map_figure(
 ) -> Figure:
     """Draw values of shape ``(layers, epochs)``; NaN is white, and values above `top` get the top colour."""
     height = 1.35 + max(0.17 * len(layers), 1.6)
-    figure, axes = frame(title, subtitle, (SIZE[0], height))
+    figure, axes = frame(title, subtitle, (3.4, height))
     axes.grid(visible=False)
     extent = (0, len(epochs), len(layers), 0)
-    image = axes.imshow(values, cmap=MAP, vmin=0, vmax=top, aspect="auto", interpolation="none", extent=extent)
+    axes.imshow(values, cmap=MAP, vmin=0, vmax=top, aspect="auto", interpolation="none", extent=extent)
     every = max(1, round(len(epochs) / 10))
     axes.set_xticks(np.arange(len(epochs))[::every] + 0.5, [f"{epoch:g}" for epoch in epochs][::every])
     every = max(1, round(len(layers) / 30))
     axes.set_yticks(np.arange(len(layers))[::every] + 0.5, list(layers)[::every], fontsize=7.5)
     name_axes(axes, "epochs trained", "layer")
-    beyond = bool(np.nanmax(values) > top * (1 + 1e-9))
-    bar = figure.colorbar(image, ax=axes, extend="max" if beyond else "neither", aspect=30)
-    bar.ax.tick_params(labelsize=7.5)
-    bar.set_label(_UNIT, fontsize=8)
     return figure
+
+
+def _scale(top: float, beyond: bool) -> Panel:
+    """Draw the colours of all maps of a gallery; an arrow says that there are values beyond the top."""
+    figure = Figure(figsize=(SIZE[0], 0.55), layout="constrained")
+    figure.patch.set_visible(False)
+    colours = ScalarMappable(Normalize(0, top), MAP)
+    extend = "max" if beyond else "neither"
+    bar = figure.colorbar(colours, cax=figure.subplots(), orientation="horizontal", extend=extend)
+    bar.ax.tick_params(length=0, labelsize=7.5)
+    bar.set_label(_UNIT, fontsize=8)
+    return Panel(figure, f"Colours from 0 to {number(top)} ({_UNIT}).")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from lightning_topolip.report.blocks import Note, Section, Table
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.formats import count, number, percent
+from lightning_topolip.study.judging.names import NAMES
 from lightning_topolip.study.judging.summaries import SUMMARIES, RunKey
 
 _COLUMNS = 8  # of one table, so that it can be printed
@@ -43,4 +44,4 @@ def _value(name: str, value: float) -> str:
 
 def _heading(name: str) -> str:
     unit = SUMMARIES[name].unit
-    return name.replace("_", " ") + (f" ({unit})" if unit not in {"", "share"} else "")
+    return NAMES[name] + (f", {unit}" if unit not in {"", "share"} else "")

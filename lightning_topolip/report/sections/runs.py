@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
+
+import yaml
 
 from lightning_topolip.report.blocks import Block, Listing, Section, Table
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.formats import MISSING, count, number, percent
 from lightning_topolip.study.judging.summaries import RunKey
+
+_SHOWN_ELSEWHERE = ("title", "question", "claims")
+_WIDTH = 100
 
 
 def runs(source: Source) -> Section:
@@ -21,7 +25,8 @@ def runs(source: Source) -> Section:
     blocks.append(runs_table(source))
     blocks += [table for table in (_warnings_table(source), versions_table(source)) if table]
     if about.get("config"):
-        text = json.dumps(about["config"], indent=2, ensure_ascii=False)
+        shown = {name: value for name, value in about["config"].items() if name not in _SHOWN_ELSEWHERE}
+        text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=_WIDTH)
         blocks.append(Listing("Configuration", text, folded=True))
     return Section("runs", "Runs", "", blocks)
 

@@ -28,7 +28,7 @@ from lightning_topolip.topology.names import INPUT
 
 _DROPS = {"corruption_drop": "corruption", "attack_drop": "attack"}
 _RESPONSES = {
-    "perturbation_displacement": "displacement (W2 per sample, in units of the scale), mean over layers",
+    "perturbation_displacement": "displacement (W2 per sample, in units of the mean distance), mean over layers",
     "perturbation_gain": "gain: drift of a layer / drift of the input, mean over layers",
 }
 _INPUT_LABEL = "the input itself"
@@ -72,7 +72,8 @@ def _scatter(source: Source, drop: str) -> Panel | None:
     x = "TopoLip at the last epoch (W2 per sample, scaled)"
     y = f"clean accuracy {MINUS} accuracy under {_DROPS[drop]}"
     figure = scatter_figure(points, source.styles, styles(source.data), notes, title, x, y)
-    return Panel(figure, f"{title}. " + " ".join(f"{data}: {note}." for data, note in notes.items() if note))
+    alt = f"{title}. " + " ".join(f"{data}: {note}." for data, note in notes.items() if note)
+    return Panel(figure, alt, {model: source.styles[model] for model in dict.fromkeys(point.model for point in points)})
 
 
 def _correlation(source: Source, data: str, drop: str) -> str:
@@ -127,15 +128,20 @@ def scatter_figure(
     x: str,
     y: str,
 ) -> Figure:
-    """Draw runs as points; colours are models, markers are data sets, and the legend has a note per data set."""
-    figure, axes = frame(title, "one point per run; colour: model, shape: data set", (SIZE[0], 3.8))
+    """Draw runs as points; colours are models, markers are data sets if there are several, else models too.
+
+    The legend has a note per data set.
+    """
+    several = len({point.data for point in points}) > 1
+    note = "colour: model, shape: data set" if several else "colour and shape: model"
+    figure, axes = frame(title, f"one point per run; {note}", (SIZE[0], 3.4))
     for point in points:
         axes.scatter(
             point.x,
             point.y,
             s=42,
             color=model_styles[point.model].colour,
-            marker=data_styles[point.data].marker,
+            marker=(data_styles[point.data] if several else model_styles[point.model]).marker,
             edgecolors="white",
             linewidths=0.6,
             alpha=0.9,
@@ -144,13 +150,15 @@ def scatter_figure(
     name_axes(axes, x, y)
     handles = [
         Line2D(
-            [], [], linestyle="", marker=data_styles[data].marker, color=INK, mfc="none", label=f"{data}: {notes[data]}"
+            [],
+            [],
+            linestyle="",
+            marker=data_styles[data].marker if several else "",
+            color=INK,
+            mfc="none",
+            label=f"{data}: {notes[data]}",
         )
         for data in dict.fromkeys(point.data for point in points)
     ]
-    handles += [
-        Line2D([], [], linestyle="", marker="o", markersize=7, color=model_styles[model].colour, label=model)
-        for model in dict.fromkeys(point.model for point in points)
-    ]
-    legend(figure, handles, columns=1 if len(handles) < 6 else 2)
+    legend(figure, handles, columns=1)
     return figure

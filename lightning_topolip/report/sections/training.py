@@ -12,23 +12,24 @@ from lightning_topolip.report.lines import lines
 from lightning_topolip.report.paths import against_accuracy
 from lightning_topolip.report.source import Source
 from lightning_topolip.study.judging.formats import MISSING, number, over_seeds
+from lightning_topolip.study.judging.names import NAMES, capitalised
 from lightning_topolip.study.judging.results import Results
 from lightning_topolip.study.judging.summaries import HEADLINE, VALIDATION
 from lightning_topolip.topology.names import INPUT
 
 _UNIT = "W2 per sample, scaled"
 _QUANTITIES = {
-    "topolip": ("TopoLip: how unevenly data travel", f"TopoLip ({_UNIT})"),
-    "signal": ("Signal: the score in units of its noise", "TopoLip / TopoLip of an even network"),
-    "speed_mean": ("Mean speed: how far a layer moves data", f"mean drift ({_UNIT})"),
-    "speed_max": ("Largest speed: the farthest step", f"largest drift ({_UNIT})"),
-    "epoch_drift": ("Epoch drift: how far an epoch moves a layer", f"drift per epoch ({_UNIT}), mean over layers"),
-    "path_length": ("Path length: how far a layer moved in all", f"path length ({_UNIT}), mean over layers"),
-    "accuracy": ("Validation accuracy", "accuracy, validation"),
+    "topolip": ("how unevenly data travel", f"TopoLip ({_UNIT})"),
+    "signal": ("the score in units of its noise", "TopoLip / TopoLip of an even network"),
+    "speed_mean": ("how far a layer moves data", f"mean drift ({_UNIT})"),
+    "speed_max": ("the farthest step", f"largest drift ({_UNIT})"),
+    "epoch_drift": ("how far an epoch moves a layer", f"drift per epoch ({_UNIT}), mean over layers"),
+    "path_length": ("how far a layer moved in all", f"path length ({_UNIT}), mean over layers"),
+    "accuracy": ("on validation images", "accuracy, validation"),
 }
-_AT_EQUAL_ACCURACY = {"topolip": "TopoLip", "path_length": "Path length"}
+_AT_EQUAL_ACCURACY = ("topolip", "path_length")
 _REFERENCES = {"signal": (1.0, "sampling alone")}
-_SCORES = {"topolip": "TopoLip", "speed_mean": "mean speed", "speed_max": "largest speed"}
+_SCORES = ("topolip", "speed_mean", "speed_max")
 _INTRO = (
     "TopoLip is the mean absolute change of the drift from one layer to the next: lower is smoother. Its signal is "
     "about 1 where the unevenness is that of the sample, and well above where it is the network's. The path length is "
@@ -49,9 +50,9 @@ def training(source: Source) -> Section:
 def _panels(source: Source, data: str) -> list[Panel | None]:
     by_name = {name: curves(_rows(source, data, name), lambda row: row.epoch, source.models) for name in _QUANTITIES}
     panels = [_over_epochs(source, data, name, by_name[name]) for name in _QUANTITIES]
-    for name, title in _AT_EQUAL_ACCURACY.items():
+    for name in _AT_EQUAL_ACCURACY:
+        title, y = capitalised(NAMES[name]), _QUANTITIES[name][1]
         title_of_data = f"{title} at equal accuracy{source.title_suffix(data)}"
-        y = _QUANTITIES[name][1]
         panels.append(against_accuracy(by_name["accuracy"], by_name[name], source.styles, title_of_data, title, y))
     return [*panels, _paths_over_depth(source, data)]
 
@@ -66,8 +67,9 @@ def _rows(source: Source, data: str, quantity: str) -> Results:
 
 
 def _over_epochs(source: Source, data: str, quantity: str, of_models: list[Curve]) -> Panel | None:
-    name, y = _QUANTITIES[quantity]
-    title, is_share = f"{name}{source.title_suffix(data)}", quantity == "accuracy"
+    meaning, y = _QUANTITIES[quantity]
+    title = f"{capitalised(NAMES[quantity])}: {meaning}{source.title_suffix(data)}"
+    is_share = quantity == "accuracy"
     reference = _REFERENCES.get(quantity)
     return lines(of_models, source.styles, title, "epochs trained", y, share=is_share, reference=reference)
 
@@ -107,11 +109,12 @@ def _forms_table(source: Source) -> Table | None:
     """List the scores at the last epoch in every measured form, one column per model."""
     rows = []
     for data in source.data:
-        for quantity, name in _SCORES.items():
+        for quantity in _SCORES:
             scores = source.last.find(data, quantity)
             for form in scores.unique("variant"):
                 of_form = scores.where(variant=form)
-                rows.append([data, name, form, *(over_seeds(of_form.where(model=m).values()) for m in source.models)])
+                cells = [over_seeds(of_form.where(model=model).values()) for model in source.models]
+                rows.append([data, NAMES[quantity], form, *cells])
     caption = (
         "Scores at the last epoch in other forms, mean ± standard deviation over seeds. Scaled: in units of each "
         "layer's mean distance; raw: in activation units."
