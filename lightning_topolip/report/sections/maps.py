@@ -24,8 +24,8 @@ _QUANTITIES = {"drift": "Drift from layer to layer", "epoch_drift": "Epoch drift
 _UNIT = "W2 per sample, scaled"
 _INTRO = (
     "Where in the network and when in training the shape of the data changes. One run per model, the first seed. "
-    "Scaled: in units of each layer's mean distance. All maps of a data set and quantity share the scale above them. For "
-    "the drift, the scale ends at the largest value after the first layer; a larger step from the input gets the top "
+    "Scaled: in units of each layer's mean distance. All maps of a data set and quantity share the scale above them. "
+    "For the drift, it ends at the largest value after the first layer; a larger step from the input gets the top "
     "colour."
 )
 

@@ -25,7 +25,7 @@ _QUANTITIES = {
     "speed_max": ("the farthest step", f"largest drift ({_UNIT})"),
     "epoch_drift": ("how far an epoch moves a layer", f"drift per epoch ({_UNIT}), mean over layers"),
     "path_length": ("how far a layer moved in all", f"path length ({_UNIT}), mean over layers"),
-    "accuracy": ("on validation images", "accuracy, validation"),
+    "validation_accuracy": ("share of correct answers", "accuracy, validation"),
 }
 _AT_EQUAL_ACCURACY = ("topolip", "path_length")
 _REFERENCES = {"signal": (1.0, "sampling alone")}
@@ -50,16 +50,17 @@ def training(source: Source) -> Section:
 def _panels(source: Source, data: str) -> list[Panel | None]:
     by_name = {name: curves(_rows(source, data, name), lambda row: row.epoch, source.models) for name in _QUANTITIES}
     panels = [_over_epochs(source, data, name, by_name[name]) for name in _QUANTITIES]
+    accuracies = by_name["validation_accuracy"]
     for name in _AT_EQUAL_ACCURACY:
         title, y = capitalised(NAMES[name]), _QUANTITIES[name][1]
         title_of_data = f"{title} at equal accuracy{source.title_suffix(data)}"
-        panels.append(against_accuracy(by_name["accuracy"], by_name[name], source.styles, title_of_data, title, y))
+        panels.append(against_accuracy(accuracies, by_name[name], source.styles, title_of_data, title, y))
     return [*panels, _paths_over_depth(source, data)]
 
 
 def _rows(source: Source, data: str, quantity: str) -> Results:
-    if quantity == "accuracy":
-        return source.find(data, quantity, condition=VALIDATION)
+    if quantity == "validation_accuracy":
+        return source.find(data, "accuracy", condition=VALIDATION)
     rows = source.find(data, quantity, variant=HEADLINE)
     if quantity == "path_length":
         rows = rows.where(layer="")
@@ -69,7 +70,7 @@ def _rows(source: Source, data: str, quantity: str) -> Results:
 def _over_epochs(source: Source, data: str, quantity: str, of_models: list[Curve]) -> Panel | None:
     meaning, y = _QUANTITIES[quantity]
     title = f"{capitalised(NAMES[quantity])}: {meaning}{source.title_suffix(data)}"
-    is_share = quantity == "accuracy"
+    is_share = quantity == "validation_accuracy"
     reference = _REFERENCES.get(quantity)
     return lines(of_models, source.styles, title, "epochs trained", y, share=is_share, reference=reference)
 
