@@ -140,3 +140,23 @@ def test_wrong_fields_of_a_study(tmp_path: Path, field: str, sentence: str) -> N
     )
     text = said(["study", "--config", str(tmp_path / "study.yaml")])
     assert text.startswith(f"topolip study: study.yaml, size short: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (
+            ["--trainer.callbacks+=lightning_topolip.TopoLipCallback", "--trainer.callbacks.layers=nope"],
+            "Argument `layers` must name modules of the model, got 'nope', which matches none",
+        ),
+        (["--trainer.max_epochs=-5"], "You passed in -5; --debug shows where."),
+        (["--trainer.accelerator=tpuu"], "You selected an invalid accelerator name: `accelerator='tpuu'`"),
+    ],
+)
+def test_what_the_trainer_refuses_and_what_shows_when_it_runs(
+    options: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = said(fitted(*QUICK[1:], "--model.size", "micro", *options))
+    assert text.startswith("topolip fit: ")
+    assert part in text
