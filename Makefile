@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # Types are checked for the oldest Python, but those of numpy 2, which 3.13 has, are written for 3.12 and newer.
 OLDEST := $$($(BIN)/python -c 'import sys; print("3.10" if sys.version_info < (3, 13) else "3.12")')
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format docs bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,11 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site over README.md and docs/, in `site/`: open site/index.html. `docs/tables.py` checks the tables that code owns.
+docs: $(INSTALLED)
+	$(BIN)/python docs/tables.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The short form of every benchmark: a few minutes on two cores, nothing written.
 bench: $(INSTALLED)

@@ -2,11 +2,11 @@
 
     python benchmarks/timm_sweep.py                        half an hour on two cores; continues a stopped run
     python benchmarks/timm_sweep.py --families swin_transformer densenet --again
-    python benchmarks/timm_sweep.py --families --page docs/models.md         only update the rows of the page
 
 A family is a module of `timm.list_modules`. Its smallest registered model, not counting timm's toy models ``test_*``,
 gets random weights and 8 Gaussian images: of 128 pixels if the model takes them, and of its native size otherwise. If a
-model needs more than 4 GB or five minutes, the next larger one is tried.
+model needs more than 4 GB or five minutes, the next larger one is tried. `python docs/tables.py --write` then updates
+the table of docs/models.md.
 """
 
 from __future__ import annotations
@@ -38,20 +38,6 @@ from lightning_topolip import analyze
 from lightning_topolip.topology.names import INPUT
 
 SAMPLES, PIXELS, SECONDS, GIGABYTES, TRIES = 8, 128, 300, 4, 3
-REMARKS = {
-    "coat": "serial blocks, then parallel ones in the order in which they run",
-    "crossvit": "two branches and their fusion, in the order in which they run",
-    "dla": "trees of blocks",
-    "gcvit": "with the blocks of stem, down-sampling and global query",
-    "hrnet": "parallel branches, in the order in which they run",
-    "mobilevit": "its transformer blocks work on patches: the block around them",
-    "rdnet": "dense blocks: the output that each adds",
-    "densenet": "the output that each layer adds to its block",
-    "tnt": "the second tensor of the output, the patches",
-    "vgg": "no repeated blocks: layers with weights but the last",
-    "xception": "separable convolutions",
-    "xception_aligned": "separable convolutions",
-}
 OUTPUT = Path(__file__).parents[1] / "docs" / "results" / "timm_sweep.json"
 Row = dict[str, Any]
 
@@ -169,26 +155,12 @@ def remaining_families(families: list[str], rows: list[Row], *, again: bool) -> 
     return (family for family in families if family not in finished)
 
 
-def write_page(rows: list[Row], page: Path) -> None:
-    """Replace the timm rows at the end of a page's table by one row per family."""
-    lines = [line for line in page.read_text().splitlines() if not line.startswith("| timm `")]
-    end = max(index for index, line in enumerate(lines) if line.startswith("| ")) + 1
-    new = [
-        f"| timm `{row['model']}` | {', '.join(f'`{pattern}`' for pattern in row['patterns'])} | {row['layers']} "
-        f"| {REMARKS.get(row['family'], '')} |".replace("|  |", "| |")
-        for row in rows
-        if passed(row)
-    ]
-    page.write_text("\n".join([*lines[:end], *new, *lines[end:]]) + "\n")
-
-
 def main() -> None:
     """Sweep, write the results after every family, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="*", default=timm.list_modules())
     parser.add_argument("--again", action="store_true", help="repeat families that already have a row")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--page", type=Path, help="a page whose table gets one row per family")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[Row] = json.loads(options.output.read_text())["results"] if options.output.exists() else []
@@ -208,8 +180,6 @@ def main() -> None:
         score = f"{row['score']:.4f}" if passed(row) else row.get("reason", "NaN")
         table.add_row(*map(str, cells), score, str(len(row.get("left_out", {}))))
     console.print(table)
-    if options.page:
-        write_page(rows, options.page)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ VIEWS: tuple[str, ...] = get_args(View)
 class SettingsOptions(TypedDict, total=False):
     """The settings of an analysis as keyword arguments.
 
-    Args:
+    Attributes:
         order: Order p of the Wasserstein distance, from 1 to ``math.inf`` or ``"inf"``, the bottleneck distance; 2 by
             default.
         dimensions: Homology dimensions, combined in the headline as ``(W_H0^p + W_H1^p)^(1/p)``; ``(0, 1)`` by

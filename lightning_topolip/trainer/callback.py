@@ -54,7 +54,7 @@ class TopoLipCallback(Callback):
     - ``topolip/epoch_drift``: drift per epoch since the last analysis, mean over layers; NaN for the first
     - ``topolip/path_length``: how far the diagrams have moved since the first analysis, the sum of the epoch drifts
       times their intervals, mean over layers; compares trainings of different lengths, at equal intervals of analyses
-    - ``topolip/score_error``, and likewise after each of the numbers above: its standard error
+    - ``topolip/<number>_error``: standard error of each of the numbers above
     - ``topolip/change``, ``topolip/change_z``: score minus the score at the analysis before, and the same over its
       standard error; beyond 2 or 3 it is more than sampling
     - ``topolip/noise``: TopoLip that a perfectly even network would show on this probe

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -30,13 +28,12 @@ from helpers.families import (
     UNet,
     hugging_face,
 )
-from helpers.paths import ROOT
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
-from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix, resolve_layers
+from lightning_topolip import SmoothnessReport, TopoLipCallback, analyze, distance_matrix
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.reductions import point_cloud
 from lightning_topolip.network.subject import Subject
@@ -177,56 +174,6 @@ def test_timm_models(name: str) -> None:
     assert len(report.layers) == 1 + count
     assert math.isfinite(report.score)
     assert not report.failures
-
-
-# The table in the documentation
-
-
-ROWS = [
-    [cell.strip() for cell in line.strip("| ").split("|")]
-    for line in (ROOT / "docs" / "models.md").read_text().splitlines()
-    if line.startswith(("| torchvision `", "| transformers `", "| timm `", "| torch.nn `"))
-]
-
-
-def rows_of(library: str) -> dict[str, tuple[list[str], str]]:
-    named = [(row[0].split(), row[1], row[2]) for row in ROWS]
-    return {
-        name.strip("`"): (re.findall(r"`(.+?)`", layers), number)
-        for (of, name), layers, number in named
-        if of == library
-    }
-
-
-def patterns(layers: Any) -> list[str]:
-    return list(dict.fromkeys(re.sub(r"\d+", "N", layer) for layer in layers))
-
-
-def test_rows_of_torchvision_are_true() -> None:
-    for name, (layers, number) in rows_of("torchvision").items():
-        with torch.device("cpu" if name.startswith("regnet") else "meta"):  # RegNet reads a number while it is built
-            model = getattr(torchvision.models, name)(weights=None, **NO_SLOW_START.get(name, {}))
-        found = [layer for layer in resolve_layers(model) if not layer.lower().startswith("aux")]
-        assert (patterns(found), len(found)) == (layers, int(number)), name
-
-
-def test_rows_of_transformers_are_true() -> None:
-    for name, (layers, number) in rows_of("transformers").items():
-        model_class = getattr(transformers, name)
-        with torch.device("meta"):
-            found = resolve_layers(model_class(model_class.config_class()))
-        if number == "one per execution":
-            assert any(layer.startswith("encoder.albert_layer_groups.0.") for layer in found)
-        else:
-            assert (patterns(found), number.split()[0]) == (layers, "one"), name
-
-
-def test_rows_of_timm_are_those_of_the_sweep() -> None:
-    sweep = json.loads((ROOT / "docs" / "results" / "timm_sweep.json").read_text())["results"]
-    measured = [row for row in sweep if math.isfinite(row.get("score", math.nan))]
-    expected = {row["model"]: (list(row["patterns"]), str(row["layers"])) for row in measured}
-    assert rows_of("timm") == expected
-    assert len(measured) >= 0.95 * len(timm.list_modules())
 
 
 # Networks without lists of blocks
