@@ -52,4 +52,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf site .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

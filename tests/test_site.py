@@ -37,6 +37,10 @@ def test_every_page_is_on_the_site(site: Path) -> None:
         assert f'href="{report.parent.name}/report.html"' in (site / "docs" / "results" / "index.html").read_text()
 
 
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 700
+
+
 def test_the_api_page_shows_what_the_package_exports(site: Path) -> None:
     text = (site / "docs" / "api" / "index.html").read_text()
     exported = re.findall(r"^::: (lightning_topolip\.\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
