@@ -21,6 +21,7 @@ from lightning_topolip.data import DigitsDataModule
 from lightning_topolip.models import ViTClassifier
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+QUIET["enable_model_summary"] = False
 
 
 def check_files() -> None:

@@ -102,7 +102,9 @@ def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor
     """The point clouds of a network's layers."""
     clouds: list[torch.Tensor] = []
     layers = HookedLayers(model, resolve_layers(model))
-    forward_pass = ForwardPass(layers, len(images), lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
+    forward_pass = ForwardPass(
+        layers, len(images), lambda name, module, at: clouds.append(point_cloud(at.rows).clone())
+    )
     with borrowed(model), layers.hook(forward_pass.output):
         model(images)
     return clouds
