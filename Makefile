@@ -7,7 +7,13 @@ INSTALLED := $(VENV)/.installed
 # Types are checked for the oldest Python, but those of numpy 2, which 3.13 has, are written for 3.12 and newer.
 OLDEST := $$($(BIN)/python -c 'import sys; print("3.10" if sys.version_info < (3, 13) else "3.12")')
 
-.PHONY: demo test lint format docs bench clean
+# Install into an environment: $(call install,folder,arguments of pip).
+define install
+$(1)/bin/python -m pip install --quiet --upgrade pip
+$(1)/bin/python -m pip install --quiet $(2)
+endef
+
+.PHONY: demo test lint format docs bench coverage lowest newest wheel clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -30,6 +36,29 @@ docs: $(INSTALLED)
 	$(BIN)/python docs/tables.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# All tests, with the share of lines that they run; `make coverage TESTS="tests/topology tests/wasserstein"` runs some.
+coverage: $(INSTALLED)
+	$(BIN)/pytest --cov --cov-report= $(TESTS)
+	$(BIN)/coverage report
+
+# The package with the lowest versions that it allows (PYTHON=python3.10), and with the newest of everything. What these
+# deprecate is no error. Each has an environment of its own.
+lowest: .venv-lowest/.installed
+	.venv-lowest/bin/python -m pytest -W default $(TESTS)
+
+newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	$(call install,.venv-newest,--editable '.[dev]')
+	.venv-newest/bin/python -m pytest -W default $(TESTS)
+
+# The wheel and the source distribution in `dist`, and the wheel in an empty environment, outside of the repository.
+wheel: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv --clear .venv-wheel
+	$(call install,.venv-wheel,--constraint constraints.txt dist/*.whl)
+	cd "$$(mktemp -d)" && "$(CURDIR)/.venv-wheel/bin/python" -I "$(CURDIR)/.ci/smoke.py" "$(CURDIR)"/dist/*.tar.gz
+
 # The short form of every benchmark: a few minutes on two cores, nothing written.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/persistence.py --short
@@ -47,9 +76,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || \
 		{ echo "Python 3.10 to 3.14 is needed, got $$($(PYTHON) --version): make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(call install,$(VENV),--constraint constraints.txt --editable '.[dev]')
 	touch $(INSTALLED)
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(call install,.venv-lowest,--constraint constraints-lowest.txt --editable '.[dev]')
+	touch $@
 
 clean:
 	rm -rf site .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -38,6 +38,7 @@ from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.probe import take_probe
 from lightning_topolip.network.reductions import point_cloud
+from lightning_topolip.network.sample_axis import Representation
 from lightning_topolip.wasserstein import compile_kernels, wasserstein_distances
 
 HAS_GIOTTO = find_spec("gph") is not None
@@ -101,8 +102,12 @@ NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[int], torch.T
 def clouds_of(model: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
     """The point clouds of a network's layers."""
     clouds: list[torch.Tensor] = []
+
+    def see(name: str, module: torch.nn.Module, output: Representation) -> None:
+        clouds.append(point_cloud(output.rows).clone())
+
     layers = HookedLayers(model, resolve_layers(model))
-    forward_pass = ForwardPass(layers, len(images), lambda name, module, rows: clouds.append(point_cloud(rows).clone()))
+    forward_pass = ForwardPass(layers, len(images), see)
     with borrowed(model), layers.hook(forward_pass.output):
         model(images)
     return clouds

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lightning_topolip.trainer.regularizer import TopoLipRegularizer
     from lightning_topolip.wasserstein import activation_drift, wasserstein_distance, wasserstein_matching
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Comparison",

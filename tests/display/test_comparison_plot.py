@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers.clouds import NAMES, cloud_report
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 
 from lightning_topolip.display.plots import comparison_figure
 from lightning_topolip.topology.comparison import compare
@@ -20,7 +20,7 @@ def test_both_curves_and_below_them_their_difference() -> None:
     assert [line.get_ydata().tolist() for line in entry.lines] == [r.curve[:1].tolist() for r in (first, second)]
     assert difference.lines[0].get_ydata() == pytest.approx(first.curve[1:] - second.curve[1:])
     assert entry_difference.lines[0].get_ydata() == pytest.approx(first.curve[:1] - second.curve[:1])
-    (band,) = (shape for shape in difference.collections if isinstance(shape, FillBetweenPolyCollection))
+    (band,) = (shape for shape in difference.collections if isinstance(shape, PolyCollection))
     corners = band.get_paths()[0].vertices
     halves = first.part_curves[..., 2] - second.part_curves[..., 2]
     error = np.sqrt(np.mean((halves[:, 0] - halves[:, 1]) ** 2)) / 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.clouds import NAMES, cloud_history, cloud_report
 from matplotlib.axes import Axes
-from matplotlib.collections import FillBetweenPolyCollection, LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
 
 from lightning_topolip.display.layer_axis import common_prefix, name_layers
@@ -20,15 +20,15 @@ def values(line: object) -> list[float]:
     return np.asarray(line.get_ydata(), dtype=float).tolist()  # type: ignore[attr-defined]
 
 
-def bands(axes: Axes) -> list[FillBetweenPolyCollection]:
-    return [shape for shape in axes.collections if isinstance(shape, FillBetweenPolyCollection)]
+def bands(axes: Axes) -> list[PolyCollection]:
+    return [shape for shape in axes.collections if isinstance(shape, PolyCollection)]
 
 
 def bars(axes: Axes) -> list[LineCollection]:
     return [shape for shape in axes.collections if isinstance(shape, LineCollection) and len(shape.get_segments())]
 
 
-def ends(band: FillBetweenPolyCollection, place: int) -> list[float]:
+def ends(band: PolyCollection, place: int) -> list[float]:
     """The lower and upper end of a band at a place."""
     corners = np.concatenate([path.vertices for path in band.get_paths()])
     heights = corners[corners[:, 0] == place, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ class Tiny(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=1e-2)
 
+
+# Read a checkpoint without executing anything from it; Lightning 2.5 cannot be told to.
+PLAIN_VALUES: dict[str, Any] = {"weights_only": True} if "weights_only" in signature(Trainer.fit).parameters else {}
 
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
 

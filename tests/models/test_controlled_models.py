@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.trainings import PLAIN_VALUES
 from lightning.pytorch import Trainer
 from scipy.signal import correlate2d
 from scipy.special import erf
@@ -201,7 +202,7 @@ def test_the_callback_measures_every_block(kind: Any, norm: str, tmp_path: Path)
     assert 0 < report.score < math.inf
     path = tmp_path / "model.ckpt"
     trainer.save_checkpoint(path)
-    again = kind.load_from_checkpoint(path, weights_only=True)
+    again = kind.load_from_checkpoint(path, **PLAIN_VALUES)
     assert dict(again.hparams) == dict(model.hparams)
     assert again.hparams["norm"] == norm
     images = torch.rand(2, 3, 16, 16)

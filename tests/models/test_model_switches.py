@@ -13,6 +13,7 @@ import torch
 import yaml
 from helpers.paths import EXAMPLES
 from helpers.recipes import with_small_probe
+from helpers.trainings import PLAIN_VALUES
 from lightning.pytorch import Trainer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -281,7 +282,7 @@ def test_the_callback_measures_every_block(build: Any, norm: str, residual: bool
     assert len(report.layers) == 6
     assert 0 < report.score < math.inf
     trainer.save_checkpoint(tmp_path / "model.ckpt")
-    again = type(model).load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    again = type(model).load_from_checkpoint(tmp_path / "model.ckpt", **PLAIN_VALUES)
     assert (again.hparams["norm"], again.hparams["residual"], again.hparams["depth"]) == (norm, residual, 5)
     images = torch.rand(2, 3, 16, 16)
     assert torch.equal(again.eval()(images), model.eval()(images))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.trainings import PLAIN_VALUES
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
@@ -224,7 +225,7 @@ def test_a_checkpoint_restores_the_same_model(kind: type[ViTClassifier], tmp_pat
     trainer = quiet(default_root_dir=tmp_path)
     trainer.fit(model, loader(), loader())
     trainer.save_checkpoint(tmp_path / "model.ckpt")
-    again = kind.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    again = kind.load_from_checkpoint(tmp_path / "model.ckpt", **PLAIN_VALUES)
     images = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(model.eval()(images), again.eval()(images))

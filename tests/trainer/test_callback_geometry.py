@@ -17,7 +17,7 @@ import pytest
 import torch
 from helpers import geometry_processes
 from helpers.processes import found_by_processes
-from helpers.trainings import INPUTS, Augmented, Order, Tiny, events, fit, loader, trainer
+from helpers.trainings import INPUTS, PLAIN_VALUES, Augmented, Order, Tiny, events, fit, loader, trainer
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -276,7 +276,7 @@ def test_a_checkpoint_carries_them_and_a_resumed_run_goes_on(tmp_path: Path) -> 
         seed_everything(3, verbose=False)
         keep = ModelCheckpoint(tmp_path, save_last=True)
         run = trainer(tmp_path, callback, keep, max_epochs=epochs)
-        run.fit(Tiny(), loader(), loader(), ckpt_path=checkpoint, weights_only=True)
+        run.fit(Tiny(), loader(), loader(), ckpt_path=checkpoint, **PLAIN_VALUES)
         return run
 
     first, second, without = (TopoLipCallback(probe_size=30, figures=False, **options) for options in (BOTH, BOTH, {}))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.trainings import Augmented, Order, Tiny, loader, trainer
+from helpers.trainings import PLAIN_VALUES, Augmented, Order, Tiny, loader, trainer
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -107,7 +107,7 @@ def test_a_resumed_training_is_the_same(tmp_path: Path) -> None:
             seed_everything(epochs, verbose=False)
             model, order = Tiny(), Order()
             run = trainer(tmp_path, order, *callbacks, max_epochs=epochs)
-            run.fit(model, loader(shuffle=True), loader(), ckpt_path=checkpoint, weights_only=True)
+            run.fit(model, loader(shuffle=True), loader(), ckpt_path=checkpoint, **PLAIN_VALUES)
             run.save_checkpoint(tmp_path / name)
         states = [optimizer.state_dict() for optimizer in run.optimizers]
         return model.state_dict(), states, order.seen, torch.get_rng_state()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.trainings import INPUTS, Tiny, fit, loader, trainer
+from helpers.trainings import INPUTS, PLAIN_VALUES, Tiny, fit, loader, trainer
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -45,7 +45,7 @@ def resumable(folder: Path, callback: TopoLipCallback, epochs: int, checkpoint: 
     model = Tiny()
     keep = ModelCheckpoint(folder, save_last=True, save_top_k=-1, filename="{epoch}")
     run = trainer(folder, callback, keep, max_epochs=epochs)
-    run.fit(model, loader(), loader(), ckpt_path=checkpoint, weights_only=True)
+    run.fit(model, loader(), loader(), ckpt_path=checkpoint, **PLAIN_VALUES)
     return model
 
 
@@ -149,7 +149,7 @@ def test_a_run_resumed_in_the_middle_of_an_epoch_continues_its_curves(tmp_path: 
     def run(callback: TopoLipCallback, epochs: int, *others: Callback, checkpoint: Path | None = None) -> None:
         seed_everything(3, verbose=False)
         fitted = trainer(tmp_path, callback, *others, max_epochs=epochs)
-        fitted.fit(Tiny(), loader(), loader(), ckpt_path=checkpoint, weights_only=True)
+        fitted.fit(Tiny(), loader(), loader(), ckpt_path=checkpoint, **PLAIN_VALUES)
 
     whole, rest = (TopoLipCallback(probe_size=16, figures=False, **cadence) for _ in range(2))
     run(whole, 3, SaveAt(5, tmp_path / "middle.ckpt"))
@@ -173,7 +173,7 @@ def test_monitors_know_the_last_values_after_a_resume(tmp_path: Path) -> None:
     first, second = (TopoLipCallback(probe_size=16, figures=False, every_n_epochs=3) for _ in range(2))
     resumable(tmp_path, first, 1)
     stop = trainer(tmp_path, second, Seen(), max_epochs=2)
-    stop.fit(Tiny(), loader(), loader(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    stop.fit(Tiny(), loader(), loader(), ckpt_path=str(tmp_path / "last.ckpt"), **PLAIN_VALUES)
     assert second.history.epochs == [0, 2]
     assert seen == [pytest.approx(score_of(second, 0))]
 
@@ -232,7 +232,7 @@ def test_several_callbacks_keep_their_own_curves_and_states(tmp_path: Path) -> N
         TopoLipCallback(layers=c.subject.layers, probe_size=16, figures=False, prefix=c.prefix) for c in (few, deep)
     ]
     again = trainer(tmp_path, *resumed, max_epochs=2)
-    again.fit(Tiny(), loader(), loader(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    again.fit(Tiny(), loader(), loader(), ckpt_path=str(tmp_path / "last.ckpt"), **PLAIN_VALUES)
     assert resumed[1].history.curves[:2] == deep.history.curves
     assert resumed[0].history.curves[:2] == few.history.curves
 
@@ -267,7 +267,7 @@ def test_a_checkpoint_that_is_tested_does_not_rewind_the_curves(tmp_path: Path, 
     run.fit(Tiny(), loader(), loader())
     of_fit = list(callback.history.curves)
     data = DataLoader(INPUTS, batch_size=16) if stage == "predict" else loader()
-    getattr(run, stage)(Tiny(), data, ckpt_path=str(tmp_path / "epoch=0.ckpt"), weights_only=True)
+    getattr(run, stage)(Tiny(), data, ckpt_path=str(tmp_path / "epoch=0.ckpt"), **PLAIN_VALUES)
     assert callback.history.curves == of_fit
     fit(tmp_path, callback, max_epochs=1)
     assert callback.history.epochs == [0, 1]
@@ -303,7 +303,7 @@ def test_streams_are_analysed_every_epoch_also_when_resumed(tmp_path: Path, vali
         keep = ModelCheckpoint(tmp_path, save_last=True)
         fitted = trainer(tmp_path, callback, keep, max_epochs=epochs)
         stream = DataLoader(Stream(), batch_size=4)
-        fitted.fit(Tiny(), stream, loader() if validate else None, ckpt_path=checkpoint, weights_only=True)
+        fitted.fit(Tiny(), stream, loader() if validate else None, ckpt_path=checkpoint, **PLAIN_VALUES)
 
     first, second = (TopoLipCallback(probe=INPUTS[:12], figures=False, halvings=0) for _ in range(2))
     run(first, 2)

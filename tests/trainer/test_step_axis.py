@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.trainings import INPUTS, Tiny, events, loader, trainer
+from helpers.trainings import INPUTS, PLAIN_VALUES, Tiny, events, loader, trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor, nn
@@ -76,7 +76,7 @@ def test_epochs_are_logged_where_the_validation_is(
         )
         checkpoint = tmp_path / "last.ckpt"
     run = trainer(tmp_path, callback, logger=logger, max_epochs=4, log_every_n_steps=1, **options)
-    run.fit(Manual(optimizers), loader(), loader(), ckpt_path=checkpoint, weights_only=True)
+    run.fit(Manual(optimizers), loader(), loader(), ckpt_path=checkpoint, **PLAIN_VALUES)
     own, ours = steps_in(logger, "val/loss"), steps_in(logger, "topolip/score")
     without = {step for step in (2, 8) if "check_val_every_n_epoch" in options}
     assert set(own) <= set(ours) <= {*own, *without, 0}
