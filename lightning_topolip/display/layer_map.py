@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 
 from lightning_topolip.display.panels import LABEL_SIZE, TICK_SIZE
 from lightning_topolip.topology.estimate import Array
@@ -48,9 +48,16 @@ def draw_map(axes: Axes, edges: npt.ArrayLike, values: Array, label: str) -> Non
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.015, aspect=22, extend=extend)
     bar.set_label(label, fontsize=LABEL_SIZE)
     bar.ax.tick_params(labelsize=TICK_SIZE)
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 30 else (1.0, 2.0, 5.0), numticks=8))
+    bar.ax.yaxis.set_major_locator(_ticks(high / low))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter("{x:g}")
+
+
+def _ticks(ratio: float) -> Locator:
+    """Few ticks for a scale whose ends have a ratio."""
+    if ratio < 6:
+        return MaxNLocator(4)
+    return LogLocator(subs=(1.0, 2.0, 5.0) if ratio < 30 else (1.0,), numticks=8)
 
 
 def _limits(values: Array) -> tuple[float, float, Literal["neither", "min"]]:

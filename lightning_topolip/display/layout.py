@@ -13,7 +13,7 @@ from lightning_topolip.display.layer_axis import common_prefix
 from lightning_topolip.display.loggers import guarded
 
 _LINES = 6
-_QUANTITIES = {"depth": "drift to layer", "epoch": "epoch drift of layer"}
+_QUANTITIES = {"depth": "drift", "epoch": "epoch drift"}
 
 Charts = dict[str, list[object]]
 _layouts: dict[int, dict[str, Charts]] = {}  # by the address of a logger; not every logger is hashable
@@ -49,5 +49,5 @@ def _charts(prefix: str, layers: Sequence[str]) -> Charts:
             group = layers[first : first + _LINES]
             ends = dict.fromkeys(name.removeprefix(shared) for name in (group[0], group[-1]))
             tags = [f"{start}_{key}/{re.escape(name)}(#[0-9]+)?$" for name in group]
-            charts[f"{quantity} {' to '.join(ends)}"] = ["Multiline", tags]
+            charts[f"{quantity}, layers {' to '.join(ends)}"] = ["Multiline", tags]
     return charts

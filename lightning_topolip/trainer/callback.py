@@ -332,10 +332,12 @@ class TopoLipCallback(Callback):
         self._end_evaluation(trainer, pl_module, "test")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Record the results that are ready, and stop the workers."""
-        if self._watch:
-            self._watch.end_early()
-        self.teardown(trainer, pl_module, "fit")
+        """Record and draw the results that are ready, say what failed, and stop the workers."""
+        try:
+            if self._watch:
+                self._watch.end_early()
+        finally:
+            self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Stop the workers, and release trainer and module."""

@@ -136,11 +136,10 @@ class Watch:
 
     def end_early(self) -> None:
         """Record and draw the results that are ready when an error ends the fit, and say what failed."""
-        with contextlib.suppress(Exception):
-            self.analyst.collect()
+        for ready in (self.analyst.collect, self._artist.finish):
+            with contextlib.suppress(Exception):
+                ready()
         self._recorder.conclude()
-        with contextlib.suppress(Exception):
-            self._artist.finish()
 
     def stop(self) -> None:
         """Stop analyses and figures; those under way are lost."""
