@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from lightning_topolip.analysis import analyze
 from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.cli.options import call
-from lightning_topolip.display.pictures import save_figure
+from lightning_topolip.display.figure_file import save_figure
 from lightning_topolip.display.terminal import report_table
 from lightning_topolip.files import require_new, write_json
 from lightning_topolip.models.checkpoints import load_model, require_images

@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from lightning_topolip.cli.analyze import Split, analysed
 from lightning_topolip.cli.options import call
-from lightning_topolip.display.pictures import save_figure
+from lightning_topolip.display.figure_file import save_figure
 from lightning_topolip.files import require_new, write_json
 from lightning_topolip.models.checkpoints import load_model
 from lightning_topolip.topology.comparison import compare

@@ -11,7 +11,10 @@ from matplotlib.figure import Figure
 
 from lightning_topolip.display.layer_axis import ENTRY_ROOM, axis_label, common_prefix, name_layers
 from lightning_topolip.display.panels import (
+    CAPTION_SIZE,
     FAINT,
+    LABEL_SIZE,
+    TITLE_SIZE,
     Style,
     depth_panels,
     draw_curve,
@@ -57,13 +60,13 @@ def comparison_figure(comparison: Comparison, names: tuple[str, str] = ("first",
     if pair.differences:
         _draw_differences(pair, panels[1], narrow[1:])
         labelled = narrow[1] if narrow and narrow[1].get_visible() else panels[1]
-        labelled.set_ylabel(f"{names[0]} - {names[1]}", fontsize=9)
+        labelled.set_ylabel(f"{names[0]} - {names[1]}", fontsize=LABEL_SIZE)
     _name_steps(pair, panels[-1], narrow[-1:])
-    (narrow or panels)[0].set_ylabel("drift per sample", fontsize=9)
-    panels[0].set_title(quantity(comparison.first), fontsize=8, color=FAINT, loc="left")
-    figure.suptitle(_title(comparison), fontsize=11)
+    (narrow or panels)[0].set_ylabel("drift per sample", fontsize=LABEL_SIZE)
+    panels[0].set_title(quantity(comparison.first), fontsize=CAPTION_SIZE, color=FAINT, loc="left")
+    figure.suptitle(_title(comparison), fontsize=TITLE_SIZE)
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=1, fontsize=LABEL_SIZE, frameon=False
     )
     return figure
 
@@ -134,12 +137,12 @@ def _draw_differences(pair: _Pair, panel: Axes, narrow: list[Axes]) -> None:
 def _name_steps(pair: _Pair, panel: Axes, narrow: list[Axes]) -> None:
     firsts = sorted(set().union(*pair.entries))
     if not pair.differences:
-        panel.set_xlabel("relative depth", fontsize=9)
+        panel.set_xlabel("relative depth", fontsize=LABEL_SIZE)
         firsts = []
     prefix = common_prefix([*firsts, *pair.layers])
     if pair.differences:
         name_layers(panel, pair.layers, prefix)
-        panel.set_xlabel(axis_label(prefix), fontsize=9)
+        panel.set_xlabel(axis_label(prefix), fontsize=LABEL_SIZE)
     for axes in narrow:
         name_layers(axes, firsts if len(firsts) == 1 else [], prefix, ENTRY_ROOM)
 

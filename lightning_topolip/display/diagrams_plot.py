@@ -6,8 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from lightning_topolip.display.panels import view_unit
+from lightning_topolip.display.layer_axis import common_prefix, shortened
+from lightning_topolip.display.panels import (
+    CAPTION_SIZE,
+    LABEL_SIZE,
+    TICK_SIZE,
+    TITLE_SIZE,
+    after_epochs,
+    new_figure,
+    view_unit,
+)
+from lightning_topolip.topology.estimate import Array
 from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
@@ -20,10 +31,20 @@ _DIMENSION_STYLES = (
     ("H2", "#009E73", "s"),
     ("H3", "#CC79A7", "D"),
 )
+_LONGEST_PREFIX = 36
+
+Diagrams = dict[int, Array]
 
 
-def diagrams_figure(report: SmoothnessReport, layers: Sequence[str] | None = None) -> Figure:
-    """Draw the persistence diagrams of some layers (by default first, middle and last) in the headline's view.
+def diagrams_figure(
+    report: SmoothnessReport, layers: Sequence[str] | None = None, *, epoch: float | None = None
+) -> Figure:
+    """Draw persistence diagrams in the headline's view, side by side on one scale.
+
+    Args:
+        report: The report.
+        layers: The layers; by default first, middle and last.
+        epoch: Epochs trained, for the title.
 
     Raises:
         ValueError: If a layer was not analysed.
@@ -31,36 +52,42 @@ def diagrams_figure(report: SmoothnessReport, layers: Sequence[str] | None = Non
     names = list(layers) if layers else _first_middle_last(list(report.layers))
     if not names or not set(names) <= set(report.layers):
         raise ValueError(f"Argument `layers` must name analysed layers of {list(report.layers)}, got {layers!r}.")
-    figure = Figure(figsize=(3.4 * len(names) + 0.4, 4.1))
-    figure.suptitle(f"Persistence diagrams, {view_unit(report)}", fontsize=10)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        _draw_diagram(axes, report, name)
-    figure.subplots_adjust(left=0.2 / len(names), right=0.98, top=0.85, bottom=0.12, wspace=0.3)
+    diagrams = {name: _diagrams_of(report, name) for name in names}
+    limit = 1.05 * max((points.max() for own in diagrams.values() for points in own.values() if points.size), default=1)
+    prefix = common_prefix(names) if len(names) > 1 else ""
+    figure = new_figure(3.5, 2.1 * len(names) + 0.9)
+    panels = figure.subplots(1, len(names), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, (name, own) in zip(panels, diagrams.items(), strict=True):
+        _draw_diagrams(axes, own, limit)
+        axes.set_title(f"{'layer ' if prefix else ''}{shortened(name.removeprefix(prefix))}", fontsize=LABEL_SIZE)
+        if not own:
+            axes.text(0.5, 0.5, f"no {report.settings.view} diagram", transform=axes.transAxes, ha="center")
+    panels[0].set_ylabel("death", fontsize=LABEL_SIZE)
+    of = f"\nlayers {shortened(prefix, _LONGEST_PREFIX)}*" if prefix else ""
+    figure.supxlabel(f"birth, {view_unit(report)}{of}", fontsize=LABEL_SIZE if len(names) > 1 else CAPTION_SIZE)
+    title = ["Persistence diagrams", *([] if epoch is None else [after_epochs(epoch)])]
+    figure.suptitle((" " if len(names) > 1 else "\n").join(title), fontsize=TITLE_SIZE)
     return figure
 
 
-def _draw_diagram(axes: Axes, report: SmoothnessReport, name: str) -> None:
+def _diagrams_of(report: SmoothnessReport, name: str) -> Diagrams:
+    """The diagrams of a layer by dimension; none if it could not be measured."""
     layer = report.topology[report.layers.index(name)]
-    if layer is None or (report.settings.view == "scaled" and layer.degenerate):
-        axes.set_title(f"{name}: no {report.settings.view} diagram", fontsize=9)
-        return
-    diagrams = layer.view(report.settings.view)
+    view = report.settings.view
+    return {} if layer is None or (view == "scaled" and layer.degenerate) else dict(layer.view(view))
+
+
+def _draw_diagrams(axes: Axes, diagrams: Diagrams, limit: float) -> None:
+    axes.plot([0, limit], [0, limit], color="0.4", linewidth=1)
+    axes.set(xlim=(-0.04 * limit, limit), ylim=(-0.04 * limit, limit), aspect="equal")
+    axes.tick_params(labelsize=TICK_SIZE)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     for dimension, points in diagrams.items():
         label, colour, marker = _DIMENSION_STYLES[dimension]
-        axes.scatter(
-            points[:, 0],
-            points[:, 1],
-            s=12,
-            color=colour,
-            marker=marker,
-            alpha=0.6,
-            label=f"{label}, {len(points)} points",
-        )
-    limit = max((points.max() for points in diagrams.values() if points.size), default=1.0) * 1.05
-    axes.plot([0, limit], [0, limit], color="0.4", linewidth=1)
-    axes.set(xlabel="birth", ylabel="death", xlim=(-0.03 * limit, limit), ylim=(0, limit), aspect="equal")
-    axes.set_title(name, fontsize=10)
-    axes.legend(fontsize=8, loc="lower right")
+        label = f"{label}: {len(points)}"
+        axes.scatter(points[:, 0], points[:, 1], s=16, color=colour, marker=marker, alpha=0.6, label=label)
+    if diagrams:
+        axes.legend(fontsize=CAPTION_SIZE, loc="lower right", handletextpad=0.1, borderpad=0.3)
 
 
 def _first_middle_last(names: list[str]) -> list[str]:

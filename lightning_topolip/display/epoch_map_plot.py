@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from lightning_topolip.display.layer_axis import axis_label, common_prefix, name_layers
+from lightning_topolip.display.layer_map import draw_map
+from lightning_topolip.display.panels import LABEL_SIZE, TICK_SIZE, TITLE_SIZE, new_figure
 from lightning_topolip.display.smoothness_plot import latest_report
 from lightning_topolip.topology.history import History, layer_names, table
-from lightning_topolip.topology.names import short_names
 from lightning_topolip.topology.settings import describe_order
 
 
@@ -16,17 +17,13 @@ def epoch_map_figure(history: History) -> Figure:
     """Draw the epoch drift of every layer at every analysis, of at least two, as a map."""
     report = latest_report(history)
     names = layer_names(history)
-    values = table(history.epoch_drifts[1:], names)
-    edges = np.array(history.epochs)
-    figure = Figure(figsize=(9, 0.28 * len(names) + 2.0), layout="constrained")
+    figure = new_figure(4.2)
     axes = figure.subplots()
-    mesh = axes.pcolormesh(edges, np.arange(len(names) + 1), values.T, cmap="viridis", vmin=0)
-    axes.set_yticks(np.arange(len(names)) + 0.5, short_names(names), fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("epochs trained")
-    axes.set_ylabel("layer, input side on top")
-    axes.set_title("Epoch drift: how far the topology of each layer moved per epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelsize=TICK_SIZE)
     label = f"drift per epoch, {describe_order(report.settings.order)}"
-    figure.colorbar(mesh, ax=axes, aspect=16 + len(names), pad=0.015, label=label)
+    draw_map(axes, np.array(history.epochs), table(history.epoch_drifts[1:], names), label)
+    prefix = common_prefix(names)
+    name_layers(axes, names, prefix)
+    axes.set_xlabel(axis_label(prefix, "layer"), fontsize=LABEL_SIZE)
+    figure.suptitle("Epoch drift: how far an epoch moves each layer", fontsize=TITLE_SIZE)
     return figure

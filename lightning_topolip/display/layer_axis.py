@@ -7,13 +7,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lightning_topolip.display.panels import TICK_SIZE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ENTRY_ROOM = 10  # characters side by side along a narrow panel
-_ROOM = 92  # and along a wide one
-_UPRIGHT = 40  # upright names side by side along a panel
-_LONGEST = 20
+ENTRY_ROOM = 5  # characters side by side along a narrow panel
+_ROOM = 46  # and along a wide one
+_UPRIGHT = 22  # upright names side by side along a panel
+_LONGEST = 16
+_LONGEST_PREFIX = 36
 
 
 def name_layers(axes: Axes, names: Sequence[str], prefix: str, room: int = _ROOM) -> None:
@@ -25,16 +28,16 @@ def name_layers(axes: Axes, names: Sequence[str], prefix: str, room: int = _ROOM
         prefix: What is left out at the start of every name.
         room: How many characters fit side by side.
     """
-    short = [_shortened(name.removeprefix(prefix)) for name in names]
+    short = [shortened(name.removeprefix(prefix)) for name in names]
     width = max(map(len, short), default=0) + 1
     level = len(short) * width <= room or width <= 4
     every = math.ceil(len(short) * width / room if level else len(short) / _UPRIGHT) or 1
-    axes.set_xticks(range(0, len(short), every), short[::every], fontsize=8, rotation=0 if level else 90)
+    axes.set_xticks(range(0, len(short), every), short[::every], fontsize=TICK_SIZE, rotation=0 if level else 90)
 
 
-def axis_label(prefix: str) -> str:
+def axis_label(prefix: str, start: str = "to layer") -> str:
     """The label of an axis whose names have lost their prefix."""
-    return f"to layer {prefix}*" if prefix else "to layer"
+    return f"{start} {shortened(prefix, _LONGEST_PREFIX)}*" if prefix else start
 
 
 def common_prefix(names: Sequence[str]) -> str:
@@ -51,5 +54,12 @@ def common_prefix(names: Sequence[str]) -> str:
     return shared[: 1 + max(shared.rfind("."), shared.rfind("_"))]
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
+def shortened(name: str, longest: int = _LONGEST) -> str:
+    """Leave out the middle of a long name, since names differ at their ends.
+
+    Example:
+        >>> shortened("layer1.0.bottleneck_conv"), shortened("blocks.11")
+        ('layer1.0…ck_conv', 'blocks.11')
+    """
+    start = longest // 2
+    return name if len(name) <= longest else f"{name[:start]}…{name[start + 1 - longest :]}"

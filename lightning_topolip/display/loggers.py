@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
@@ -19,7 +20,6 @@ from lightning_topolip.files import write_bytes
 from lightning_topolip.notices import Notices
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 _log = logging.getLogger(__name__)
@@ -28,41 +28,32 @@ _notices: dict[int, Notices] = {}  # by the address of a logger; not every logge
 
 
 def log_scalars(loggers: Sequence[Logger], values: Mapping[str, float], step: int) -> None:
-    """Write numbers, NaN included, to every logger and have it save them."""
+    """Write numbers to every logger and have it save them; NaN too, unless the logger draws it as a number."""
     for logger in loggers:
-        with _guarded(logger):
-            _log_numbers(logger, values, step)
+        with guarded(logger):
+            _log_numbers(logger, finite(values) if _draws_nan(logger) else values, step)
             logger.save()
 
 
 @rank_zero_only
-def log_figure(loggers: Sequence[Logger], tag: str, figure: Figure, step: int) -> None:
-    """Render a figure once and show it in every logger that can, from the first process."""
-    if not any(map(shows_figures, loggers)):
-        return
-    picture = _render(figure)
+def log_picture(loggers: Sequence[Logger], tag: str, png: bytes, step: int) -> None:
+    """Read a PNG file once and show it in every logger that can, from the first process."""
+    import PIL.Image
+
+    picture = PIL.Image.open(BytesIO(png)).convert("RGB")
     for logger in loggers:
-        with _guarded(logger):
+        with guarded(logger):
             show_picture(logger, tag, picture, step)
 
 
-def log_layout(loggers: Sequence[Logger], prefix: str) -> None:
-    """Put all layers of a quantity into one chart of TensorBoard's custom scalars."""
-    start = re.escape(prefix)
-    charts = {
-        "drift from layer to layer": ["Multiline", [f"{start}_depth/.*"]],
-        "epoch drift of each layer": ["Multiline", [f"{start}_epoch/.*"]],
-        "speed and score": ["Multiline", [f"{start}/(score|speed_mean|speed_max)"]],
-    }
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            with _guarded(logger):
-                logger.experiment.add_custom_scalars({prefix: charts})
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The values that are neither NaN nor infinite."""
+    return {key: value for key, value in values.items() if math.isfinite(value)}
 
 
 def shows_figures(logger: Logger) -> bool:
     """Whether `show_picture` has an adapter for a logger."""
-    return show_picture.dispatch(type(logger)) is not show_picture.dispatch(object)
+    return show_picture.dispatch(type(logger)) is not show_picture.dispatch(object) or _adapter(logger) is not None
 
 
 @singledispatch
@@ -86,6 +77,9 @@ def show_picture(logger: Logger, tag: str, picture: Image, step: int) -> None:
         ...     os.listdir(f"{logger.log_dir}/figures/topolip/smoothness")
         ['step=000012.png']
     """
+    adapter = _adapter(logger)
+    if adapter:
+        adapter(logger, tag, picture, step)
 
 
 @show_picture.register(TensorBoardLogger)
@@ -112,6 +106,31 @@ def _save_beside_csv(logger: CSVLogger, tag: str, picture: Image, step: int) -> 
     write_bytes(f"{logger.experiment.log_dir}/figures/{tag}/step={step:06d}.png", content.getvalue())
 
 
+def _show_in_litlogger(logger: Any, tag: str, picture: Image, step: int) -> None:
+    from litlogger import Image as LitImage
+
+    logger.experiment[tag].append(LitImage(picture), step=step)
+
+
+def _show_in_trackio(logger: Any, tag: str, picture: Image, step: int) -> None:
+    import trackio
+
+    logger.experiment.log({tag: trackio.Image(picture)}, step=step)
+
+
+# By the name of the class: not every Lightning has a LitLogger, and none has a TrackioLogger yet.
+_ADAPTERS = {"LitLogger": _show_in_litlogger, "TrackioLogger": _show_in_trackio}
+
+
+def _adapter(logger: Logger) -> Callable[[Any, str, Image, int], None] | None:
+    return next((_ADAPTERS[kind.__name__] for kind in type(logger).__mro__ if kind.__name__ in _ADAPTERS), None)
+
+
+def _draws_nan(logger: Logger) -> bool:
+    """TensorBoard draws NaN as a triangle at 0, which looks perfectly smooth; LitLogger warns of every one."""
+    return isinstance(logger, TensorBoardLogger) or _adapter(logger) is _show_in_litlogger
+
+
 @singledispatch
 def _log_numbers(logger: Logger, values: Mapping[str, float], step: int) -> None:
     logger.log_metrics(dict(values), step=step)
@@ -133,16 +152,8 @@ def _mlflow_names(values: Mapping[str, float]) -> dict[str, float]:
     return renamed
 
 
-def _render(figure: Figure) -> Image:
-    import PIL.Image
-
-    content = BytesIO()
-    figure.savefig(content, format="png")
-    return PIL.Image.open(content).convert("RGB")
-
-
 @contextmanager
-def _guarded(logger: Logger) -> Iterator[None]:
+def guarded(logger: Logger) -> Iterator[None]:
     """Turn an error of a logger into a warning, once per type of error."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FAINT = "0.35"
+TITLE_SIZE, LABEL_SIZE, TICK_SIZE, CAPTION_SIZE = 13, 11, 10, 8.5  # legible in a picture of 300 pixels
+_WIDTH, _DPI = 6.4, 130
+_CAPTION_ROOM = 66
+_OPACITY = 0.28
 
 Colour = str | tuple[float, float, float, float]
 
@@ -29,7 +34,7 @@ class Style:
 
     Attributes:
         colour: The colour of line and band.
-        strong: Whether it stands out before the others.
+        strong: Whether it stands out before the others, with a band.
         marker: The marker of a step.
         label: Its name in the legend.
     """
@@ -38,6 +43,11 @@ class Style:
     strong: bool = True
     marker: str = "o"
     label: str = ""
+
+
+def new_figure(height: float, width: float = _WIDTH) -> Figure:
+    """Make a figure in which everything has its place, whatever its size in inches."""
+    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
 def depth_panels(rows: int, *, entry: bool) -> tuple[Figure, list[Axes], list[Axes]]:
@@ -50,25 +60,25 @@ def depth_panels(rows: int, *, entry: bool) -> tuple[Figure, list[Axes], list[Ax
     Returns:
         The figure, its panels, and its narrow panels from top to bottom; no narrow ones without an entry.
     """
-    figure = Figure(figsize=(8.0, 4.4 if rows == 1 else 6.2), layout="constrained")
-    shape = {"width_ratios": [1, 13] if entry else [1], "height_ratios": [1.7, 1][:rows]}
+    figure = new_figure(4.2 if rows == 1 else 6.0)
+    shape = {"width_ratios": [1, 11] if entry else [1], "height_ratios": [1.6, 1][:rows]}
     grid = figure.subplots(rows, 1 + entry, squeeze=False, sharex="col", gridspec_kw=shape)
     for axes in grid.flat:
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.tick_params(labelsize=8)
+        axes.tick_params(labelsize=TICK_SIZE)
         axes.spines[["top", "right"]].set_visible(False)
     narrow = list(grid[:, 0]) if entry else []
     for axes in narrow:
         axes.set_facecolor("0.955")
         axes.set_xlim(-1, 1)
     if entry:
-        narrow[0].set_title("from input,\nnot scored", fontsize=8, color=FAINT)
+        narrow[0].set_title("from input,\nnot scored", fontsize=CAPTION_SIZE, color=FAINT)
     return figure, list(grid[:, -1]), narrow
 
 
 def draw_curve(axes: Axes, places: npt.ArrayLike, drifts: Array, errors: Array, style: Style) -> None:
-    """Draw a curve in a band of two standard errors; a step without neighbours gets a bar instead of the band."""
+    """Draw a curve, and if it is strong a band of two standard errors; a step without neighbours gets a bar."""
     level = 4 if style.strong else 2
     size = 1.0 if len(drifts) <= 30 else 0.6
     axes.plot(
@@ -82,11 +92,10 @@ def draw_curve(axes: Axes, places: npt.ArrayLike, drifts: Array, errors: Array, 
         zorder=level,
     )
     known = np.isfinite(drifts) & np.isfinite(errors)
-    if not known.any():
+    if not known.any() or not style.strong:
         return
-    opacity = 0.28 if style.strong else 0.12
     low, high = drifts - 2 * errors, drifts + 2 * errors
-    axes.fill_between(places, low, high, color=style.colour, alpha=opacity, linewidth=0, zorder=level - 1)
+    axes.fill_between(places, low, high, color=style.colour, alpha=_OPACITY, linewidth=0, zorder=level - 1)
     beside = np.concatenate([[False], known[:-1]]) | np.concatenate([known[1:], [False]])
     alone = known & ~beside
     axes.vlines(
@@ -94,8 +103,8 @@ def draw_curve(axes: Axes, places: npt.ArrayLike, drifts: Array, errors: Array, 
         low[alone],
         high[alone],
         color=style.colour,
-        alpha=2 * opacity,
-        linewidth=3.5 if style.strong else 2,
+        alpha=2 * _OPACITY,
+        linewidth=3.5,
         zorder=level - 1,
     )
 
@@ -106,9 +115,10 @@ def keeps_input_apart(report: SmoothnessReport) -> bool:
 
 
 def quantity(report: SmoothnessReport) -> str:
-    """Describe what a curve shows: order, sample, unit, and the band if it has one."""
-    band = "; bands: two standard errors" if report.part_curves.size else ""
-    return f"{describe_order(report.settings.order)}, {report.sample}, {view_unit(report)}{band}"
+    """Describe what a curve shows, in lines: order, sample, unit, and the band if it has one."""
+    band = "; band: two standard errors" if report.part_curves.size else ""
+    text = f"{describe_order(report.settings.order)}, {report.sample}, {view_unit(report)}{band}"
+    return textwrap.fill(text, _CAPTION_ROOM)
 
 
 def view_unit(report: SmoothnessReport) -> str:
@@ -119,3 +129,8 @@ def view_unit(report: SmoothnessReport) -> str:
 def score_text(report: SmoothnessReport) -> str:
     """Write the score of a report with its error."""
     return f"TopoLip {with_error(report.score, report.score_error)}"
+
+
+def after_epochs(epochs: float) -> str:
+    """Say when: ``"after 3 epochs"``."""
+    return f"after {epochs:.4g} epoch" + "s" * (epochs != 1)

@@ -1,4 +1,4 @@
-"""The smoothness curves of a run in one panel, the latest one strong."""
+"""The smoothness curves of a run in one panel, the latest one strong, and the map of all analyses below."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -14,9 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lightning_topolip.display.layer_axis import ENTRY_ROOM, axis_label, common_prefix, name_layers
+from lightning_topolip.display.layer_map import draw_map
 from lightning_topolip.display.panels import (
+    CAPTION_SIZE,
     FAINT,
+    LABEL_SIZE,
+    TICK_SIZE,
+    TITLE_SIZE,
     Style,
+    after_epochs,
     depth_panels,
     draw_curve,
     keeps_input_apart,
@@ -32,15 +37,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CURVES = 12
-_COLOURS = LinearSegmentedColormap.from_list("epochs", mpl.colormaps["viridis_r"](np.linspace(0.25, 0.8, 256)))
+FEWEST_FOR_A_MAP = 3
+_COLOURS = LinearSegmentedColormap.from_list("epochs", ["#90aed2", "#5480b8"])
 _LATEST = "#2d0540"
 
 
 def smoothness_figure(history: History, *, top: float | None = None) -> Figure:
-    """Draw the smoothness curves of a run over depth in bands of two standard errors, the latest one strong.
+    """Draw the smoothness curves of a run over depth, the latest one strong in a band of two standard errors.
 
     Of more than a dozen analyses, a dozen are drawn: the first, the latest, and others evenly between. The step from
-    the input stands beside them on its own scale unless it is scored.
+    the input stands beside them on its own scale unless it is scored. From three analyses on, a map below the curves,
+    over the same layers, shows the drifts of all of them.
 
     Args:
         history: At least one analysis.
@@ -60,7 +67,7 @@ def smoothness_figure(history: History, *, top: float | None = None) -> Figure:
         ((0.0, 0.5), 'to layer')
     """
     report = latest_report(history)
-    return _figure(history, report, top, f", after {_count(history.epochs[-1])}")
+    return _figure(history, report, top, f", {after_epochs(history.epochs[-1])}")
 
 
 def report_figure(report: SmoothnessReport) -> Figure:
@@ -71,9 +78,9 @@ def report_figure(report: SmoothnessReport) -> Figure:
 
 
 def highest_drift(history: History) -> float:
-    """The upper end of the highest band that `smoothness_figure` draws of a run, the input's step apart."""
+    """The highest drift, or end of the band, that `smoothness_figure` draws of a run, the input's step apart."""
     curves = _drawn_curves(history, latest_report(history))
-    ends = curves.drifts + 2 * np.nan_to_num(curves.errors)
+    ends = np.concatenate([curves.drifts, curves.drifts[-1:] + 2 * np.nan_to_num(curves.errors[-1:])])
     return float(np.nanmax(ends)) if np.isfinite(ends).any() else math.nan
 
 
@@ -127,23 +134,44 @@ def _drawn_curves(history: History, report: SmoothnessReport) -> _Curves:
 
 def _figure(history: History, report: SmoothnessReport, top: float | None, when: str) -> Figure:
     curves = _drawn_curves(history, report)
-    figure, (axes,), narrow = depth_panels(1, entry=bool(curves.first))
+    has_map = len(history.epochs) >= FEWEST_FOR_A_MAP and bool(curves.names)
+    figure, (axes, *below), narrow = depth_panels(1 + has_map, entry=bool(curves.first))
     for style, drifts, errors in zip(_styles(curves.epochs), curves.drifts, curves.errors, strict=True):
         draw_curve(axes, np.arange(len(curves.names)), drifts, errors, style)
     axes.set_ylim(0, top)
-    for panel in narrow:
+    for panel in narrow[:1]:
         _draw_entry(panel, curves)
-    prefix = common_prefix([*curves.first, *curves.names])
-    name_layers(axes, curves.names, prefix)
-    axes.set_xlabel(axis_label(prefix), fontsize=9)
-    for panel in narrow:
-        name_layers(panel, curves.first[:1] if len(set(curves.first)) == 1 else [], prefix, ENTRY_ROOM)
-    (narrow or [axes])[0].set_ylabel("drift per sample", fontsize=9)
+    for panel in below:
+        _draw_map(panel, history, curves.names)
+    for panel in narrow[1:]:  # the first one takes its place
+        narrow[0].set_subplotspec(panel.get_gridspec()[:, 0])
+        panel.remove()
+    _name_steps(curves, [*below, axes][0], narrow[:1])
+    (narrow or [axes])[0].set_ylabel("drift per sample", fontsize=LABEL_SIZE)
     if len(curves.epochs) > 1:
         _add_epochs(figure, axes, curves.epochs)
-    axes.set_title(quantity(report), fontsize=8, color=FAINT, loc="left")
-    figure.suptitle(_title(report, when), fontsize=11)
+    axes.set_title(quantity(report), fontsize=CAPTION_SIZE, color=FAINT, loc="left")
+    figure.suptitle(_title(report, when), fontsize=TITLE_SIZE)
     return figure
+
+
+def _name_steps(curves: _Curves, lowest: Axes, narrow: list[Axes]) -> None:
+    """Name the layers below the lowest panel, and the input's step below its own."""
+    prefix = common_prefix([*curves.first, *curves.names])
+    name_layers(lowest, curves.names, prefix)
+    lowest.set_xlabel(axis_label(prefix), fontsize=LABEL_SIZE)
+    for panel in narrow:
+        panel.tick_params(labelbottom=True)
+        name_layers(panel, curves.first[:1] if len(set(curves.first)) == 1 else [], prefix, ENTRY_ROOM)
+
+
+def _draw_map(panel: Axes, history: History, names: list[str]) -> None:
+    """Draw the drifts of all analyses; of two at the same position, the later one."""
+    rows = dict(zip(history.epochs, history.curves, strict=True))
+    centres = np.array(list(rows))
+    between = (centres[1:] + centres[:-1]) / 2
+    edges = [2 * centres[0] - between[0], *between, 2 * centres[-1] - between[-1]] if between.size else [-0.5, 0.5]
+    draw_map(panel, edges, table(list(rows.values()), names), "drift")
 
 
 def _draw_entry(panel: Axes, curves: _Curves) -> None:
@@ -164,10 +192,10 @@ def _norm(epochs: list[float]) -> Normalize:
 
 
 def _add_epochs(figure: Figure, axes: Axes, epochs: list[float]) -> None:
-    bar = figure.colorbar(ScalarMappable(_norm(epochs), _COLOURS), ax=axes, pad=0.015, aspect=28)
-    bar.set_ticks(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    bar.set_label("epochs trained", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar = figure.colorbar(ScalarMappable(_norm(epochs), _COLOURS), ax=axes, pad=0.015, aspect=22)
+    bar.set_ticks(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    bar.set_label("epochs trained", fontsize=LABEL_SIZE)
+    bar.ax.tick_params(labelsize=TICK_SIZE)
     bar.ax.axhline(epochs[-1], color=_LATEST, linewidth=5)
 
 
@@ -181,7 +209,3 @@ def _title(report: SmoothnessReport, when: str) -> str:
 def _evenly_spread(analyses: int) -> list[int]:
     """Indices of at most a dozen analyses, the first and the last among them."""
     return sorted({round(index) for index in np.linspace(0, analyses - 1, min(analyses, MOST_CURVES))})
-
-
-def _count(epochs: float) -> str:
-    return f"{epochs:.4g} epoch" + "s" * (epochs != 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -67,6 +68,10 @@ class History:
         self.epoch_drifts.append({layer: float(drift.value) for layer, drift in self.latest.items()})
         self.last = report
         return self.latest
+
+    def snapshot(self) -> History:
+        """Return a copy that stays as it is when this history goes on."""
+        return replace(self, **{name: copy(value) for name, value in vars(self).items() if name != "last"})
 
     def difference(self, report: SmoothnessReport) -> str:
         """Describe why a later report cannot be compared with the last one; empty if it can be.

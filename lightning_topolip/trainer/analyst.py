@@ -278,7 +278,7 @@ class Analyst:
             )
             queued = _Queued(moment, self._local_lipschitz(probe, measurement.layers))
         except Exception as error:
-            self._record(moment, self._failure(error), 0.0)
+            self._record(moment, self._failure(error), math.nan)
             return
         if self._trainer.is_global_zero:
             if background.full:

@@ -13,18 +13,22 @@ from lightning_topolip.trainer.cost import Cost, Pilot
 
 _FORWARDS_PER_STEP = 3.0
 _LONGEST_PILOT = 2.0
+_FIGURES_SHARE = 0.1
+_FIRST_FIGURES = 1.0  # seconds, the import of matplotlib included
 
 
 class Overhead:
-    """Seconds of analyses among the seconds of a training, those before its first step included.
+    """Seconds of analyses and their figures among the seconds of a training, those before its first step included.
 
     Attributes:
-        seconds: Seconds of all analyses so far.
+        seconds: Seconds of all analyses and figures so far.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._longest = 0.0
+        self._figures, self._latest_figures = 0.0, _FIRST_FIGURES
+        self._entered = math.nan
         self._started = math.nan
         self._seconds_before = 0.0
 
@@ -35,13 +39,24 @@ class Overhead:
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count the block as analysis."""
+        self._entered, figures = time.perf_counter(), self._figures
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - self._entered
+            self.seconds += seconds
+            self._longest = max(self._longest, seconds - (self._figures - figures))
+            self._entered = math.nan
+
+    @contextmanager
+    def counted_as_figures(self) -> Iterator[None]:
+        """Count a part of a block that is counted as figures, so that it does not make an analysis look longer."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - start
-            self.seconds += seconds
-            self._longest = max(self._longest, seconds)
+            self._latest_figures = time.perf_counter() - start
+            self._figures += self._latest_figures
 
     @property
     def training(self) -> bool:
@@ -57,6 +72,18 @@ class Overhead:
         """Whether one more analysis, as long as the longest, stays below a share; before training always."""
         seconds = self.seconds + self._longest
         return not self.training or seconds <= share * (seconds + self._trained)
+
+    def allows_figures(self, budget: float | None) -> bool:
+        """Whether figures, as long as the latest ones, stay below their share of all time so far.
+
+        Their share is a tenth, or half of a budget, which analyses and figures together may not exceed either.
+        """
+        under_way = 0.0 if math.isnan(self._entered) else time.perf_counter() - self._entered
+        waited = self.seconds + under_way + self._latest_figures
+        total = waited + (self._trained - under_way if self.training else 0.0)
+        share = _FIGURES_SHARE if budget is None else budget / 2
+        fits = self._figures + self._latest_figures <= share * total
+        return fits and (budget is None or waited <= budget * total)
 
     @property
     def _trained(self) -> float:

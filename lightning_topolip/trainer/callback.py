@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -21,9 +20,10 @@ from lightning_topolip.topology.engines import require_engine
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.trainer.analyst import Analyst
+from lightning_topolip.trainer.artist import Artist
 from lightning_topolip.trainer.budget import Overhead, read_share
 from lightning_topolip.trainer.evaluation import Evaluation
-from lightning_topolip.trainer.keys import headline_names
+from lightning_topolip.trainer.keys import headline_names, logs_layers
 from lightning_topolip.trainer.lipschitz import require_whole_model
 from lightning_topolip.trainer.placement import Placement
 from lightning_topolip.trainer.probe import Stage
@@ -90,6 +90,8 @@ class TopoLipCallback(Callback):
     - ``topolip_local_lipschitz/<layer>``: of the step from the layer before to this layer; ``<output>`` comes last
     - ``topolip/local_lipschitz``: of the whole network, from the input, or else the first layer, to the output
 
+    Of more than 24 layers, the keys of single layers go to callbacks and not to loggers, see ``layer_scalars``.
+
     Figures, if the logger shows them: ``topolip/smoothness``, ``topolip/epoch_map``, ``topolip/diagrams``.
 
     Args:
@@ -121,7 +123,11 @@ class TopoLipCallback(Callback):
             key, training waits for the results whenever it looks, so that it does not see an earlier one.
         queue_size: Largest number of analyses under way in the background, layers x n x n x 4 bytes each.
         when_full: ``"wait"`` for room in the queue, or ``"skip"`` the analysis.
-        figures: Whether to draw figures.
+        figures: ``"auto"`` draws after the last analysis, and before it whenever all figures together take at most a
+            tenth of the time, or half of a ``budget``; with ``background=True`` another process draws, as often as it
+            can. True draws after every analysis, False never.
+        layer_scalars: Whether loggers get the numbers of every layer, the keys that end with ``/<layer>``. ``"auto"``:
+            of at most 24 layers. More would be 50 charts and more; the figures show them all.
         diagram_layers: Layers whose diagrams are drawn; first, middle and last by default.
         on_error: ``"warn"``: an analysis that fails is NaN with a warning and training continues. ``"raise"``.
         prefix: Prefix of the logged keys, different for each of several callbacks in one trainer.
@@ -159,7 +165,8 @@ class TopoLipCallback(Callback):
         background: bool = False,
         queue_size: int = 2,
         when_full: Literal["wait", "skip"] = "wait",
-        figures: bool = True,
+        figures: bool | Literal["auto"] = "auto",
+        layer_scalars: bool | Literal["auto"] = "auto",
         diagram_layers: Sequence[str] | None = None,
         on_error: Literal["warn", "raise"] = "warn",
         prefix: str = "topolip",
@@ -171,9 +178,12 @@ class TopoLipCallback(Callback):
         require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
         require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True)
         require_one_of("on_error", on_error, ("warn", "raise"))
+        require_one_of("figures", figures, (True, False, "auto"))
+        require_one_of("layer_scalars", layer_scalars, (True, False, "auto"))
         self.prefix = prefix
         self.probe_size = probe_size
         self.lipschitz = lipschitz
+        self.layer_scalars = layer_scalars
         self.placement = Placement(workers=workers, background=background, queue_size=queue_size, when_full=when_full)
         self._source = probe
         self._share = read_share(budget)
@@ -234,7 +244,10 @@ class TopoLipCallback(Callback):
         if not self._can_watch(pl_module):
             return
         analyst = self._new_analyst(trainer, pl_module, self._recorder, self.placement)
-        self._watch = Watch(trainer, pl_module, analyst, self._recorder, self._schedule, self._overhead, self._share)
+        artist = self._recorder.artist = self._new_artist(trainer)
+        self._watch = Watch(
+            trainer, pl_module, analyst, artist, self._recorder, self._schedule, self._overhead, self._share
+        )
         warn_of_lost_history(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -319,18 +332,19 @@ class TopoLipCallback(Callback):
         self._end_evaluation(trainer, pl_module, "test")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Record the results that are ready, and stop the workers."""
-        if self._watch:
-            with contextlib.suppress(Exception):
-                self._watch.analyst.collect()
-        self.teardown(trainer, pl_module, "fit")
+        """Record and draw the results that are ready, say what failed, and stop the workers."""
+        try:
+            if self._watch:
+                self._watch.end_early()
+        finally:
+            self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Stop the workers, and release trainer and module."""
         self._restored = self._evaluation = None
         if self._watch and self._watch.analyst.belongs_to(trainer):
-            self._watch.analyst.stop()
-            self._watch = None
+            self._watch.stop()
+            self._watch = self._recorder.artist = None
 
     def _deliver(self, stage: Stage, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         run = self._evaluation or self._watch
@@ -362,7 +376,7 @@ class TopoLipCallback(Callback):
     def _new_analyst(
         self, trainer: Trainer, pl_module: LightningModule, recorder: Recorder, placement: Placement
     ) -> Analyst:
-        return Analyst(
+        analyst = Analyst(
             trainer,
             pl_module,
             self.subject,
@@ -372,4 +386,18 @@ class TopoLipCallback(Callback):
             overhead=self._overhead,
             placement=placement,
             lipschitz=self.lipschitz,
+        )
+        recorder.logs_layers = logs_layers(self.layer_scalars, analyst.names)
+        return analyst
+
+    def _new_artist(self, trainer: Trainer) -> Artist:
+        return Artist(
+            trainer,
+            self.prefix,
+            self._recorder.figures,
+            layers=self._recorder.diagram_layers,
+            overhead=self._overhead,
+            budget=self._share,
+            background=self.placement.background,
+            warn=self._recorder.notices.warn,
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +22,7 @@ _GEOMETRY = {
     "alpha_req": "alpha_req",
 }
 _PAIRED = ["paired_speed", "paired_speed_error"]
+MOST_LAYERS = 24
 _AFTER_THE_FIRST = ("epoch_drift", "epoch_drift_error", "change", "change_z", "path_length", "path_length_error")
 
 
@@ -46,6 +49,16 @@ def headline_names(*, geometry: bool = False, lipschitz: bool = False, pairing: 
     always = [*estimates, *(f"{name}_error" for name in estimates), "noise", "signal", *_AFTER_THE_FIRST]
     optional = [*_GEOMETRY.values()] * geometry + ["local_lipschitz"] * lipschitz + _PAIRED * pairing
     return always + optional
+
+
+def logs_layers(when: bool | Literal["auto"], layers: Sequence[str]) -> bool:
+    """Whether loggers get the numbers of every layer; ``"auto"`` of at most 24 layers."""
+    return len(layers) <= MOST_LAYERS if when == "auto" else when
+
+
+def without_layers(values: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """The numbers that stand for the whole network."""
+    return {key: value for key, value in values.items() if key.startswith(f"{prefix}/")}
 
 
 def _headline(report: SmoothnessReport, history: History) -> dict[str, float]:

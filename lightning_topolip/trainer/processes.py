@@ -30,11 +30,11 @@ class Processes:
 
     Args:
         count: Number of processes.
-        engine: The engine that they load at their start.
+        engine: The engine that they load at their start; None for what needs no engine.
         niceness: Added to their niceness; 19 leaves the cores to all other processes.
     """
 
-    def __init__(self, count: int, engine: Engine, niceness: int = 0) -> None:
+    def __init__(self, count: int, engine: Engine | None, niceness: int = 0) -> None:
         self._count = count
         self._engine = engine
         self._niceness = niceness
@@ -68,7 +68,7 @@ class Processes:
             pool = ProcessPoolExecutor(
                 self._count, initializer=_lower_priority, initargs=(self._niceness,), env=_ONE_THREAD
             )
-            for _ in range(self._count):
+            for _ in range(self._count if self._engine else 0):
                 pool.submit(_import_everything, self._engine)
             self._pool = pool
         return self._pool

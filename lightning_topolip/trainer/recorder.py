@@ -6,7 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch import Trainer
@@ -17,8 +17,9 @@ from lightning_topolip.notices import Notices
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
+from lightning_topolip.trainer.artist import Artist, When
 from lightning_topolip.trainer.failure import Failure
-from lightning_topolip.trainer.keys import scalars, undefined_before_the_second
+from lightning_topolip.trainer.keys import scalars, undefined_before_the_second, without_layers
 from lightning_topolip.trainer.schedule import Moment
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Recorder:
     Args:
         prefix: Prefix of the logged keys.
         headline: Names of the numbers that are NaN if the first analysis fails.
-        figures: Whether to draw figures.
+        figures: Whether figures are drawn, see `Artist`.
         diagram_layers: Layers whose diagrams are drawn.
         on_error: ``"warn"`` records a failed analysis as NaN; ``"raise"`` raises its error.
 
@@ -39,6 +40,8 @@ class Recorder:
         latest: The latest numbers by key, for callbacks that monitor them.
         latest_step: Optimizer steps taken by the analysis that they come from; None before the first.
         notices: Warnings that are given once per fit.
+        logs_layers: Whether loggers get the numbers of every layer.
+        artist: Draws the figures of a fit.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Recorder:
         prefix: str,
         headline: Sequence[str],
         *,
-        figures: bool,
+        figures: When,
         diagram_layers: Sequence[str] | None,
         on_error: Literal["warn", "raise"],
     ) -> None:
@@ -58,6 +61,8 @@ class Recorder:
         self.latest: dict[str, float] = {}
         self.latest_step: int | None = None
         self.notices = Notices()
+        self.logs_layers = True
+        self.artist: Artist | None = None
         self._headline = headline
         self._analyses = 0
         self._reasons: Counter[str] = Counter()
@@ -98,9 +103,13 @@ class Recorder:
         """
         values = self.take(moment, outcome) | {f"{self.prefix}/{name}": value for name, value in extra.items()}
         self.latest |= values
-        log_scalars(trainer.loggers, {**values, "epoch": moment.epoch}, moment.logged_step)
-        if isinstance(outcome, SmoothnessReport):
-            self.draw(trainer, moment)
+        log_scalars(trainer.loggers, {**self.logged(values), "epoch": moment.epoch}, moment.logged_step)
+        if self.artist and isinstance(outcome, SmoothnessReport):
+            self.artist.follow(self.history, moment.logged_step)
+
+    def logged(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The numbers that loggers get."""
+        return dict(values) if self.logs_layers else without_layers(values, self.prefix)
 
     def take(self, moment: Moment, outcome: SmoothnessReport | Failure) -> dict[str, float]:
         """Add an analysis to the history and return its numbers by key, all NaN for one that failed.
@@ -129,7 +138,7 @@ class Recorder:
             self.notices.warn(f"{failed}{most_often}: {reason}")
 
     def draw(self, trainer: Trainer, moment: Moment) -> None:
-        """Draw the run up to a moment for the loggers that show figures."""
+        """Draw an analysis outside a fit for the loggers that show figures."""
         if self.figures and trainer.is_global_zero:
             step = moment.logged_step
             log_figures(trainer.loggers, self.history, step, self.prefix, self.diagram_layers, self.notices.warn)
@@ -158,3 +167,7 @@ class Recorder:
             "on_error='raise' stops training instead."
         )
         return dict.fromkeys(self.latest or [f"{self.prefix}/{name}" for name in self._headline], math.nan)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to the run under way."""
+        return {**vars(self), "artist": None}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from lightning.pytorch import LightningModule, Trainer
+import contextlib
 
-from lightning_topolip.display.loggers import log_layout
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from lightning_topolip.display.layout import log_layout
 from lightning_topolip.trainer.analyst import Analyst
+from lightning_topolip.trainer.artist import Artist
 from lightning_topolip.trainer.budget import Overhead
 from lightning_topolip.trainer.device import on_training_device
 from lightning_topolip.trainer.monitors import Monitors, Sight
@@ -25,6 +29,7 @@ class Watch:
         trainer: The trainer, with its optimizers.
         pl_module: Its module.
         analyst: Analyses on request.
+        artist: Draws the figures.
         recorder: Its recorder, which holds the curves to continue.
         schedule: When an analysis is due.
         overhead: Counts the seconds of analyses.
@@ -39,12 +44,14 @@ class Watch:
         trainer: Trainer,
         pl_module: LightningModule,
         analyst: Analyst,
+        artist: Artist,
         recorder: Recorder,
         schedule: Schedule,
         overhead: Overhead,
         share: float | None,
     ) -> None:
         self.analyst = analyst
+        self._artist = artist
         self._trainer = trainer
         self._module = pl_module
         self._recorder = recorder
@@ -62,7 +69,7 @@ class Watch:
         if self._trainer.strategy.broadcast(self.analyst.has_probe):
             self._prepare()
         if self._schedule.due(self._schedule.now(self._trainer)):
-            log_layout(self._trainer.loggers, self._recorder.prefix)
+            self._describe_layers()
         self._analyze_if_due()
         self._overhead.start_training()
 
@@ -83,6 +90,7 @@ class Watch:
             self._show(on_step=True)
         if self._trainer.world_size == 1 or self._recorder.on_error == "warn":
             self.analyst.collect()
+        self._artist.collect()
         self._observe_monitors()
 
     def see_validation(self) -> None:
@@ -115,6 +123,7 @@ class Watch:
         self._observe_monitors()
         self._analyze_if(self._schedule.newer(self._schedule.now(self._trainer)))
         self.analyst.collect_together(drain=True)
+        self._artist.finish()
 
     def end_fit(self) -> None:
         """Analyse the final weights if a callback replaced them at the end of training, and say what failed."""
@@ -122,11 +131,34 @@ class Watch:
             with on_training_device(self._trainer, self._module):
                 self._analyze_if(True)
                 self.analyst.collect_together(drain=True)
+            self._artist.finish()
         self._recorder.conclude()
+
+    def end_early(self) -> None:
+        """Record and draw the results that are ready when an error ends the fit, and say what failed."""
+        for ready in (self.analyst.collect, self._artist.finish):
+            with contextlib.suppress(Exception):
+                ready()
+        self._recorder.conclude()
+
+    def stop(self) -> None:
+        """Stop analyses and figures; those under way are lost."""
+        self.analyst.stop()
+        self._artist.stop()
 
     def see_checkpoint(self) -> None:
         """Notice a monitor that has a checkpoint written by an older value."""
         self._monitors.observe()
+
+    def _describe_layers(self) -> None:
+        """Lay out the numbers of every layer for TensorBoard, or say that loggers get none."""
+        names = self.analyst.names if self._recorder.logs_layers else []
+        log_layout(self._trainer.loggers, self._recorder.prefix, names)
+        if not names and self._trainer.loggers:
+            rank_zero_info(
+                f"TopoLip logs no numbers of single layers, for there are {len(self.analyst.names)} of them; the "
+                "figures show them all, and TopoLipCallback(layer_scalars=True) logs them."
+            )
 
     def _show(self, *, on_step: bool = False) -> None:
         """Log the latest numbers for callbacks that monitor them; on a step all processes have the same."""

@@ -7,11 +7,21 @@ import numpy as np
 import pytest
 from helpers.clouds import NAMES, cloud_history, cloud_report
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
-from lightning_topolip.display.layer_axis import common_prefix, name_layers
-from lightning_topolip.display.plots import highest_drift, report_figure, smoothness_figure
+from lightning_topolip.display.layer_axis import axis_label, common_prefix, name_layers
+from lightning_topolip.display.plots import (
+    comparison_figure,
+    diagrams_figure,
+    epoch_map_figure,
+    highest_drift,
+    report_figure,
+    smoothness_figure,
+)
+from lightning_topolip.topology.comparison import compare
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
@@ -53,23 +63,86 @@ def made_up(epochs: int, report: SmoothnessReport) -> History:
     )
 
 
-def test_every_analysis_is_a_line_and_a_band_of_two_errors_on_either_side() -> None:
+def test_every_analysis_is_a_line_and_the_latest_has_a_band_of_two_errors_on_either_side() -> None:
     run = cloud_history()
-    entry, scored, _ = smoothness_figure(run).axes
+    entry, scored, *_ = smoothness_figure(run).axes
     assert [values(line) for line in scored.lines] == [list(curve.values())[1:] for curve in run.curves]
-    for band, curve, errors in zip(bands(scored), run.curves, run.curve_errors, strict=True):
-        for place, layer in enumerate(NAMES[2:]):
-            reach = 2 * errors[layer]
-            assert ends(band, place) == pytest.approx([curve[layer] - reach, curve[layer] + reach])
     assert [values(line) for line in entry.lines] == [[curve[NAMES[1]]] for curve in run.curves]
-    for bar, curve, errors in zip(bars(entry), run.curves, run.curve_errors, strict=True):
-        low, high = bar.get_segments()[0][:, 1]
-        assert (high + low) / 2 == pytest.approx(curve[NAMES[1]])
-        assert (high - low) / 4 == pytest.approx(errors[NAMES[1]])
+    curve, errors = run.curves[-1], run.curve_errors[-1]
+    (band,) = bands(scored)
+    for place, layer in enumerate(NAMES[2:]):
+        reach = 2 * errors[layer]
+        assert ends(band, place) == pytest.approx([curve[layer] - reach, curve[layer] + reach])
+    (bar,) = bars(entry)
+    low, high = bar.get_segments()[0][:, 1]
+    assert (high + low) / 2 == pytest.approx(curve[NAMES[1]])
+    assert (high - low) / 4 == pytest.approx(errors[NAMES[1]])
+
+
+def test_from_three_analyses_on_a_map_shows_all_of_them_over_the_same_layers() -> None:
+    run = made_up(40, cloud_report(0))
+    run.curves[7][NAMES[3]] = math.nan
+    _, scored, below, *_ = smoothness_figure(run).axes
+    (mesh,) = below.collections
+    assert isinstance(mesh, QuadMesh)
+    drifts = np.ma.filled(mesh.get_array(), math.nan)
+    assert drifts == pytest.approx(np.array([list(curve.values())[1:] for curve in run.curves]), nan_ok=True)
+    assert scored.get_shared_x_axes().joined(scored, below)
+    assert names_of(below) == ["1", "2", "3"]
+    assert below.get_ylim() == (-0.5, 39.5)
+    assert len(smoothness_figure(made_up(2, cloud_report(0))).axes) == 3
+    one_place = made_up(3, cloud_report(0))
+    one_place.epochs[2] = 1.0
+    (mesh,) = smoothness_figure(one_place).axes[2].collections
+    assert np.asarray(mesh.get_array())[1].tolist() == list(one_place.curves[2].values())[1:]
+
+
+def test_the_step_from_the_input_does_not_colour_the_map() -> None:
+    run = made_up(3, cloud_report(0))
+    for curve in run.curves:
+        curve[NAMES[1]] *= 1000
+    (mesh,) = smoothness_figure(run).axes[2].collections
+    assert mesh.norm.vmax == max(max(list(curve.values())[1:]) for curve in run.curves)
+
+
+@pytest.mark.parametrize("analyses", [1, 6, 100])
+@pytest.mark.parametrize("layers", [4, 12, 60])
+def test_everything_is_inside_of_the_picture_and_nothing_lies_upon_the_curves(layers: int, analyses: int) -> None:
+    names = ("<input>", *(f"model.encoder_blocks.{index}" for index in range(layers)))
+    figure = smoothness_figure(made_up(analyses, cloud_report(0, names, halvings=0)))
+    check_layout(figure)
+
+
+def check_layout(figure: Figure) -> None:
+    figure.canvas = FigureCanvasAgg(figure)
+    figure.canvas.draw()
+    drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert drawn.x0 >= 0
+    assert drawn.y0 >= 0
+    assert drawn.x1 <= width
+    assert drawn.y1 <= height
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    texts = [axes.title for axes in figure.axes] + [axes._left_title for axes in figure.axes]
+    texts += [axes.xaxis.label for axes in figure.axes]
+    for text in filter(lambda text: text.get_text(), texts):
+        assert not any(text.get_window_extent().overlaps(panel) for panel in panels), text
+
+
+@pytest.mark.parametrize("layers", [4, 60])
+def test_so_it_is_in_the_other_pictures(layers: int) -> None:
+    names = ("<input>", *(f"model.encoder_blocks.{index}" for index in range(layers)))
+    report = cloud_report(0, names, halvings=0)
+    run = History()
+    run.add(0.0, report)
+    run.add(1.0, cloud_report(1, names, halvings=0))
+    check_layout(epoch_map_figure(run))
+    check_layout(diagrams_figure(report, epoch=2.0))
+    check_layout(comparison_figure(compare(report, cloud_report(1, names, halvings=0))))
 
 
 def test_the_latest_curve_is_thickest_and_darkest_and_on_top() -> None:
-    _, scored, _ = smoothness_figure(cloud_history(4)).axes
+    _, scored, *_ = smoothness_figure(cloud_history(4)).axes
     *earlier, latest = scored.lines
     brightness = [sum(to_rgb(line.get_color())) for line in scored.lines]
     assert min(brightness[:-1]) > brightness[-1]
@@ -81,7 +154,7 @@ def test_the_latest_curve_is_thickest_and_darkest_and_on_top() -> None:
 
 def test_of_many_analyses_a_dozen_are_drawn_evenly_spread() -> None:
     report = cloud_report(0)
-    _, scored, _ = smoothness_figure(made_up(100, report)).axes
+    _, scored, *_ = smoothness_figure(made_up(100, report)).axes
     epochs = [values(line)[0] - report.curve[1] for line in scored.lines]
     assert epochs == pytest.approx([0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99])
 
@@ -112,7 +185,7 @@ def test_a_layer_that_only_one_analysis_saw_has_its_place() -> None:
     run = History()
     run.add(0.0, cloud_report(0, NAMES[:3] + NAMES[4:]))
     run.add(1.0, cloud_report(1))
-    _, scored, _ = smoothness_figure(run).axes
+    _, scored, *_ = smoothness_figure(run).axes
     assert names_of(scored) == ["1", "2", "3"]
     assert np.isnan(values(scored.lines[0])).tolist() == [False, True, False]
 
@@ -168,11 +241,16 @@ def test_what_all_names_share_is_left_out(names: list[str], prefix: str) -> None
     assert common_prefix(names) == prefix
 
 
-@pytest.mark.parametrize(("layers", "drawn"), [(4, 4), (12, 12), (24, 24), (60, 30), (1000, 23)])
+def test_a_long_prefix_leaves_room() -> None:
+    assert axis_label("encoder.") == "to layer encoder.*"
+    assert axis_label("backbone.transformer." * 8) == "to layer backbone.transform…bone.transformer.*"
+
+
+@pytest.mark.parametrize(("layers", "drawn"), [(4, 4), (12, 12), (24, 12), (60, 15), (1000, 12)])
 def test_names_never_overlap(layers: int, drawn: int) -> None:
     axes = smoothness_figure(cloud_history(1)).axes[1]
     name_layers(axes, [f"blocks.{index}" for index in range(layers)], "blocks.")
     labels = names_of(axes)
     assert labels[0] == "0"
     assert len(labels) == drawn
-    assert sum(len(label) + 1 for label in labels) <= 92
+    assert sum(len(label) + 1 for label in labels) <= 46

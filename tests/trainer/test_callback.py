@@ -31,7 +31,7 @@ HEADLINE = FROM_THE_SECOND | {
 
 def test_every_documented_key_and_figure_at_every_epoch(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
-    run = fit(tmp_path, TopoLipCallback(probe_size=20), logger=logger, log_every_n_steps=1)
+    run = fit(tmp_path, TopoLipCallback(probe_size=20, figures=True), logger=logger, log_every_n_steps=1)
     found = events(logger)
     layers = ["layers.0", "layers.3", "layers.5"]
     keys = HEADLINE | {f"topolip_{axis}/{layer}" for axis in ("depth", "epoch") for layer in layers}
