@@ -18,8 +18,8 @@ from lightning_topolip.study.judging.formats import number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CROWD = 8
-"""Of more curves, only the means are drawn: their spreads would hide one another."""
+FEW, CROWD = 4, 8
+"""The most curves that are drawn with their seeds, and with their bands; more would hide one another."""
 _CLOSE, _SHORT, _MARKERS = 0.075, 16, 9
 _BACKGROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
 
@@ -53,11 +53,10 @@ def lines(
     if not curves:
         return None
     figure, axes = frame(title, _spread_note(curves))
-    crowded = len(curves) > CROWD
     if log:
         axes.set_yscale("log")
     for curve in curves:
-        _draw(axes, curve, styles[curve.model], 1 if apart and len(curve.x) > 1 else 0, spread=not crowded)
+        _draw(axes, curve, styles[curve.model], 1 if apart and len(curve.x) > 1 else 0, len(curves))
     if reference is not None:
         axes.axhline(reference[0], color=FAINT, linewidth=1, linestyle="--", zorder=1)
         axes.annotate(
@@ -88,12 +87,15 @@ def lines(
     return Panel(figure, describe(curves, x, title), keys)
 
 
-def _draw(axes: Axes, curve: Curve, style: Style, start: int, *, spread: bool) -> None:
-    """Draw one curve from a point on: a thick line for the mean, thin lines for the seeds, a shade for the band."""
+def _draw(axes: Axes, curve: Curve, style: Style, start: int, count: int) -> None:
+    """Draw a curve from a point on: a thick line for the mean, thin ones for the seeds, a shade for the band.
+
+    The more curves there are in all, `count`, the less of each is drawn.
+    """
     x = curve.x[start:]
-    if spread and len(curve.seeds) > 1:
+    if count <= FEW and len(curve.seeds) > 1:
         axes.plot(x, curve.values.T[start:], color=style.colour, linewidth=0.6, alpha=0.55)
-    if spread and curve.band:
+    if count <= CROWD and curve.band:
         fill_band(axes, x, curve.low[start:], curve.high[start:], style, 0.2)
     every = max(1, round(len(x) / _MARKERS))
     axes.plot(x, curve.mean[start:], linewidth=1.9, markersize=4.5, markevery=every, **style.line)
@@ -168,4 +170,5 @@ def _spread_note(curves: Sequence[Curve]) -> str:
     seeds = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     bands = list(dict.fromkeys(curve.band for curve in curves if curve.band))
     shade = f", shade: {' or '.join(bands)}" if bands else ""
-    return f"one seed{shade}" if counts == [1] else f"mean of {seeds} seeds, thin: each seed{shade}"
+    thin = ", thin: each seed" if len(curves) <= FEW else ""
+    return f"one seed{shade}" if counts == [1] else f"mean of {seeds} seeds{thin}{shade}"

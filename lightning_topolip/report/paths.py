@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from lightning_topolip.report.blocks import Panel
 from lightning_topolip.report.curves import Curve, describe
 from lightning_topolip.report.frame import frame, name_axes
-from lightning_topolip.report.lines import CROWD
+from lightning_topolip.report.lines import FEW
 from lightning_topolip.report.palette import Style
 
 
@@ -40,7 +40,7 @@ def against_accuracy(
 def _figure(
     accuracies: Sequence[Curve], by_model: Mapping[str, Curve], styles: Mapping[str, Style], title: str, y: str
 ) -> Figure:
-    crowded = len(accuracies) > CROWD
+    crowded = len(accuracies) > FEW
     note = "mean over seeds" if crowded else "thick: mean over seeds, thin: each seed"
     figure, axes = frame(title, f"one point per epoch, {note}; ring: last epoch")
     for accuracy in accuracies:

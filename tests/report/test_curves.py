@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from lightning_topolip.report.blocks import Gallery
 from lightning_topolip.report.curves import curves
@@ -87,8 +88,9 @@ def test_models_differ_in_colour_and_marker() -> None:
     assert len({style.colour for style in seven}) == len({style.marker for style in seven}) == 7
 
 
-def test_a_crowd_of_models_is_drawn_by_its_means_alone() -> None:
-    names = [f"model {index}" for index in range(18)]
+@pytest.mark.parametrize(("models", "lines_of_each", "bands"), [(4, 3, 4), (5, 1, 5), (8, 1, 8), (9, 1, 0), (18, 1, 0)])
+def test_many_models_are_drawn_with_less(models: int, lines_of_each: int, bands: int) -> None:
+    names = [f"model {index}" for index in range(models)]
     rows = [
         Row("digits", name, seed, float(epoch), "topolip", "", "", "", 0.0, place + 0.1 * seed + epoch, 0.1)
         for place, name in enumerate(names)
@@ -98,7 +100,8 @@ def test_a_crowd_of_models_is_drawn_by_its_means_alone() -> None:
     panel = lines(curves(rows, lambda row: row.epoch, names), styles(names), "Title", "x", "y")
     assert panel is not None
     axes = panel.figure.axes[0]
-    assert len(axes.lines) == 18
-    assert not axes.patches
-    assert len(panel.keys) == 18
-    assert len({(style.colour, style.marker) for style in panel.keys.values()}) == 18
+    assert (len(axes.lines), len(axes.patches)) == (models * lines_of_each, bands)
+    named = {*panel.keys, *(note.get_text() for note in axes.texts)}
+    assert named == set(names)
+    drawn = styles(names).values()
+    assert len({(style.colour, style.marker) for style in drawn}) == models

@@ -79,7 +79,7 @@ def _top(values: Array, quantity: str) -> float:
 
 def _panel(map_: _Map, top: float, title: str) -> Panel:
     subtitle = f"seed {map_.seed}, input side on top"
-    figure = _map_figure(map_.values, short_names(map_.layers), map_.epochs, top, title, subtitle)
+    figure = _map_figure(map_.values, short_names(map_.layers), map_.epochs, top, map_.model, subtitle)
     layer, epoch = np.unravel_index(int(np.nanargmax(map_.values)), map_.values.shape)
     alt = (
         f"{title}, a map of {len(map_.layers)} layers by {len(map_.epochs)} epochs. "
