@@ -42,7 +42,7 @@ def _round_values(low: float, high: float) -> list[float]:
 
 
 def _equal_steps(low: float, high: float) -> list[float]:
-    values = MaxNLocator(_MOST - 1).tick_values(low, high).tolist()
+    values = [float(value) for value in MaxNLocator(_MOST - 1).tick_values(low, high)]
     inside = [value for value in values if low <= value <= high and value > 0]
     return inside or [low]
 
