@@ -144,7 +144,9 @@ def _figure(history: History, report: SmoothnessReport, top: float | None, when:
     for panel in below:
         _draw_map(panel, history, curves.names)
     for panel in narrow[1:]:  # the first one takes its place
-        narrow[0].set_subplotspec(panel.get_gridspec()[:, 0])
+        grid = panel.get_gridspec()
+        if grid is not None:
+            narrow[0].set_subplotspec(grid[:, 0])
         panel.remove()
     _name_steps(curves, [*below, axes][0], narrow[:1])
     (narrow or [axes])[0].set_ylabel("drift per sample", fontsize=LABEL_SIZE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_topolip.trainer.callback import TopoLipCallback
@@ -30,7 +30,8 @@ class StandbyCallback(TopoLipCallback):
         return f"{type(self).__name__}({self._number})"
 
     def _can_watch(self, pl_module: LightningModule) -> bool:
-        present = [callback for callback in pl_module.trainer.callbacks if isinstance(callback, TopoLipCallback)]
+        callbacks: list[Callback] = pl_module.trainer.callbacks  # type: ignore[attr-defined]
+        present = [callback for callback in callbacks if isinstance(callback, TopoLipCallback)]
         present.sort(key=lambda callback: isinstance(callback, StandbyCallback))
         if present[0] is not self:
             rank_zero_info(f"{VARIABLE} adds nothing: the Trainer has a TopoLipCallback.")
