@@ -96,12 +96,18 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, Tensor, dict[str, Any]]]] = {
 }
 
 
+def global_hooks() -> list[Any]:
+    names = [name for name in vars(torch_modules) if name.startswith("_global_") and name.endswith("_hooks")]
+    assert "_global_forward_hooks" in names
+    return [hook for name in names for hook in vars(torch_modules)[name].values()]
+
+
 @pytest.fixture(autouse=True)
 def _no_hook_of_the_process_before_or_after() -> Iterator[None]:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     yield
-    assert not torch_modules._has_any_global_hook()
+    assert not global_hooks()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -195,7 +201,7 @@ def test_no_hook_stays_after_an_error_in_a_forward(fails: str) -> None:
         handle = model.get_submodule(fails).register_forward_hook(stop)
         with pytest.raises(RuntimeError, match="stop"):
             whole(SEQUENCES)
-        assert not torch_modules._has_any_global_hook()
+        assert not global_hooks()
         assert not metric.update_called
         handle.remove()
         whole(SEQUENCES)
