@@ -37,7 +37,7 @@ def draw_map(axes: Axes, edges: npt.ArrayLike, values: Array, label: str) -> Non
     mesh = axes.pcolormesh(
         np.arange(values.shape[1] + 1) - 0.5,
         edges,
-        np.ma.masked_invalid(np.maximum(values, low)),  # type: ignore[no-untyped-call]
+        np.maximum(values, low),
         cmap="viridis",
         norm=LogNorm(low, high),
         rasterized=True,
