@@ -56,33 +56,33 @@ class TheirData(LightningDataModule):
 
 @pytest.fixture(autouse=True)
 def _their_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "their_network.py").write_text(THEIRS)
+    (tmp_path / "network_of_users.py").write_text(THEIRS)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "their_network", raising=False)
+    monkeypatch.delitem(sys.modules, "network_of_users", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 def checkpoint(path: Path, width: int = 5) -> str:
-    import their_network
+    import network_of_users
 
     torch.manual_seed(7)
-    module = their_network.Theirs(width=width)
+    module = network_of_users.Theirs(width=width)
     torch.save({"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}, path)
     return str(path)
 
 
-def called(*options: str, model: str = "their_network.Theirs") -> list[str]:
+def called(*options: str, model: str = "network_of_users.Theirs") -> list[str]:
     return ["analyze", "--model", model, *options]
 
 
 @pytest.mark.parametrize("own_data", [True, False])
 def test_any_module_by_the_path_of_its_class_with_its_checkpoint(tmp_path: Path, own_data: bool) -> None:
-    data = ["--split", "val"] if own_data else ["--data", "their_network.TheirData"]
+    data = ["--split", "val"] if own_data else ["--data", "network_of_users.TheirData"]
     main(called("--weights", checkpoint(tmp_path / "theirs.ckpt"), *data))
-    import their_network
+    import network_of_users
 
     torch.manual_seed(7)
-    report = analyze(their_network.Theirs(width=5), take_probe(their_network.loader(), 256))
+    report = analyze(network_of_users.Theirs(width=5), take_probe(network_of_users.loader(), 256))
     values = json.loads(Path("topolip.json").read_text())
     assert (values["weights"], values["points"]) == ("trained", 40)
     assert values["score"] == report.to_dict()["score"]
@@ -95,7 +95,7 @@ def test_the_arguments_of_a_class_are_given_or_come_from_the_checkpoint(tmp_path
     values = json.loads(Path("random.json").read_text())
     assert values["weights"] == "random weights"
     assert [name for name in values["layers"] if name.startswith("body")] == [f"body.{i}" for i in range(6)]
-    assert "must hold the arguments of their_network.Theirs, got []" in said(called("--split", "val"))
+    assert "must hold the arguments of network_of_users.Theirs, got []" in said(called("--split", "val"))
     weights = checkpoint(tmp_path / "theirs.ckpt")
     text = said(called("--weights", weights, "--init_args.width", "9", "--split", "val"))
     assert "must hold the weights of this Theirs" in text
@@ -105,9 +105,9 @@ def test_the_arguments_of_a_class_are_given_or_come_from_the_checkpoint(tmp_path
 @pytest.mark.parametrize(
     ("model", "part"),
     [
-        ("their_network.Nothing", "must be the path of a class of modules, got 'their_network.Nothing'"),
+        ("network_of_users.Nothing", "must be the path of a class of modules, got 'network_of_users.Nothing'"),
         ("nowhere.Theirs", "must be the path of a class of modules, got 'nowhere.Theirs'"),
-        ("their_network.TheirData", "must be the path of a class of modules"),
+        ("network_of_users.TheirData", "must be the path of a class of modules"),
         ("resnet10t", "Argument `data` must be a class with a `test_dataloader`, got Normalised without one"),
         ("lightning_topolip.models.ViTClassifier", "got ViTClassifier without one; name a data module with --data"),
     ],

@@ -186,7 +186,7 @@ def test_weights_that_stay_are_not_analysed_twice(tmp_path: Path) -> None:
 
 def test_the_final_weights_are_drawn_and_a_further_fit_goes_on(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
-    callback = TopoLipCallback(probe=INPUTS[:16], on_error="raise")
+    callback = TopoLipCallback(probe=INPUTS[:16], figures=True, on_error="raise")
     run = fit(tmp_path, Seen(norm=False), callback, swa(), logger=logger)
     images = {tag: [image.step for image in events(logger).Images(tag)] for tag in events(logger).Tags()["images"]}
     assert images["topolip/smoothness"] == [0, 2, 5, 8, 8]
