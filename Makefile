@@ -71,6 +71,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/steering.py --short
 	$(BIN)/python benchmarks/large_models.py --short
 	$(BIN)/python benchmarks/smoothing.py --short
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/cluster.py --short
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || \

@@ -98,6 +98,10 @@ def test_a_killed_worker_costs_its_current_run_only(client: Client, tmp_path: Pa
     ]
 
 
+def test_memory_of_workers_is_not_given_back_after_every_tensor(client: Client) -> None:
+    assert list(client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values()) == [None]
+
+
 def test_a_run_that_another_process_does_is_waited_for(client: Client, tmp_path: Path) -> None:
     def free_it() -> None:
         wait_until((tmp_path / "well 1").exists)
