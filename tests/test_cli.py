@@ -139,7 +139,7 @@ def test_a_study_says_once_before_its_first_run_that_images_are_missing(tmp_path
     given = ["--size", "cpu", "--images", str(tmp_path / "nowhere"), "--output", str(output)]
     text = said(["study", "--config", str(EXAMPLES / "vit_vs_resnet.yaml"), *given])
     assert text == (
-        "topolip study: Argument `data` must be readable, got for cifar10: Argument `root` must be a folder with "
+        "topolip study: cifar10: Argument `root` must be a folder with "
         f"train/<class>/* and test/<class>/*, got {tmp_path / 'nowhere'}; {tmp_path / 'nowhere'} does not exist."
     )
     assert not (output / "about.json").exists()

@@ -153,7 +153,7 @@ def test_wrong_fields_of_a_study(tmp_path: Path, field: str, sentence: str) -> N
         (["--trainer.accelerator=tpuu"], "You selected an invalid accelerator name: `accelerator='tpuu'`"),
     ],
 )
-def test_what_the_trainer_refuses_and_what_shows_when_it_runs(
+def test_what_the_trainer_and_the_setup_of_a_fit_refuse(
     options: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

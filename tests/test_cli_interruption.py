@@ -75,6 +75,30 @@ def test_another_command_has_written_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert list(Path().iterdir()) == []
 
 
+def test_a_study_names_what_is_kept_and_the_command_that_continues_it(tmp_path: Path) -> None:
+    recipe = tmp_path / "interrupted.yaml"
+    recipe.write_text(
+        "title: Interrupted\nquestion: Is it kept?\n"
+        "models:\n"
+        "  convolution:\n"
+        "    class_path: lightning_topolip.models.ConvClassifier\n"
+        "    init_args: {size: micro, patch_size: 8}\n"
+        "    callbacks: [{class_path: test_cli_interruption.PressesCtrlC, init_args: {epoch: 1}}]\n"
+        "data:\n"
+        "  digits: {class_path: lightning_topolip.data.DigitsDataModule, init_args: {subset: 64, num_workers: 0}}\n"
+        "seeds: [0]\n"
+        "training: {epochs: 2, every_n_epochs: 1}\n"
+    )
+    output = tmp_path / "out"
+    command = ["study", "--config", str(recipe), "--output", str(output)]
+    assert said(command, code=130) == (
+        f"topolip study: interrupted; finished runs and snapshots are in {output}, continue with: topolip study "
+        f"--config {recipe} --size short --output {output} --workers 0"
+    )
+    assert [path.name for path in output.rglob("epoch=1.ckpt")] == ["epoch=1.ckpt"]
+    assert not list(output.rglob("lock"))
+
+
 def test_debug_shows_where_an_error_was_raised() -> None:
     with pytest.raises(ValueError, match="probe_size"):
         main(["analyze", "--model", "resnet10t", "--data", "DigitsDataModule", "--probe_size", "1", "--debug"])

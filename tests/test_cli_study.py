@@ -25,7 +25,7 @@ def test_a_line_per_verdict_with_its_effect_or_why_it_was_not_asked() -> None:
     assert "holds" in first
     assert HOLDS.effect in first
     assert "the accuracies differ" in second
-    assert "Of 1 verdict, 1 holds; 1 more was not asked of these data." in text
+    assert "Of 1 verdict, 1 holds; 1 more was not asked of this data." in text
 
 
 def test_the_data_are_named_where_there_are_several() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from argparse import ArgumentError
@@ -18,6 +19,7 @@ __all__ = ["Interrupted", "end", "ends_in_one_sentence"]
 _USAGE_ERROR = 2
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 
+_NUMBER_OF_THE_SYSTEM = re.compile(r"^\[Errno -?\d+\] ")
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _SELF_EXPLANATORY = ("ValueError", "MisconfigurationException", "RuntimeError")
@@ -63,7 +65,7 @@ def _sentence(error: Exception, program: str) -> str:
     """The sentence of an error; nothing for one that the user finds only with its traceback."""
     if isinstance(error, ArgumentError):
         return parser_sentence(str(error), program)
-    text = " ".join(str(error).split())
+    text = _NUMBER_OF_THE_SYSTEM.sub("", " ".join(str(error).split()))
     if sentence := own_sentence(error) or (text if _raised_by_this_package(error) else ""):
         return sentence
     if any(map(_is_of_the_user, _files(error))):

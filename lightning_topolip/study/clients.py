@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -60,10 +61,12 @@ def cluster_client(cluster: Any) -> Iterator[Client]:
     Args:
         cluster: Address of the scheduler, path of its scheduler file (``*.json``), or a cluster object of Dask.
     """
-    given = {"scheduler_file": cluster} if str(cluster).endswith(".json") else {"address": cluster}
+    is_file = str(cluster).endswith(".json")
     try:
+        if is_file and not Path(cluster).is_file():  # the client would wait for it without an end
+            raise FileNotFoundError("there is no such file; start `dask scheduler --scheduler-file` with it")
         with _quiet():
-            client = Client(**given, timeout=PATIENCE)
+            client = Client(**{"scheduler_file" if is_file else "address": cluster}, timeout=PATIENCE)
     except (OSError, TypeError, ValueError) as error:  # TypeError: an encrypted scheduler without certificates
         raise ValueError(
             f"Argument `cluster` must be the address or the scheduler file of a running Dask scheduler, "

@@ -84,7 +84,7 @@ def _require_data(jobs: Sequence[Job]) -> None:
         try:
             make_data(spec, seed=0)
         except (ValueError, OSError, ImportError) as error:
-            raise ValueError(f"Argument `data` must be readable, got for {label}: {error}") from error
+            raise ValueError(f"{label}: {error}") from error
 
 
 @contextmanager

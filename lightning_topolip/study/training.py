@@ -44,12 +44,15 @@ def train(
         device: ``"cpu"``, ``"cuda:1"``, ``"mps"``.
         on_progress: Called after every epoch with the number of epochs done and the total.
         callbacks: Callbacks of the training.
+
+    Raises:
+        KeyboardInterrupt: If it was interrupted.
     """
     place = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
     state = last_state(folder)
     with kept_random_numbers(seed):
-        Trainer(
+        trainer = Trainer(
             max_epochs=epochs,
             accelerator=place.type,
             devices=1 if place.index is None else [place.index],
@@ -61,4 +64,10 @@ def train(
             enable_progress_bar=False,
             enable_model_summary=False,
             limit_val_batches=0,
-        ).fit(model, data, ckpt_path=state if state.is_file() else None)
+        )
+        try:
+            trainer.fit(model, data, ckpt_path=state if state.is_file() else None)
+        except SystemExit as ended:  # what the trainer makes of Ctrl-C
+            if isinstance(ended.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise

@@ -222,6 +222,15 @@ def test_a_scheduler_that_encrypts(tmp_path: Path, expected: bytes, monkeypatch:
     assert (tmp_path / "study/results.csv").read_bytes() == expected
 
 
+def test_a_scheduler_file_that_does_not_exist_is_not_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    with (
+        pytest.raises(ValueError, match=r"`cluster` must .*scheduler\.json': there is no such file"),
+        cluster_client(file),
+    ):
+        pass
+
+
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "PATIENCE", 1)
     with pytest.raises(ValueError, match=r"`cluster` must .* got '127\.0\.0\.1:1'"), cluster_client("127.0.0.1:1"):

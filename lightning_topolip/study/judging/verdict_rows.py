@@ -67,14 +67,14 @@ def tally(outcomes: Sequence[Outcome]) -> str:
 
     Example:
         >>> tally(["holds", "holds", "does not hold", "not asked of this data"])
-        'Of 3 verdicts, 2 hold and 1 does not hold; 1 more was not asked of these data.'
+        'Of 3 verdicts, 2 hold and 1 does not hold; 1 more was not asked of this data.'
     """
     counts = Counter(outcomes)
     not_asked = counts.pop(NOT_ASKED, 0)
     parts = join_names([f"{counts[name]} {_verb(name, counts[name])}" for name in _PLURALS if counts[name]])
     if not parts:
         return "The study makes no claims that its results can decide."
-    more = f"; {not_asked} more {'was' if not_asked == 1 else 'were'} not asked of these data" if not_asked else ""
+    more = f"; {not_asked} more {'was' if not_asked == 1 else 'were'} not asked of this data" if not_asked else ""
     return f"Of {counted(sum(counts.values()), 'verdict')}, {parts}{more}."
 
 

@@ -93,6 +93,6 @@ def test_what_was_not_asked_has_a_reason_and_no_effect() -> None:
 def test_the_tally_counts_every_outcome() -> None:
     outcomes: list[Any] = ["holds", "does not hold", "does not hold", "undecided", *["not asked of this data"] * 2]
     assert tally(outcomes) == (
-        "Of 4 verdicts, 1 holds, 2 do not hold and 1 is undecided; 2 more were not asked of these data."
+        "Of 4 verdicts, 1 holds, 2 do not hold and 1 is undecided; 2 more were not asked of this data."
     )
     assert tally([]) == "The study makes no claims that its results can decide."
