@@ -86,15 +86,16 @@ def keys_table() -> str:
     docstring = inspect.getdoc(TopoLipCallback) or ""
     section = docstring[docstring.index("**Logged keys**") : docstring.index("\n\nFigures, if the logger")]
     paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n(?=- )|\n\n", section)]
-    blocks, rows = [], ["| key | meaning |", "| --- | --- |"]
+    lines: list[str] = []
     for paragraph in paragraphs[1:]:
         entry = re.fullmatch(r"- (``.+?``|\.{3})(?<=[`.]): (.*)", paragraph)
-        if entry:
-            rows.append(f"| {entry[1]} | {entry[2]} |")
-        else:
-            blocks += ["\n".join(rows), paragraph]
-            rows = rows[:2]
-    return "\n\n".join([*blocks, "\n".join(rows)]).replace("``", "`")
+        if not entry:
+            lines += ["", paragraph]
+            continue
+        if not lines or not lines[-1].startswith("| "):
+            lines += ["", "| key | meaning |", "| --- | --- |"]
+        lines.append(f"| {entry[1]} | {entry[2]} |")
+    return "\n".join(lines).strip().replace("``", "`")
 
 
 def families_table() -> str:

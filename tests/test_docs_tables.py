@@ -68,3 +68,10 @@ def test_a_table_that_differs_from_its_page_is_written() -> None:
     written = TOOL["with_table"](page, "keys", "| new |")
     assert written == page.replace("old", "| new |")
     assert TOOL["with_table"](written, "keys", "| new |") == written
+
+
+def test_no_table_of_keys_is_empty() -> None:
+    lines = TOOL["keys_table"]().splitlines()
+    rules = [index for index, line in enumerate(lines) if line == "| --- | --- |"]
+    assert len(rules) > 1
+    assert all(lines[index + 1].startswith("| `topolip") for index in rules)
