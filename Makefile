@@ -38,7 +38,7 @@ docs: $(INSTALLED)
 
 # All tests, with the share of lines that they run; `make coverage TESTS="tests/topology tests/wasserstein"` runs some.
 coverage: $(INSTALLED)
-	$(BIN)/pytest --cov --cov-report= $(TESTS)
+	$(BIN)/pytest --cov --cov-report= --cov-fail-under=0 $(TESTS)
 	$(BIN)/coverage report
 
 # The package with the lowest versions that it allows (PYTHON=python3.10), and with the newest of everything. What these
