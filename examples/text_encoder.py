@@ -54,7 +54,7 @@ def main() -> None:
     }
     options.output.write_text(json.dumps(numbers) + "\n")
     if options.figure:
-        comparison.plot().savefig(options.figure, dpi=120)
+        comparison.plot(("pretrained", "random weights")).savefig(options.figure, dpi=120)
 
 
 if __name__ == "__main__":

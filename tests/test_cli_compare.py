@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.command import said
+from matplotlib.figure import Figure
 from torch import nn
 
 from lightning_topolip import analyze, compare
@@ -38,6 +39,23 @@ def test_two_reports_are_compared_as_in_python(tmp_path: Path, capsys: pytest.Ca
     assert values["score"]["error"] == pytest.approx(float(comparison.differences["score"].error))
     assert list(values["steps"]) == ["0", "1", "2", "3"]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("files", "legend"),
+    [(("vit.json", "resnet.json"), ("vit", "resnet")), (("a/vit.json", "b/vit.json"), ("first", "second"))],
+)
+def test_the_picture_says_which_curve_is_whose(
+    files: tuple[str, str], legend: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr("lightning_topolip.cli.compare.save_figure", lambda figure, path: figures.append(figure))
+    for seed, file in enumerate(files):
+        path = tmp_path / file
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, analyze(network(seed), PROBE).to_dict())
+    main(["compare", *(str(tmp_path / file) for file in files), "--figure", str(tmp_path / "c.png")])
+    assert tuple(text.get_text().split(":")[0] for text in figures[0].legends[0].get_texts()) == legend
 
 
 def test_two_models_are_analysed_on_one_probe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,13 @@ def compare_command(
     if output:
         write_json(output, {"first": names[0], "second": names[1], **comparison.to_dict()})
     if figure:
-        save_figure(comparison.plot(), figure)
+        save_figure(comparison.plot(_in_legend(*names)), figure)
+
+
+def _in_legend(*names: str) -> tuple[str, str]:
+    """Name two files or timm models in a picture, which has no room for paths."""
+    first, second = (Path(name).name.removesuffix(".json").removesuffix(".ckpt") for name in names)
+    return (first, second) if first != second else ("first", "second")
 
 
 def _read(path: str) -> SmoothnessReport:

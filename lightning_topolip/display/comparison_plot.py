@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ def comparison_figure(comparison: Comparison, names: tuple[str, str] = ("first",
     if pair.differences:
         _draw_differences(pair, panels[1], narrow[1:])
         labelled = narrow[1] if narrow and narrow[1].get_visible() else panels[1]
-        labelled.set_ylabel(f"{names[0]} - {names[1]}", fontsize=LABEL_SIZE)
+        labelled.set_ylabel(fill(f"{names[0]} - {names[1]}", 18), fontsize=LABEL_SIZE)
     _name_steps(pair, panels[-1], narrow[-1:])
     (narrow or panels)[0].set_ylabel("drift per sample", fontsize=LABEL_SIZE)
     panels[0].set_title(quantity(comparison.first), fontsize=CAPTION_SIZE, color=FAINT, loc="left")

@@ -59,11 +59,15 @@ class Comparison:
         """Return the table as a notebook shows it."""
         return self.table._repr_html_()
 
-    def plot(self) -> Figure:
-        """Draw both curves with bands of two standard errors, and below them their difference."""
+    def plot(self, names: tuple[str, str] = ("first", "second")) -> Figure:
+        """Draw both curves with bands of two standard errors, and below them their difference.
+
+        Args:
+            names: What the legend calls the two.
+        """
         from lightning_topolip.display.plots import comparison_figure
 
-        return comparison_figure(self)
+        return comparison_figure(self, names)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the differences as plain values for `json.dumps`."""
