@@ -1,4 +1,4 @@
-"""See, while a network trains, how smoothly it carries its data from layer to layer and from epoch to epoch."""
+"""Shows, epoch by epoch, how evenly the layers of a network change the shape of its data."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -18,7 +18,7 @@ def report_table(report: SmoothnessReport) -> Table:
     """Tabulate the numbers of a report with their standard errors, whatever the number of layers."""
     remarks = {
         "TopoLip": ("score", "lower is smoother"),
-        "mean speed": ("speed_mean", "drift per layer"),
+        "mean speed": ("speed_mean", "drift from layer to layer"),
         "largest speed": ("speed_max", _largest(report)),
         "input drift": ("input_drift", "scored" if report.settings.include_input else "not scored"),
     }
@@ -29,7 +29,7 @@ def report_table(report: SmoothnessReport) -> Table:
     ]
     rows += [
         ("noise", number(report.noise), "", "TopoLip that an even network would show"),
-        ("signal", number(report.signal), "", "TopoLip / noise; about 1 is sampling"),
+        ("signal", number(report.signal), "", "TopoLip / sampling noise; near 1 is no signal"),
         ("layers", str(len(report.layers) - (INPUT in report.layers)), "", _failures(report)),
     ]
     title = f"Smoothness on {report.sample}, {report.settings.view} {describe_order(report.settings.order)} per sample"
