@@ -66,6 +66,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/distances.py --short
 	$(BIN)/python benchmarks/overhead.py --short
 	$(BIN)/python benchmarks/background.py --short
+	$(BIN)/python benchmarks/figures.py --short
 	$(BIN)/python benchmarks/startup.py --short
 	$(BIN)/python benchmarks/errors.py --short
 	$(BIN)/python benchmarks/steering.py --short
