@@ -13,13 +13,16 @@ $(1)/bin/python -m pip install --quiet --upgrade pip
 $(1)/bin/python -m pip install --quiet $(2)
 endef
 
+# Run tests: $(call pytest,environment). Two processes with one thread each, which do not wait for each other's threads.
+pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
+
 .PHONY: demo test lint format docs bench coverage lowest newest wheel clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
 test: lint
-	$(BIN)/pytest
+	$(call pytest,$(VENV))
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -38,18 +41,18 @@ docs: $(INSTALLED)
 
 # All tests, with the share of lines that they run; `make coverage TESTS="tests/topology tests/wasserstein"` runs some.
 coverage: $(INSTALLED)
-	$(BIN)/pytest --cov --cov-report= --cov-fail-under=0 $(TESTS)
+	$(call pytest,$(VENV)) --cov --cov-report= --cov-fail-under=0 $(TESTS)
 	$(BIN)/coverage report
 
 # The package with the lowest versions that it allows (PYTHON=python3.10), and with the newest of everything. What these
 # deprecate is no error. Each has an environment of its own.
 lowest: .venv-lowest/.installed
-	.venv-lowest/bin/python -m pytest -W default $(TESTS)
+	$(call pytest,.venv-lowest) -W default $(TESTS)
 
 newest:
 	$(PYTHON) -m venv --clear .venv-newest
 	$(call install,.venv-newest,--editable '.[dev]')
-	.venv-newest/bin/python -m pytest -W default $(TESTS)
+	$(call pytest,.venv-newest) -W default $(TESTS)
 
 # The wheel and the source distribution in `dist`, and the wheel in an empty environment, outside of the repository.
 wheel: $(INSTALLED)

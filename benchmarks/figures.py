@@ -3,9 +3,9 @@
     python benchmarks/figures.py            networks of 4, 12 and 60 layers, 2 and 100 analyses: two minutes
     python benchmarks/figures.py --short    4 layers, writes nothing
 
-The network is a perceptron whose layers have residual connections, the probe 256 Gaussian samples. All figures are drawn
-as PNG, as the callback does for TensorBoard; the analysis is that of `analyze` with its defaults, on one thread. The
-first of each does not count.
+The network is a perceptron whose layers have residual connections, the probe 256 Gaussian samples. All figures are
+drawn as PNG, as the callback does for TensorBoard; the analysis is that of `analyze` with its defaults, on one thread.
+The first of each does not count.
 """
 
 from __future__ import annotations

@@ -46,9 +46,10 @@ def test_a_commit_against_itself() -> None:
         return subprocess.run(["git", "worktree", "list"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     before = worktrees()
-    command = [sys.executable, str(SCRIPT), "HEAD", "HEAD", "--rounds", "2", "--", "--sizes", "16", "--repeats", "1"]
+    options = ["--script", "persistence", "--rounds", "2", "--", "--sizes", "16", "--repeats", "1", "--limit", "1"]
+    command = [sys.executable, str(SCRIPT), "HEAD", "HEAD", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("analysis.py --sizes 16 --repeats 1, ")
-    assert any(line.endswith("seconds / residual network / 16 / forward") for line in lines)
+    assert lines[0].startswith("persistence.py --sizes 16 --repeats 1 --limit 1, ")
+    assert any(line.endswith("results / sphere 128 16 / seconds / redzed") for line in lines)
     assert worktrees() == before

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +12,13 @@ import dask
 from distributed import Client, LocalCluster
 
 from lightning_topolip.study.cluster import resources
+from lightning_topolip.study.forkserver import METHOD, begin_imports, interrupts_ignored
 
 PATIENCE = 30.0
 """Seconds within which a scheduler must answer."""
 
 _SETTINGS = {
+    "distributed.worker.multiprocessing-method": METHOD,
     "distributed.worker.daemon": False,  # data loaders may have processes of their own
     "distributed.scheduler.allowed-failures": 2,  # a job whose worker dies is tried twice elsewhere
     "distributed.comm.timeouts.connect": "60s",  # workers that import torch answer late
@@ -37,8 +37,9 @@ def local_client(workers: int, devices: Sequence[str], dashboard: bool = False) 
         devices: Devices, assigned to the processes in turn.
         dashboard: Whether to serve Dask's dashboard, at http://127.0.0.1:8787.
     """
+    begin_imports()
     with dask.config.set(_SETTINGS), _quiet():
-        with _interrupts_ignored():
+        with interrupts_ignored():
             cluster = LocalCluster(
                 n_workers=workers,
                 processes=True,
@@ -84,16 +85,3 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL)
     yield
     logger.setLevel(level)  # not after an error: a client that has lost its scheduler goes on to speak of it
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: it interrupts the command, which then stops them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
