@@ -175,7 +175,7 @@ def test_a_folder_of_checkpoints_yields_the_curves_logged_in_training(tmp_path):
     results = run_study(tiny_study(models=models), tmp_path / "study")
     scores = results.where(quantity="topolip", variant="scaled W2")
     assert scores.unique("epoch") == [1.0, 2.0]
-    assert scores.values() == pytest.approx(logged[-2:], rel=1e-6)
+    assert scores.values() == pytest.approx(logged[-2:], rel=5e-6)  # the table has six digits
 
 
 def test_a_failed_run_is_reported_and_the_others_are_kept(tmp_path):
