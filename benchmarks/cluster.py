@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from machine import about
 
 WORKERS = (0, 1, 2, 3)
+PACKAGES = ("torch", "lightning", "distributed")
 
 RECIPE = """
 title: The engine
@@ -80,19 +79,6 @@ def show(rounds: list[dict[int, float]], seeds: int) -> None:
     console.print(f"Latency of the engine: {statistics.median(latency):.1f} s; the tables are equal to the byte.")
 
 
-def about() -> dict[str, Any]:
-    """The machine and the versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "cores": cores,
-        "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
-        "python": platform.python_version(),
-        "load of a minute": os.getloadavg()[0],
-        **{name: version(name) for name in ("torch", "lightning", "distributed")},
-    }
-
-
 def main() -> None:
     """Run the rounds, print the table, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,7 +98,7 @@ def main() -> None:
             rounds.append(one_round(recipe, Path(folder, f"round{number}")))
     show(rounds, seeds)
     if not options.short:
-        results = {"about": about(), "seeds": seeds, "epochs": epochs, "seconds by workers": rounds}
+        results = {"about": about(*PACKAGES), "seeds": seeds, "epochs": epochs, "seconds by workers": rounds}
         options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from machine import about
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -31,6 +29,7 @@ from lightning_topolip.display.pictures import draw_pictures
 from lightning_topolip.topology.history import History
 
 SAMPLES, WIDTH = 256, 32
+PACKAGES = ("torch", "matplotlib")
 
 
 class Block(nn.Module):
@@ -85,16 +84,6 @@ def show(rows: list[dict[str, Any]]) -> None:
     Console(width=120).print(table)
 
 
-def about() -> dict[str, Any]:
-    """The machine and the versions."""
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        "load of a minute": os.getloadavg()[0],
-        **{name: version(name) for name in ("torch", "matplotlib")},
-    }
-
-
 def main() -> None:
     """Measure, print the table, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,7 +96,7 @@ def main() -> None:
     rows = [measure(*case, 1 if options.short else options.repeats) for case in cases]
     show(rows)
     if not options.short:
-        options.output.write_text(json.dumps({"about": about(), "rows": rows}, indent=2) + "\n")
+        options.output.write_text(json.dumps({"about": about(*PACKAGES), "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

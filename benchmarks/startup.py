@@ -17,17 +17,17 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from machine import about
 
 SAMPLES, LATER = 256, 5
+PACKAGES = ("torch", "lightning", "timm", "numba", "llvmlite", "numpy", "redzed-tda")
 PARTS = ("import analyze", "network and data", "first analysis", "later analysis")
 
 
@@ -87,19 +87,6 @@ def show(medians: dict[str, dict[str, float]]) -> None:
     console.print(f"Second process, first analysis minus a later one: {extra:.1f} s (limit: 2 s)")
 
 
-def about() -> dict[str, Any]:
-    """The machine and the versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    packages = ("torch", "lightning", "timm", "numba", "llvmlite", "numpy", "redzed-tda")
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "cores used": cores,
-        "python": platform.python_version(),
-        "load of a minute": os.getloadavg()[0],
-        **{name: version(name) for name in packages},
-    }
-
-
 def main() -> None:
     """Run the program in fresh processes, print the table, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,7 +110,7 @@ def main() -> None:
     }
     show(medians)
     if not options.short:
-        results = {"about": about(), "medians": medians, "rounds": rounds}
+        results = {"about": about(*PACKAGES), "medians": medians, "rounds": rounds}
         options.output.write_text(json.dumps(results, indent=2) + "\n")
 
 

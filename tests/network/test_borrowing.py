@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.chain import Chain
 from torch import Tensor, nn
 
 from lightning_topolip.network.borrowing import borrowed
@@ -126,7 +127,7 @@ def test_compiled_models_run_eagerly_and_are_not_compiled_again() -> None:
 
     torch.compiler.reset()
     counter = CompileCounter()
-    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    model = Chain(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
     model.compile(backend=counter)
     inputs = torch.zeros(4, 3)
     model(inputs)

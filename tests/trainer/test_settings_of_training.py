@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.chain import Chain
 from helpers.trainings import Augmented, Order, Tiny, loader, trainer
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback
@@ -89,6 +90,7 @@ class Quiet(Tiny):
 
 def in_place(backend: Any) -> Tiny:
     model = Quiet()
+    model.layers = Chain(*model.layers)
     model.layers.compile(backend=backend)
     return model
 
