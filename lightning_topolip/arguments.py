@@ -25,6 +25,12 @@ def require_positive(name: str, value: Any, *, hint: str = "") -> None:
         _refuse(name, "be positive", value, hint)
 
 
+def require_fraction(name: str, value: float, *, hint: str = "") -> None:
+    """Raise a `ValueError` unless a value lies between 0 and 1, neither of them included."""
+    if not 0 < value < 1:
+        _refuse(name, "be between 0 and 1", value, hint)
+
+
 def require_one_of(name: str, value: Any, allowed: Collection[Any], *, hint: str = "") -> None:
     """Raise a `ValueError` unless a value is one of those allowed."""
     if value not in allowed:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from lightning_topolip.arguments import require_fraction
 from lightning_topolip.data.class_folders import class_names_in, list_images, unread_files
 from lightning_topolip.data.datamodule import ImageDataModule
 from lightning_topolip.data.image_file import check_image
@@ -75,8 +76,7 @@ class ImageFolderDataModule(ImageDataModule):
     ) -> None:
         """Check the arguments and read the names of the classes."""
         super().__init__(batch_size, num_workers, **options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"Argument `val_fraction` must be between 0 and 1, got {val_fraction}; try 0.1.")
+        require_fraction("val_fraction", val_fraction, hint="try 0.1")
         if image_size < 1:
             raise ValueError(f"Argument `image_size` must be at least 1, got {image_size}; try 32.")
         self.root = Path(root)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lightning_topolip.arguments import require_fraction
+
 Kind = Literal["clean", "corruption", "attack"]
 
 
@@ -64,5 +66,6 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     """
     from scipy.stats import binomtest
 
+    require_fraction("confidence", confidence, hint="take 0.95")
     low, high = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     return float(low), float(high)

@@ -53,7 +53,7 @@ def test_a_drawing_keeps_its_texts_and_a_second_one_shares_its_symbols() -> None
     first, second = (drawings.element(figure, 'He said "so"') for figure in figures)
     for element in (first, second):
         assert ">Words &amp; &lt;signs&gt;</text>" in element
-        assert "".join(re.findall(r">(\d)</tspan>", element)) == "107"
+        assert "".join(re.findall(r">(\d+)</tspan>", element)) == "107"
         assert 'aria-label="He said &quot;so&quot;"' in element
         assert set(re.findall(r'href="#(\w+)"', element)) <= set(re.findall(r' id="(\w+)"', first))
     assert " id=" not in second

@@ -230,7 +230,7 @@ def test_wrong_arguments_are_named(photos: Tensor, labels: Tensor) -> None:
         corrupted=lambda *key: corrupt(np.zeros((23, 32, 32, 3), np.uint8), *key),
         corruptions=["fog"],
     )
-    with pytest.raises(ValueError, match=r"confidence_level \(95\) must be in"):
+    with pytest.raises(ValueError, match=r"`confidence` must be between 0 and 1, got 95; take 0\.95"):
         RobustnessReport((Accuracy("clean", "clean", 0, 1, 2),)).to_rows(confidence=95)
 
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy.stats import norm, spearmanr
 from scipy.stats import t as student
 
+from lightning_topolip.arguments import require_fraction
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _ROUNDING = 1e-12
@@ -234,6 +236,5 @@ def _vector(values: npt.ArrayLike, name: str) -> Array:
 
 
 def _level(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"Argument `confidence` must be between 0 and 1, got {confidence!r}; take 0.95.")
+    require_fraction("confidence", confidence, hint="take 0.95")
     return confidence
