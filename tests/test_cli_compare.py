@@ -72,7 +72,7 @@ def test_two_models_are_analysed_on_one_probe(capsys: pytest.CaptureFixture[str]
         ([], "must be two files .* got reports [] and models None"),
         (["a.json"], r"got reports ['a.json']"),
         (["--models", "a.ckpt", "b.ckpt"], "must be an existing checkpoint, got 'a.ckpt'"),
-        (["a.json", "b.json"], "a.json"),
+        (["a.json", "b.json"], "Argument `reports` must be files .* got 'a.json': No such file or directory"),
     ],
 )
 def test_what_is_missing_is_one_sentence(

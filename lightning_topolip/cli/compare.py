@@ -96,6 +96,8 @@ def _read(path: str) -> SmoothnessReport:
     must = f"Argument `reports` must be files that `topolip analyze` wrote, got {path!r}"
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{must}: {error.strerror}.") from None
     except ValueError:
         raise ValueError(f"{must}, which is not JSON.") from None
     try:
