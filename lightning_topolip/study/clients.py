@@ -51,7 +51,7 @@ def local_client(workers: int, devices: Sequence[str], dashboard: bool = False) 
                 resources=resources(devices),
                 silence_logs=logging.CRITICAL,
             )
-        with cluster, Client(cluster) as client:
+        with cluster, _Client(cluster) as client:
             yield client
 
 
@@ -67,7 +67,7 @@ def cluster_client(cluster: Any) -> Iterator[Client]:
         if is_file and not Path(cluster).is_file():  # the client would wait for it without an end
             raise FileNotFoundError("there is no such file; start `dask scheduler --scheduler-file` with it")
         with _quiet():
-            client = Client(**{"scheduler_file" if is_file else "address": cluster}, timeout=PATIENCE)
+            client = _Client(**{"scheduler_file" if is_file else "address": cluster}, timeout=PATIENCE)
     except (OSError, TypeError, ValueError) as error:  # TypeError: an encrypted scheduler without certificates
         raise ValueError(
             f"Argument `cluster` must be the address or the scheduler file of a running Dask scheduler, "
@@ -75,6 +75,20 @@ def cluster_client(cluster: Any) -> Iterator[Client]:
         ) from error
     with _quiet(), client:
         yield client
+
+
+class _Client(Client):  # type: ignore[misc]
+    """A client that is closed when it cannot start.
+
+    Dask leaves that to the garbage collector, which may run while the next client starts: both then wait for ever.
+    """
+
+    def start(self, **settings: Any) -> None:
+        try:
+            super().start(**settings)
+        except BaseException:
+            self.close()
+            raise
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,9 @@ from uuid import uuid4
 from distributed import Client, Worker
 
 from lightning_topolip.study.cluster import resources
+
+PATIENCE = 30.0
+"""Seconds without a worker after which that is said."""
 
 
 def require_shared_folder(client: Client, folder: Path) -> None:
@@ -22,7 +26,7 @@ def require_shared_folder(client: Client, folder: Path) -> None:
     question = folder / f"shared.{token}"
     question.write_text(token, encoding="utf-8")
     try:
-        client.wait_for_workers(1)
+        _wait_for_a_worker(client)
         problems = {
             worker: problem or ("" if (folder / answer).is_file() else "its file does not arrive")
             for worker, (answer, problem) in client.run(_answer, question, token).items()
@@ -46,6 +50,19 @@ def require_gpus(client: Client, devices: Sequence[str]) -> None:
             f"Argument `cluster` must have workers with the resource GPU for the device {devices[0]}, got "
             f"{len(offers)} without; start them with `dask worker ... --resources GPU=1`."
         )
+
+
+def _wait_for_a_worker(client: Client) -> None:
+    """Wait as long as it takes: a queue may start the first worker in hours."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        warnings.warn(
+            f"The cluster has had no worker for {PATIENCE:g} seconds; the study begins when one comes, started by "
+            "`dask worker` or by the queue.",
+            stacklevel=2,
+        )
+        client.wait_for_workers(1)
 
 
 def _offer(dask_worker: Worker) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -18,12 +19,12 @@ from typing import Any
 import dask
 import pytest
 import torch
-from distributed import Client, Security
+from distributed import Client, LocalCluster, Security
 from helpers.forked import finish, start
 from helpers.studies import tiny_study
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_topolip.study import clients
+from lightning_topolip.study import clients, cluster_checks
 from lightning_topolip.study.clients import cluster_client, local_client
 from lightning_topolip.study.cluster import run_on_cluster
 from lightning_topolip.study.cluster_checks import require_gpus, require_shared_folder
@@ -237,6 +238,18 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         pass
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere://127.0.0.1:1"])
+def test_a_client_that_cannot_start_is_not_left_to_the_garbage_collector(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "PATIENCE", 1)
+    with pytest.raises(ValueError, match="`cluster` must") as refused, cluster_client(address):
+        pass
+    statuses = {each.status for each in gc.get_objects() if issubclass(type(each), Client)}
+    assert "closed" in statuses, refused  # its traceback keeps the client alive
+    assert statuses <= {"running", "closed"}
+
+
 def test_a_folder_that_a_worker_does_not_see_is_refused(client: Client, tmp_path: Path) -> None:
     require_shared_folder(client, tmp_path / "study")
     assert not list((tmp_path / "study").iterdir())
@@ -247,7 +260,7 @@ def test_a_folder_that_a_worker_does_not_see_is_refused(client: Client, tmp_path
 
         own: Path
 
-        def wait_for_workers(self, count: int) -> None:
+        def wait_for_workers(self, count: int, timeout: float) -> None:
             pass
 
         def run(self, function: Callable[..., Any], question: Path, token: str) -> dict[str, Any]:
@@ -258,6 +271,18 @@ def test_a_folder_that_a_worker_does_not_see_is_refused(client: Client, tmp_path
     with pytest.raises(ValueError, match=message):
         require_shared_folder(elsewhere, tmp_path / "study")
     assert not list((tmp_path / "study").iterdir())
+
+
+def test_a_cluster_without_a_worker_is_waited_for_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_checks, "PATIENCE", 0.5)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        threading.Timer(1.5, cluster.scale, [1]).start()
+        with pytest.warns(UserWarning, match=r"no worker for 0\.5 seconds; the study begins when one comes"):
+            require_shared_folder(client, tmp_path)
+        assert len(client.scheduler_info()["workers"]) == 1
 
 
 def ignored(*message: Any) -> None:
@@ -271,8 +296,10 @@ def daemon(kind: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
         try:
             yield process
-        finally:
             process.terminate()
+            process.wait(60)
+        finally:
+            process.kill()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
