@@ -29,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_is_on_the_site(site: Path) -> None:
-    assert "Eight lines" in (site / "index.html").read_text()
+    assert "Add it to a training" in (site / "index.html").read_text()
     for page in (ROOT / "docs").glob("*.md"):
         assert (site / "docs" / page.stem / "index.html").is_file()
     for report in (ROOT / "docs" / "results").glob("*/report.html"):

@@ -60,10 +60,10 @@ def comparison_figure(comparison: Comparison, names: tuple[str, str] = ("first",
     _draw_both(pair, _styles(comparison, names), panels[0], narrow[:1])
     if pair.differences:
         _draw_differences(pair, panels[1], narrow[1:])
-        labelled = narrow[1] if narrow and narrow[1].get_visible() else panels[1]
-        labelled.set_ylabel(fill(f"{names[0]} - {names[1]}", 18), fontsize=LABEL_SIZE)
     _name_steps(pair, panels[-1], narrow[-1:])
-    (narrow or panels)[0].set_ylabel("drift per sample", fontsize=LABEL_SIZE)
+    for labelled in (narrow, panels):  # the two have different scales
+        for panel, label in zip(labelled, ("drift per sample", fill(f"{names[0]} - {names[1]}", 18)), strict=False):
+            panel.set_ylabel(label, fontsize=LABEL_SIZE)
     panels[0].set_title(quantity(comparison.first), fontsize=CAPTION_SIZE, color=FAINT, loc="left")
     figure.suptitle(_title(comparison), fontsize=TITLE_SIZE)
     figure.legend(

@@ -149,7 +149,8 @@ def _figure(history: History, report: SmoothnessReport, top: float | None, when:
             narrow[0].set_subplotspec(grid[:, 0])
         panel.remove()
     _name_steps(curves, [*below, axes][0], narrow[:1])
-    (narrow or [axes])[0].set_ylabel("drift per sample", fontsize=LABEL_SIZE)
+    for panel in (*narrow[:1], axes):  # the two have different scales
+        panel.set_ylabel("drift per sample", fontsize=LABEL_SIZE)
     if len(curves.epochs) > 1:
         _add_epochs(figure, axes, curves.epochs)
     axes.set_title(quantity(report), fontsize=CAPTION_SIZE, color=FAINT, loc="left")
@@ -173,7 +174,7 @@ def _draw_map(panel: Axes, history: History, names: list[str]) -> None:
     centres = np.array(list(rows))
     between = (centres[1:] + centres[:-1]) / 2
     edges = [2 * centres[0] - between[0], *between, 2 * centres[-1] - between[-1]] if between.size else [-0.5, 0.5]
-    draw_map(panel, edges, table(list(rows.values()), names), "drift")
+    draw_map(panel, edges, table(list(rows.values()), names), "drift per sample")
 
 
 def _draw_entry(panel: Axes, curves: _Curves) -> None:

@@ -18,7 +18,7 @@ def report_table(report: SmoothnessReport) -> Table:
     """Tabulate the numbers of a report with their standard errors, whatever the number of layers."""
     remarks = {
         "TopoLip": ("score", "lower is smoother"),
-        "mean speed": ("speed_mean", "drift from layer to layer"),
+        "mean speed": ("speed_mean", "mean drift of the scored steps"),
         "largest speed": ("speed_max", _largest(report)),
         "input drift": ("input_drift", "scored" if report.settings.include_input else "not scored"),
     }
@@ -29,7 +29,7 @@ def report_table(report: SmoothnessReport) -> Table:
     ]
     rows += [
         ("noise", number(report.noise), "", "TopoLip that an even network would show"),
-        ("signal", number(report.signal), "", "TopoLip / sampling noise; near 1 is no signal"),
+        ("signal", number(report.signal), "", "TopoLip / noise; near 1 is sampling alone"),
         ("layers", str(len(report.layers) - (INPUT in report.layers)), "", _failures(report)),
     ]
     title = f"Smoothness on {report.sample}, {report.settings.view} {describe_order(report.settings.order)} per sample"
@@ -41,7 +41,8 @@ def _largest(report: SmoothnessReport) -> str:
     scored = report.scored_drifts()
     if not np.isfinite(scored).any():
         return ""
-    return f"to {short_names(report.layers)[len(report.layers) - len(scored) + int(np.nanargmax(scored))]}"
+    names = short_names(report.layers)[-len(scored) :]
+    return f"drift of the step to {names[int(np.nanargmax(scored))]}"
 
 
 def _failures(report: SmoothnessReport) -> str:

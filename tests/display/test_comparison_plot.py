@@ -26,7 +26,7 @@ def test_both_curves_and_below_them_their_difference() -> None:
     error = np.sqrt(np.mean((halves[:, 0] - halves[:, 1]) ** 2)) / 2
     assert np.ptp(corners[corners[:, 0] == 1, 1]) == pytest.approx(4 * error)
     assert [text.get_text().split(":")[0] for text in figure.legends[0].get_texts()] == ["old", "new"]
-    assert entry_difference.get_ylabel() == "old - new"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["drift per sample"] * 2 + ["old - new"] * 2
     for axes in (difference, entry_difference):
         assert list(axes.lines[1].get_ydata()) == [0, 0]
 

@@ -166,6 +166,7 @@ def test_the_step_from_the_input_has_its_own_scale_unless_it_is_scored() -> None
     entry, scored = smoothness_figure(run).axes
     assert entry.get_ylim()[1] > run.curves[0][NAMES[1]] > 10 * scored.get_ylim()[1]
     assert (names_of(entry), names_of(scored)) == (["0"], ["1", "2", "3"])
+    assert entry.get_ylabel() == scored.get_ylabel() == "drift per sample"
     (together,) = report_figure(cloud_report(0, include_input=True)).axes
     assert names_of(together) == ["0", "1", "2", "3"]
     (tokens,) = report_figure(cloud_report(0, NAMES[1:])).axes
