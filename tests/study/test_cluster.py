@@ -296,9 +296,10 @@ def daemon(kind: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
         try:
             yield process
-            process.terminate()
-            process.wait(60)
         finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
             process.kill()
 
 
