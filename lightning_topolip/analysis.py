@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from typing_extensions import Unpack
 
 from lightning_topolip.network.batches import require_padded, run_model
+from lightning_topolip.network.layers import require_module
 from lightning_topolip.network.measure import measure
 from lightning_topolip.network.positions import Mask
 from lightning_topolip.network.samples import samples_in
@@ -69,6 +71,11 @@ def analyze(
         >>> report.score >= 0
         True
     """
+    require_module(model)
+    if isinstance(batch, DataLoader):
+        raise ValueError(
+            f"Argument `batch` must be a batch, got a {type(batch).__name__}; `next(iter(loader))` gives one."
+        )
     subject = Subject(
         layers, forward_fn or run_model, Settings.from_options(settings), samples_fn, probe_batch_size, mask
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 
-def require_whole_number(name: str, value: Any, smallest: int, *, or_zero: bool = False, hint: str = "") -> None:
-    """Raise a `ValueError` unless a value is a whole number of at least ``smallest``.
+def require_whole_number(
+    name: str, value: Any, smallest: int, *, or_zero: bool = False, largest: float = math.inf, hint: str = ""
+) -> None:
+    """Raise a `ValueError` unless a value is a whole number of at least ``smallest`` and at most ``largest``.
 
     Example:
         >>> require_whole_number("workers", -1, 0, hint="0 uses this process")
@@ -15,8 +18,9 @@ def require_whole_number(name: str, value: Any, smallest: int, *, or_zero: bool 
         ValueError: Argument `workers` must be a whole number >= 0, got -1; 0 uses this process.
     """
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or (value < smallest and not (or_zero and value == 0)):
-        _refuse(name, f"be {'0 or ' * or_zero}a whole number >= {smallest}", value, hint)
+    if not is_whole or not (smallest <= value <= largest or (or_zero and value == 0)):
+        at_most = f" and <= {largest}" if largest < math.inf else ""
+        _refuse(name, f"be {'0 or ' * or_zero}a whole number >= {smallest}{at_most}", value, hint)
 
 
 def require_positive(name: str, value: Any, *, hint: str = "") -> None:
@@ -35,6 +39,32 @@ def require_one_of(name: str, value: Any, allowed: Collection[Any], *, hint: str
     """Raise a `ValueError` unless a value is one of those allowed."""
     if value not in allowed:
         _refuse(name, f"be one of {allowed}", value, hint)
+
+
+def require_bool(name: str, value: Any) -> None:
+    """Raise a `ValueError` unless a value is True or False."""
+    if not isinstance(value, bool):
+        _refuse(name, "be True or False", value, "")
+
+
+def require_function(name: str, value: Any) -> None:
+    """Raise a `ValueError` unless a value can be called."""
+    if not callable(value):
+        _refuse(name, "be a function", value, "")
+
+
+def require_text(name: str, value: Any) -> None:
+    """Raise a `ValueError` unless a value is text that is not empty."""
+    if not isinstance(value, str) or not value:
+        _refuse(name, "be text that is not empty", value, "")
+
+
+def require_names(name: str, value: Any) -> None:
+    """Raise a `ValueError` unless a value is a list of names, or None."""
+    if value is None:
+        return
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+        _refuse(name, "be a list of names or None", value, "")
 
 
 def require_each_of(name: str, values: Iterable[Any], allowed: Collection[Any], *, hint: str = "") -> None:

@@ -87,7 +87,7 @@ def test_reports_that_do_not_compare_are_one_sentence(tmp_path: Path) -> None:
     first = written(tmp_path, 1)
     assert "the samples differ" in said(["compare", first, written(tmp_path, 2, PROBE + 1)])
     assert "the probes had 24 and 20 samples" in said(["compare", first, written(tmp_path, 3, PROBE[:20])])
-    assert "the settings were" in said(["compare", first, written(tmp_path, 4, order=1.0)])
+    assert "the settings were order=2.0 and order=1.0." in said(["compare", first, written(tmp_path, 4, order=1.0)])
 
 
 def test_files_that_are_no_reports_are_one_sentence(tmp_path: Path) -> None:

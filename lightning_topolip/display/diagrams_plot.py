@@ -65,7 +65,7 @@ def diagrams_figure(
     panels[0].set_ylabel("death", fontsize=LABEL_SIZE)
     of = f"\nlayers {shortened(prefix, _LONGEST_PREFIX)}*" if prefix else ""
     figure.supxlabel(f"birth, {view_unit(report)}{of}", fontsize=LABEL_SIZE if len(names) > 1 else CAPTION_SIZE)
-    title = ["Persistence diagrams", *([] if epoch is None else [after_epochs(epoch)])]
+    title = filter(None, ["Persistence diagrams", "" if epoch is None else after_epochs(epoch)])
     figure.suptitle((" " if len(names) > 1 else "\n").join(title), fontsize=TITLE_SIZE)
     return figure
 

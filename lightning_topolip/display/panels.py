@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -132,5 +133,5 @@ def score_text(report: SmoothnessReport) -> str:
 
 
 def after_epochs(epochs: float) -> str:
-    """Say when: ``"after 3 epochs"``."""
-    return f"after {epochs:.4g} epoch" + "s" * (epochs != 1)
+    """Say when: ``"after 3 epochs"``; nothing if it is not known."""
+    return "" if math.isnan(epochs) else f"after {epochs:.4g} epoch" + "s" * (epochs != 1)

@@ -67,7 +67,7 @@ def smoothness_figure(history: History, *, top: float | None = None) -> Figure:
         ((0.0, 0.5), 'to layer')
     """
     report = latest_report(history)
-    return _figure(history, report, top, f", {after_epochs(history.epochs[-1])}")
+    return _figure(history, report, top, after_epochs(history.epochs[-1]))
 
 
 def report_figure(report: SmoothnessReport) -> Figure:
@@ -203,10 +203,9 @@ def _add_epochs(figure: Figure, axes: Axes, epochs: list[float]) -> None:
 
 
 def _title(report: SmoothnessReport, when: str) -> str:
-    if not math.isfinite(report.score):
-        return f"Smoothness over depth{when}"
-    signal = f", signal {report.signal:.2g}" if math.isfinite(report.signal) else ""
-    return f"{score_text(report)}{signal}{when}"
+    score = score_text(report) if math.isfinite(report.score) else "Smoothness over depth"
+    signal = f"signal {report.signal:.2g}" if math.isfinite(report.signal) else ""
+    return ", ".join(filter(None, [score, signal, when]))
 
 
 def _evenly_spread(analyses: int) -> list[int]:

@@ -92,6 +92,7 @@ class Attachment(AbstractContextManager[Any]):
         self._active = False
         self._collections: dict[int, _Collection] = {}
         self._error: Exception | None = None
+        self._ignored_training = self._has_rows = False
 
     def hook(self, model: nn.Module, candidates: Sequence[Sequence[str]], *, stand_ins: bool) -> None:
         """Put the hooks on a model.
@@ -113,8 +114,17 @@ class Attachment(AbstractContextManager[Any]):
         for handle in self._observed(model) if asks_for_hooks(model) else self._hooked(model):
             self._hooks.callback(handle.remove)
 
+    def explain_emptiness(self) -> None:
+        """Warn if all passes were ignored because the model was in training mode."""
+        if self._ignored_training and not self._has_rows:
+            self._tell(
+                "TopoLipMetric has no samples, for it ignores passes in training mode; run one after `model.eval()`, "
+                "or pass the outputs of the layers to `update`."
+            )
+
     def remove(self) -> None:
         """Remove the hooks."""
+        self.explain_emptiness()
         for _, hooks in self._candidates.values():
             hooks.close()
         self._hooks.close()
@@ -164,6 +174,7 @@ class Attachment(AbstractContextManager[Any]):
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._clear()
         if self._sample is None or model.training:
+            self._ignored_training = True
             return
         self._active = True
         for index, (layers, _) in self._candidates.items():
@@ -239,6 +250,7 @@ class Attachment(AbstractContextManager[Any]):
             for index in [index for index in self._candidates if index != best]:
                 self._candidates.pop(index)[1].close()
         self._metric.update(self._sample.fitting(*self._collections[best].result()))
+        self._has_rows = True
 
     def _clear(self) -> None:
         self._pass_hooks.close()

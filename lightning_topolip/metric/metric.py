@@ -28,7 +28,7 @@ from lightning_topolip.metric.options import (
 from lightning_topolip.metric.reservoir import COUNTS, LISTS
 from lightning_topolip.metric.sample import EpochSample, KeptRows, kept_rows
 from lightning_topolip.network.batches import FEWEST_SAMPLES
-from lightning_topolip.network.layers import candidate_layers, resolve_layers
+from lightning_topolip.network.layers import candidate_layers, require_module, resolve_layers
 from lightning_topolip.network.positions import Mask
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import SamplesFn, Subject
@@ -151,6 +151,8 @@ class TopoLipMetric(Metric):
             self._notices.warn_by_reason(report.failures, "TopoLipMetric cannot measure")
         elif self.update_called:
             self._notices.warn(f"TopoLipMetric needs at least {FEWEST_SAMPLES} samples, got {n}; its value is NaN.")
+        elif self._attachment is not None:
+            self._attachment.explain_emptiness()
         return torch.tensor(value, dtype=torch.float32, device=self.device)
 
     def report(self) -> SmoothnessReport:
@@ -208,6 +210,7 @@ class TopoLipMetric(Metric):
             >>> metric.update_count, int(metric.seen)
             (3, 48)
         """
+        require_module(model)
         resolve_layers(model, self.layers)
         self.detach()
         subject = Subject(self.layers, settings=self.settings, samples_fn=samples_fn, mask=mask)

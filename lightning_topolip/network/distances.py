@@ -79,13 +79,13 @@ def _mirrored(exact: Tensor, cloud: Tensor, dtype: torch.dtype) -> Tensor:
         bad = int((~torch.isfinite(cloud)).any(dim=1).sum())
         problem = f"{bad} of {len(cloud)} points with a NaN or infinite value" if bad else f"distances beyond {name}"
         raise ValueError(
-            f"Argument `cloud` must be finite, got {problem}; "
+            f"A point cloud must be finite, got {problem}; "
             "look for an exploding layer or an overflow in half precision."
         )
     if diameter < torch.finfo(dtype).tiny and (diameter := float(exact.tril().max())) > 0.0:
         raise ValueError(
-            f"Argument `cloud` must have distances within {name}, got a diameter of {diameter:.1e}; "
-            "look for a vanishing layer, or multiply the cloud by a constant."
+            f"A point cloud must have distances within {name}, got a diameter of {diameter:.1e}; "
+            "look for a vanishing layer, or multiply its points by a constant."
         )
     return lower.T.contiguous().add_(lower)
 

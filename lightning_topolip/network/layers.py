@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -126,6 +127,12 @@ def _no_layers(model: nn.Module) -> str:
         "Argument `layers` must name the layers of a model without two layers in a row, got 'auto' for "
         f"{type(content(model)).__name__}; for example layers=['encoder', 'decoder']."
     )
+
+
+def require_module(model: Any) -> None:
+    """Raise a `ValueError` unless a model is a module, and no class or name of one."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"Argument `model` must be a module, an instance of `torch.nn.Module`, got {model!r}.")
 
 
 def _require_initialised(model: nn.Module) -> None:

@@ -52,7 +52,8 @@ def measure(model: nn.Module, batch: Any, subject: Subject, *, rank: int = 0, ra
     candidates, by_structure = candidate_layers(model, subject.layers), subject.layers == "auto"
     n = subject.samples_fn(batch)
     if n < FEWEST_SAMPLES:
-        raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; give a larger probe.")
+        hint = "give a larger probe" if n else f"a {type(batch).__name__} without tensors has none"
+        raise ValueError(f"Argument `batch` must hold at least {FEWEST_SAMPLES} samples, got {n}; {hint}.")
     fingerprint, measurements = probe_fingerprint(batch), list[Measurement]()
     for names in candidates:
         layers = HookedLayers(model, names, stand_ins=by_structure)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_topolip.arguments import require_whole_number
+from lightning_topolip.arguments import require_function, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, run_model
 from lightning_topolip.network.joined_batches import part_of
 from lightning_topolip.network.positions import Mask, Positions
@@ -20,6 +20,15 @@ from lightning_topolip.topology.settings import Settings
 
 Forward = Callable[[Any, Any], Any]
 SamplesFn = Callable[[Any], int]
+
+
+def require_layers(layers: Any) -> None:
+    """Raise a `ValueError` unless layers are a name or pattern, or a list of some."""
+    names = [layers] if isinstance(layers, str) else layers if isinstance(layers, Sequence) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"Argument `layers` must be 'auto', a pattern such as 'blocks.*' or a list of names, got {layers!r}."
+        )
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,10 @@ class Subject:
     mask: Mask = "auto"
 
     def __post_init__(self) -> None:
-        """Check the batch size and the mask."""
+        """Check everything but the settings, which check themselves."""
+        require_layers(self.layers)
+        require_function("forward_fn", self.forward_fn)
+        require_function("samples_fn", self.samples_fn)
         if self.batch_size is not None:
             require_whole_number("probe_batch_size", self.batch_size, FEWEST_SAMPLES)
         if not (self.mask is None or isinstance(self.mask, str) or callable(self.mask)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_topolip.topology.estimate import Estimate
 from lightning_topolip.topology.names import short_names
-from lightning_topolip.topology.settings import describe_order
+from lightning_topolip.topology.settings import describe_order, differences
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.topology.tables import Table, number
 
@@ -133,8 +133,11 @@ def _step(report: SmoothnessReport, step: tuple[str, str]) -> Estimate:
 
 
 def _obstacle(first: SmoothnessReport, second: SmoothnessReport) -> str:
+    for report in (first, second):
+        if not isinstance(report, SmoothnessReport):
+            return f"one of them is {report!r}; `analyze` and `history.last` give reports"
     if first.settings != second.settings:
-        return f"the settings were {first.settings} and {second.settings}"
+        return f"the settings were {' and '.join(differences(first.settings, second.settings))}"
     if first.points != second.points:
         return f"the probes had {first.points} and {second.points} samples; analyse both on the same ones"
     if first.probe and second.probe and first.probe != second.probe:

@@ -12,6 +12,7 @@ from lightning_topolip.topology.epoch_drifts import epoch_drifts
 from lightning_topolip.topology.estimate import Array, Estimate
 from lightning_topolip.topology.execution_order import merged_order
 from lightning_topolip.topology.names import INPUT
+from lightning_topolip.topology.settings import differences
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
 
@@ -82,7 +83,8 @@ class History:
         if last is None:
             return ""
         if last.settings != report.settings:
-            return f"the settings were {last.settings} and are {report.settings}"
+            then, now = differences(last.settings, report.settings)
+            return f"the settings were {then} and are {now}"
         if last.points != report.points:
             return (
                 f"the probe had {last.points} samples and has {report.points}, and drifts of different probe sizes are "

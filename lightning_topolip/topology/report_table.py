@@ -22,6 +22,10 @@ def report_table(report: SmoothnessReport) -> Table:
         "largest speed": ("speed_max", _largest(report)),
         "input drift": ("input_drift", "scored" if report.settings.include_input else "not scored"),
     }
+    if not report.scored_drifts().size:
+        remarks["mean speed"] = ("speed_mean", "needs two layers")
+    if report.scored_drifts().size < 2:
+        remarks["TopoLip"] = ("score", "needs three layers")
     estimates = report.estimates
     rows = [
         (name, number(float(estimates[key].value)), number(float(estimates[key].error), 2), remark)
@@ -39,7 +43,7 @@ def report_table(report: SmoothnessReport) -> Table:
 def _largest(report: SmoothnessReport) -> str:
     """The step with the largest scored drift."""
     scored = report.scored_drifts()
-    if not np.isfinite(scored).any():
+    if not np.isfinite(scored).all() or not scored.size:
         return ""
     names = short_names(report.layers)[-len(scored) :]
     return f"drift of the step to {names[int(np.nanargmax(scored))]}"

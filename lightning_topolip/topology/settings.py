@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, get_args
 
@@ -78,8 +78,12 @@ class Settings:
     pairing: bool = field(default=False, compare=False)
 
     @classmethod
-    def from_options(cls, options: SettingsOptions) -> Settings:
+    def from_options(cls, options: SettingsOptions, others: Collection[str] = ()) -> Settings:
         """Make settings from keyword arguments.
+
+        Args:
+            options: The keyword arguments.
+            others: The other arguments of whatever takes them, which a misspelt one may have meant.
 
         Raises:
             TypeError: If there is no such setting.
@@ -92,11 +96,9 @@ class Settings:
         names = [setting.name for setting in fields(cls)]
         for name in options:
             if name not in names:
-                close = difflib.get_close_matches(name, names, n=1)
-                hint = f"; did you mean `{close[0]}`?" if close else ""
-                raise TypeError(
-                    f"Argument `{name}` must be a setting out of {', '.join(names)}, got an unknown one{hint}"
-                )
+                close = difflib.get_close_matches(name, [*names, *others], n=1)
+                hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join([*names, *others])}."
+                raise TypeError(f"Argument `{name}` is unknown; {hint}")
         values: dict[str, Any] = {**options}
         if values.get("order") == "inf":
             values["order"] = math.inf
@@ -134,6 +136,22 @@ class Settings:
                 f"got {self.dimensions!r}."
             )
         return dimensions
+
+
+def differences(first: Settings, second: Settings) -> tuple[str, str]:
+    """Write the settings of each in which the two differ.
+
+    Example:
+        >>> differences(Settings(order=1.0, engine="giotto"), Settings(order=2.0))
+        ('order=1.0', 'order=2.0')
+    """
+    compared = [setting.name for setting in fields(Settings) if setting.compare]
+    names = [name for name in compared if getattr(first, name) != getattr(second, name)]
+
+    def written(settings: Settings) -> str:
+        return ", ".join(f"{name}={getattr(settings, name)!r}" for name in names)
+
+    return written(first), written(second)
 
 
 def describe_order(order: float) -> str:

@@ -141,13 +141,13 @@ def read_share(budget: str | float | None) -> float | None:
         ValueError: If it is not a share between 0 and 1.
 
     Example:
-        >>> read_share("5%"), read_share(0.02)
-        (0.05, 0.02)
+        >>> read_share("5%"), read_share("0.05"), read_share(0.02)
+        (0.05, 0.05, 0.02)
     """
     if budget is None:
         return None
     try:
-        share = float(budget.removesuffix("%")) / 100 if isinstance(budget, str) else float(budget)
+        share = float(budget[:-1]) / 100 if isinstance(budget, str) and budget.endswith("%") else float(budget)
     except (TypeError, ValueError):
         share = math.nan
     if isinstance(budget, bool) or not 0 < share < 1:

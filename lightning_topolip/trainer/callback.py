@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import Unpack
 
-from lightning_topolip.arguments import require_one_of, require_whole_number
+from lightning_topolip.arguments import require_names, require_one_of, require_text, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
 from lightning_topolip.network.layers import resolve_layers
 from lightning_topolip.network.positions import Mask
@@ -26,7 +26,7 @@ from lightning_topolip.trainer.evaluation import Evaluation
 from lightning_topolip.trainer.keys import headline_names, logs_layers
 from lightning_topolip.trainer.lipschitz import require_whole_model
 from lightning_topolip.trainer.placement import Placement
-from lightning_topolip.trainer.probe import Stage
+from lightning_topolip.trainer.probe import Stage, require_source
 from lightning_topolip.trainer.progress import evaluation_ends
 from lightning_topolip.trainer.ranks import warn_of_lost_history
 from lightning_topolip.trainer.recorder import Recorder
@@ -172,11 +172,14 @@ class TopoLipCallback(Callback):
         prefix: str = "topolip",
         **settings: Unpack[SettingsOptions],
     ) -> None:
-        analysed = Settings.from_options(settings)
+        analysed = Settings.from_options(settings, TopoLipCallback.__init__.__kwdefaults__ or ())
         self.subject = Subject(layers, forward_fn or run_model, analysed, samples_fn, probe_batch_size, mask)
         require_engine(self.subject.settings.engine)
         require_whole_number("probe_size", probe_size, FEWEST_SAMPLES)
-        require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True)
+        require_whole_number("lipschitz", lipschitz, FEWEST_SAMPLES, or_zero=True, largest=probe_size)
+        require_source(probe)
+        require_text("prefix", prefix)
+        require_names("diagram_layers", diagram_layers)
         require_one_of("on_error", on_error, ("warn", "raise"))
         require_one_of("figures", figures, (True, False, "auto"))
         require_one_of("layer_scalars", layer_scalars, (True, False, "auto"))
@@ -272,7 +275,7 @@ class TopoLipCallback(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the analysis of a validation alone."""
         if trainer.state.fn == "validate":
-            self._begin_evaluation(trainer, pl_module, self.prefix)
+            self._begin_evaluation(trainer, pl_module, self.prefix, "validate")
 
     def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """See a batch that the probe may have to be taken from."""
@@ -316,7 +319,7 @@ class TopoLipCallback(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the analysis on the test data."""
-        self._begin_evaluation(trainer, pl_module, f"{self.prefix}_test")
+        self._begin_evaluation(trainer, pl_module, f"{self.prefix}_test", "test")
 
     def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """See a batch that the probe may have to be taken from."""
@@ -361,11 +364,12 @@ class TopoLipCallback(Callback):
             return False
         return True
 
-    def _begin_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+    def _begin_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str, stage: Stage) -> None:
         if not self._can_watch(pl_module):
             return
         recorder, in_place = self._recorder.with_prefix(prefix), replace(self.placement, background=False)
-        self._evaluation = Evaluation(self._new_analyst(trainer, pl_module, recorder, in_place), recorder)
+        analyst = self._new_analyst(trainer, pl_module, recorder, in_place)
+        self._evaluation = Evaluation(analyst, recorder, f"{self.prefix}_{stage}")
 
     def _end_evaluation(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         if self._evaluation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
@@ -19,14 +21,16 @@ class Evaluation:
     Args:
         analyst: An analyst without a background.
         recorder: Its recorder.
+        figures: Prefix of the figures, which stand beside those of a fit.
 
     Attributes:
         analyst: As given.
     """
 
-    def __init__(self, analyst: Analyst, recorder: Recorder) -> None:
+    def __init__(self, analyst: Analyst, recorder: Recorder, figures: str) -> None:
         self.analyst = analyst
         self._recorder = recorder
+        self._figures = figures
         self._outcome: SmoothnessReport | Failure | None = None
 
     def see(self, stage: Stage) -> None:
@@ -39,6 +43,6 @@ class Evaluation:
     def log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the numbers and draw the figures, after `see`."""
         assert self._outcome is not None
-        moment = Moment(0.0, trainer.global_step, trainer.current_epoch, logged_step(trainer))
+        moment = Moment(math.nan, trainer.global_step, trainer.current_epoch, logged_step(trainer))
         pl_module.log_dict(self._recorder.take(moment, self._outcome), sync_dist=trainer.world_size > 1, batch_size=1)
-        self._recorder.draw(trainer, moment)
+        self._recorder.draw(trainer, moment, self._figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from lightning_topolip.notices import Notices
+from lightning_topolip.trainer.schedule import Schedule
 
-_CHANGES_WITH_A_LOOK = ("wait_count", "current_score", "last_epoch")
+_CHANGES_WITH_A_LOOK = ("wait_count", "best_score", "current_score", "last_epoch")
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Sight:
         step: Optimizer steps taken.
         analysed: Optimizer steps taken at the latest analysis that was recorded; None before the first.
         due: Optimizer steps taken when an analysis was last due, whether or not it was made.
+        at_epoch_end: Whether it is the end of an epoch.
     """
 
     step: int
     analysed: int | None
     due: int | None
+    at_epoch_end: bool
 
 
 class Monitors:
@@ -35,18 +39,18 @@ class Monitors:
     Args:
         trainer: The trainer, whose optimizers are set up.
         prefix: Prefix of the keys.
-        every_n_steps: Optimizer steps from one analysis to the next, or None if they follow the epochs.
+        schedule: When analyses are due.
     """
 
-    def __init__(self, trainer: Trainer, prefix: str, every_n_steps: int | None = None) -> None:
+    def __init__(self, trainer: Trainer, prefix: str, schedule: Schedule) -> None:
         callbacks = [callback for callback in _callbacks(trainer) if _is_key(_monitor(callback), prefix)]
         configs = [config for config in trainer.lr_scheduler_configs if _is_key(config.monitor, prefix)]
         self._monitors: list[Any] = [*callbacks, *(config.scheduler for config in configs)]
-        self._every_n_steps = every_n_steps
+        self._schedule = schedule
         self._notices = Notices()
         self._looks = self._looked()
         self._sight: Sight | None = None
-        self.at_every_step = bool(every_n_steps) and any(config.interval == "step" for config in configs)
+        self.at_every_step = bool(schedule.every_n_steps) and any(config.interval == "step" for config in configs)
         self._warn_of_nan(callbacks)
 
     def __bool__(self) -> bool:
@@ -60,30 +64,37 @@ class Monitors:
         """
         looks, sight = self._looked(), self._sight
         for monitor in self._monitors:
-            looked = looks.get(id(monitor)) is not self._looks.get(id(monitor))
+            looked = any(map(operator.is_not, looks[id(monitor)], self._looks[id(monitor)]))
             if looked and sight and sight.analysed is not None and sight.analysed < sight.step:
-                self._warn_of_age(type(monitor).__name__, sight)
+                self._warn_of_age(monitor, sight)
         self._looks, self._sight = looks, now or sight
 
-    def _looked(self) -> Mapping[int, object]:
-        """By monitor, an attribute that gets a new value whenever the monitor reads one without an improvement."""
+    def _looked(self) -> Mapping[int, list[object]]:
+        """By monitor, attributes of which one gets a new value whenever the monitor reads one."""
         return {
-            id(monitor): getattr(monitor, name)
-            for monitor in self._monitors
-            for name in _CHANGES_WITH_A_LOOK
-            if hasattr(monitor, name)
+            id(monitor): [getattr(monitor, name, None) for name in _CHANGES_WITH_A_LOOK] for monitor in self._monitors
         }
 
-    def _warn_of_age(self, monitor: str, sight: Sight) -> None:
+    def _warn_of_age(self, monitor: Any, sight: Sight) -> None:
+        name = type(monitor).__name__
         skipped = sight.due is not None and sight.analysed is not None and sight.due > sight.analysed
         reason = f"that of step {sight.due} was skipped" if skipped else "none was due in between"
-        interval = math.gcd(sight.step, sight.analysed or 0, self._every_n_steps or 0)
-        advice = "Give it a larger budget or queue" if skipped else f"Set TopoLipCallback(every_n_steps={interval})"
-        self._notices.warn(
-            f"{monitor} looked at a TopoLip value at step {sight.step} that is of step {sight.analysed}, the latest "
-            f"analysis; {reason}. {advice}, or let {monitor} look only after an analysis.",
-            key=monitor,
+        advice = (
+            "Give it a larger budget or queue" if skipped else f"Set TopoLipCallback({self._closer(monitor, sight)})"
         )
+        self._notices.warn(
+            f"{name} looked at a TopoLip value at step {sight.step} that is of step {sight.analysed}, the latest "
+            f"analysis; {reason}. {advice}, or let {name} look only after an analysis.",
+            key=name,
+        )
+
+    def _closer(self, monitor: Any, sight: Sight) -> str:
+        """The setting that makes analyses as frequent as the looks."""
+        if sight.at_epoch_end and self._schedule.every_n_epochs > 1:
+            return "every_n_epochs=1"
+        own = getattr(monitor, "_every_n_train_steps", None)  # of a ModelCheckpoint
+        steps = math.gcd(sight.step, sight.analysed or 0, self._schedule.every_n_steps or 0, own or 0)
+        return f"every_n_steps={steps}"
 
     def _warn_of_nan(self, callbacks: list[Callback]) -> None:
         for callback in callbacks:

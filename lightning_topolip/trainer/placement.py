@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_topolip.arguments import require_one_of, require_whole_number
+from lightning_topolip.arguments import require_bool, require_one_of, require_whole_number
 from lightning_topolip.trainer.workers import Staff
 
 
@@ -32,6 +32,7 @@ class Placement:
         """Check every argument."""
         if self.workers is not None:
             require_whole_number("workers", self.workers, 0)
+        require_bool("background", self.background)
         require_whole_number("queue_size", self.queue_size, 1)
         require_one_of("when_full", self.when_full, ("wait", "skip"))
 

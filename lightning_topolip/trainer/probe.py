@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import RunningStage
 from lightning.pytorch.utilities import CombinedLoader, rank_zero_info
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lightning_topolip.network.batches import move_batch
 from lightning_topolip.network.borrowing import borrowed
@@ -21,6 +21,14 @@ from lightning_topolip.network.subject import Subject
 from lightning_topolip.trainer.ranks import agreed
 
 Stage = Literal["train", "validate", "test"]
+
+
+def require_source(probe: Any) -> None:
+    """Raise a `ValueError` for what holds no batch."""
+    if isinstance(probe, (str, bytes, int, float, Dataset)):
+        raise ValueError(
+            f"Argument `probe` must be a DataLoader or a batch, got {probe!r}; left out, it is the validation data."
+        )
 
 
 class TrainerProbe:

@@ -16,6 +16,7 @@ from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.notices import Notices
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
+from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.trainer.artist import Artist, When
 from lightning_topolip.trainer.failure import Failure
@@ -137,11 +138,11 @@ class Recorder:
             failed = f"{self._reasons.total()} of {self._analyses} TopoLip analyses failed and gave NaN"
             self.notices.warn(f"{failed}{most_often}: {reason}")
 
-    def draw(self, trainer: Trainer, moment: Moment) -> None:
-        """Draw an analysis outside a fit for the loggers that show figures."""
+    def draw(self, trainer: Trainer, moment: Moment, prefix: str) -> None:
+        """Draw an analysis outside a fit, under a prefix of its own, for the loggers that show figures."""
         if self.figures and trainer.is_global_zero:
             step = moment.logged_step
-            log_figures(trainer.loggers, self.history, step, self.prefix, self.diagram_layers, self.notices.warn)
+            log_figures(trainer.loggers, self.history, step, prefix, self.diagram_layers, self.notices.warn)
 
     def _values(self, moment: Moment, report: SmoothnessReport) -> dict[str, float]:
         difference = self.history.difference(report)
@@ -152,6 +153,11 @@ class Recorder:
         self.notices.warn_by_reason(report.failures, "TopoLip cannot measure")
         if report.failures and not np.isfinite(report.curve).any():
             self._reasons[f"no layer could be measured: {Counter(report.failures.values()).most_common(1)[0][0]}"] += 1
+        if report.scored_drifts().size < 2:
+            self.notices.warn(
+                f"TopoLip needs three layers and speed two, got {len(report.layers) - (INPUT in report.layers)}; name "
+                "more of them in TopoLipCallback(layers=...)."
+            )
         undefined = undefined_numbers(report.geometry)
         undefined += report.local_lipschitz.undefined() if report.local_lipschitz else []
         for sentence in undefined:

@@ -18,7 +18,8 @@ class Moment:
 
     Attributes:
         position: Epochs trained by then, with parts of an epoch. For an `IterableDataset` of unknown length the number
-            of validations plus the epochs without one, or the optimizer steps if the schedule counts those.
+            of validations plus the epochs without one, or the optimizer steps if the schedule counts those. NaN
+            outside of a fit.
         steps: Optimizer steps taken.
         epoch: Lightning's number of the epoch, from 0.
         logged_step: The step at which Lightning logs the moment, see `logged_step`.

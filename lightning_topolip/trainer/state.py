@@ -12,8 +12,8 @@ from lightning_topolip.topology.estimate import Estimate
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer import LayerTopology
 from lightning_topolip.topology.layer_geometry import LayerGeometry
-from lightning_topolip.topology.plain import settings_of_values, settings_values
-from lightning_topolip.topology.settings import Settings
+from lightning_topolip.topology.plain import settings_of_values
+from lightning_topolip.topology.settings import Settings, differences
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.topology.step_lipschitz import LocalConstants
 
@@ -53,10 +53,10 @@ def history_from_state(state: dict[str, Any], settings: Settings) -> History:
             "per sample; continue with the package that wrote it to keep its curves"
         )
     last = state["last"]
-    if last is not None and settings_of_values(last["report"]) != settings:
+    if last is not None and (before := settings_of_values(last["report"])) != settings:
+        then, now = differences(before, settings)
         raise ValueError(
-            f"its state was made with {settings_values(settings_of_values(last['report']))}, the callback has "
-            f"{settings_values(settings)}; use the same settings to continue the curves"
+            f"its state was made with {then}, the callback has {now}; use the same settings to continue the curves"
         )
     return History(
         epochs=list(state["epochs"]),

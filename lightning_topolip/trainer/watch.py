@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -58,7 +59,7 @@ class Watch:
         self._schedule = schedule
         self._overhead = overhead
         self._share = share
-        self._monitors = Monitors(trainer, recorder.prefix, schedule.every_n_steps)
+        self._monitors = Monitors(trainer, recorder.prefix, schedule)
         self._saw_validation = False
         self._is_prepared = False
         schedule.begin(trainer, recorder.history)
@@ -132,6 +133,7 @@ class Watch:
                 self._analyze_if(True)
                 self.analyst.collect_together(drain=True)
             self._artist.finish()
+        self._show_final()
         self._recorder.conclude()
 
     def end_early(self) -> None:
@@ -173,14 +175,20 @@ class Watch:
         )
         self._observe_monitors()
 
+    def _show_final(self) -> None:
+        """Put the numbers of the last analysis where those who read them after the fit look; no hook logs any more."""
+        self._trainer.callback_metrics.update(
+            {key: torch.tensor(value) for key, value in self.analyst.latest().items()}
+        )
+
     def _prepare(self) -> None:
         if not self._is_prepared:
             self._is_prepared = True
             self.analyst.prepare(self._share, self._schedule.epochs_apart(self._trainer))
 
     def _observe_monitors(self) -> None:
-        sight = Sight(self._trainer.global_step, self._recorder.latest_step, self._schedule.last_due)
-        self._monitors.observe(sight)
+        step, ends = self._trainer.global_step, epoch_ends(self._trainer)
+        self._monitors.observe(Sight(step, self._recorder.latest_step, self._schedule.last_due, ends))
 
     def _analyze_if_due(self) -> bool:
         return self._analyze_if(self._schedule.due(self._schedule.now(self._trainer)))

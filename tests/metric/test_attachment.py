@@ -244,3 +244,19 @@ def test_which_classes_ask_for_hooks() -> None:
     fused, sealed = unhookable(compiled)
     assert not fused
     assert sealed == set(compiled._orig_mod.modules())
+
+
+def test_a_model_in_training_mode_is_named_as_the_reason_for_no_samples() -> None:
+    reason = "ignores passes in training mode; run one after `model.eval"
+    model, inputs = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4))), torch.randn(12, 8)
+    with pytest.warns(UserWarning, match=reason), TopoLipMetric().attach(model):
+        model(inputs)
+    metric = TopoLipMetric()
+    metric.attach(model)
+    model(inputs)
+    with pytest.warns(UserWarning, match=reason), pytest.warns(UserWarning, match="before the ``update`` method"):
+        assert metric.compute().isnan()
+    model.eval()(inputs)
+    model.train()(inputs)
+    metric.detach()
+    assert not metric.compute().isnan()

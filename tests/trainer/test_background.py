@@ -112,8 +112,10 @@ def test_a_killed_worker_is_a_failure_and_the_next_one_works(process: Background
 def test_a_worker_that_dies_while_idle_is_replaced(process: Background[int]) -> None:
     process.submit(0, Measurement(matrices()), IN_PROCESS)
     process.finished(wait_for=1)
-    os.kill(worker_of(process), signal.SIGKILL)
-    time.sleep(0.5)
+    worker = worker_of(process)
+    os.kill(worker, signal.SIGKILL)
+    while Path(f"/proc/{worker}").exists():  # until its pool has noticed
+        time.sleep(0.05)
     process.submit(1, Measurement(matrices()), IN_PROCESS)
     (found,) = process.finished(wait_for=1)
     assert isinstance(found.outcome, SmoothnessReport)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.trainings import Tiny, events, fit, loader, trainer
+from helpers.trainings import INPUTS, Tiny, events, fit, loader, trainer
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_topolip import TopoLipCallback
 from lightning_topolip.network.probe import take_probe
@@ -214,7 +214,10 @@ def test_an_unknown_layer_raises_before_training(tmp_path: Path) -> None:
     ("argument", "value"),
     [
         ("probe_size", 2), ("probe_size", 10.0), ("every_n_epochs", 0), ("order", 0), ("engine", "none"),
-        ("on_error", "ignore"), ("dimensions", ()), ("view", "x"), ("reduction", "x"),
+        ("on_error", "ignore"), ("dimensions", ()), ("view", "x"), ("reduction", "x"), ("layers", 7), ("layers", []),
+        ("layers", None), ("probe", "val"), ("probe", 5), ("probe", TensorDataset(INPUTS)), ("forward_fn", "forward"),
+        ("samples_fn", 3), ("background", "yes"), ("prefix", ""), ("prefix", 3), ("diagram_layers", "layers.1"),
+        ("lipschitz", 257), ("budget", "5"), ("budget", "five"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_raise_at_once(argument: str, value: Any) -> None:
@@ -222,6 +225,13 @@ def test_wrong_arguments_raise_at_once(argument: str, value: Any) -> None:
         TopoLipCallback(**{argument: value})
 
 
+def test_a_misspelt_argument_has_a_suggestion() -> None:
+    for wrong, meant in (("backgrund", "background"), ("oder", "order")):
+        with pytest.raises(TypeError, match=rf"`{wrong}` is unknown; did you mean `{meant}`\?"):
+            TopoLipCallback(**{wrong: 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:TopoLip needs three layers")
 @pytest.mark.parametrize("layers", ["layers.0", ["layers.0", "layers.3"]])
 def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> None:
     logger = TensorBoardLogger(tmp_path)
@@ -229,6 +239,16 @@ def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> 
     fit(tmp_path, callback, logger=logger)
     assert set(events(logger).Tags()["images"]) == {f"topolip/{n}" for n in ("smoothness", "diagrams", "epoch_map")}
     assert math.isfinite(callback.history.epoch_drifts[-1]["layers.0"])
+
+
+@pytest.mark.parametrize(("layers", "count"), [(["layers.0"], 1), (["layers.0", "layers.3"], 2)])
+def test_too_few_layers_are_said_once(tmp_path: Path, layers: list[str], count: int) -> None:
+    callback = TopoLipCallback(layers=layers, probe_size=12, figures=False)
+    with pytest.warns(UserWarning, match=f"needs three layers and speed two, got {count}; name more") as caught:
+        fit(tmp_path, callback)
+    assert sum("three layers" in str(warning.message) for warning in caught) == 1
+    assert "needs three layers" in str(callback.history.last)
+    assert ("needs two layers" in str(callback.history.last)) == (count == 1)
 
 
 @pytest.mark.filterwarnings("ignore:.* TopoLip analyses failed")

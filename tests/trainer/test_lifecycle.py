@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.trainings import INPUTS, PLAIN_VALUES, Tiny, fit, loader, trainer
+from helpers.trainings import INPUTS, PLAIN_VALUES, Tiny, events, fit, loader, trainer
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_topolip import TopoLipCallback, analyze
+from lightning_topolip.display.plots import smoothness_figure
 from lightning_topolip.network.probe import take_probe
+from lightning_topolip.topology.history import History
 from lightning_topolip.topology.plain import settings_values
 from lightning_topolip.topology.settings import Settings
 from lightning_topolip.trainer.state import history_from_state
@@ -207,6 +210,27 @@ def test_a_test_after_a_fit_leaves_its_curves_alone(tmp_path: Path) -> None:
     assert run.callback_metrics["topolip/score"] == pytest.approx(score_of(callback, -1))
 
 
+@pytest.mark.parametrize("options", [{}, {"background": True}, {"every_n_steps": 4}, {"every_n_epochs": 5}])
+def test_after_a_fit_the_last_numbers_are_there(tmp_path: Path, options: dict[str, Any]) -> None:
+    callback = TopoLipCallback(probe_size=16, figures=False, **options)
+    run = fit(tmp_path, callback, max_epochs=3)
+    assert run.callback_metrics["topolip/score"] == pytest.approx(callback.history.last.score)
+
+
+def test_figures_outside_of_a_fit_have_a_place_and_a_title_of_their_own(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    run = fit(tmp_path, TopoLipCallback(probe_size=16), logger=logger, max_epochs=2)
+    of_fit = {tag: len(events(logger).Images(tag)) for tag in events(logger).Tags()["images"]}
+    run.validate(run.lightning_module, loader(), verbose=False)
+    run.test(run.lightning_module, loader(), verbose=False)
+    shown = {tag: len(events(logger).Images(tag)) for tag in events(logger).Tags()["images"]}
+    outside = [f"topolip_{stage}/{name}" for stage in ("validate", "test") for name in ("smoothness", "diagrams")]
+    assert shown == of_fit | dict.fromkeys(outside, 1)
+    alone = History()
+    alone.add(math.nan, analyze(Tiny(), INPUTS))
+    assert "epoch" not in smoothness_figure(alone).get_suptitle()
+
+
 def test_a_keyboard_interrupt_leaves_no_hook_and_keeps_the_curves(tmp_path: Path) -> None:
     class Interrupt(Callback):
         def on_train_epoch_start(self, trainer: Any, *args: Any) -> None:
@@ -325,6 +349,6 @@ def test_a_forward_that_works_in_place_is_validated_alone(tmp_path: Path) -> Non
 def test_a_checkpoint_of_other_settings_says_why_it_is_not_continued(tmp_path: Path) -> None:
     resumable(tmp_path, TopoLipCallback(probe_size=16, figures=False), 1)
     other = TopoLipCallback(probe_size=16, figures=False, order=1.0)
-    with pytest.warns(UserWarning, match=r"starts new ones: its state was made with .*'order': 2\.0"):
+    with pytest.warns(UserWarning, match=r"its state was made with order=2\.0, the callback has order=1\.0; use"):
         resumable(tmp_path, other, 2, str(tmp_path / "last.ckpt"))
     assert other.history.epochs == [1, 2]

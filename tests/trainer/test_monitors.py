@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,9 @@ def said(caught: Any, text: str) -> list[str]:
         ("checkpoint", {"every_n_steps": 4}, {}, "step 6 that is of step 4"),
         ("checkpoint", {"every_n_steps": 3}, {}, "step 4 that is of step 3"),
         ("checkpoint", {"every_n_epochs": 2}, {}, "step 4 that is of step 0"),
-        ("stopping", {"every_n_epochs": 2}, {"max_epochs": 4}, "step 9 that is of step 6"),
-        ("stopping", {}, {"val_check_interval": 0.34}, "step 2 that is of step 0"),
+        ("stopping", {"every_n_epochs": 2}, {"max_epochs": 4}, "step 3 that is of step 0"),
+        ("stopping", {"every_n_epochs": 3}, {"max_epochs": 1}, "step 3 that is of step 0"),
+        ("stopping", {}, {"val_check_interval": 0.34}, "step 1 that is of step 0"),
         ("plateau", {"every_n_epochs": 2}, {}, "step 3 that is of step 0"),
     ],
 )
@@ -161,15 +163,20 @@ def test_a_look_at_an_older_value_is_said_once(
             scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "topolip/score"}}
 
-    keep = ModelCheckpoint(tmp_path, monitor="topolip/score", every_n_train_steps=2, save_top_k=-1)
-    stop = EarlyStopping("topolip/score", patience=99, check_finite=False)
-    callbacks = {"checkpoint": [keep], "stopping": [stop], "plateau": []}[monitor]
-    model = Plateau() if monitor == "plateau" else Tiny()
+    def run(folder: Path, watch: dict[str, Any]) -> None:
+        keep = ModelCheckpoint(folder, monitor="topolip/score", every_n_train_steps=2, save_top_k=-1)
+        stop = EarlyStopping("topolip/score", patience=99, check_finite=False)
+        callbacks = {"checkpoint": [keep], "stopping": [stop], "plateau": []}[monitor]
+        model = Plateau() if monitor == "plateau" else Tiny()
+        fit(folder, TopoLipCallback(**OPTIONS, **watch), *callbacks, model=model, **options)
+
     with pytest.warns(UserWarning, match=OLD) as caught:
-        fit(tmp_path, TopoLipCallback(**OPTIONS, **watch), *callbacks, model=model, **options)
+        run(tmp_path / "warned", watch)
     (sentence,) = said(caught, OLD)
     assert steps in sentence
-    assert "Set TopoLipCallback(every_n_steps=" in sentence
+    advice = re.search(r"Set TopoLipCallback\((every_n_\w+)=(\d+)\)", sentence)
+    assert advice
+    run(tmp_path / "advised", {advice[1]: int(advice[2])})
 
 
 def test_a_skipped_analysis_is_named_as_the_reason(tmp_path: Path) -> None:
@@ -177,7 +184,7 @@ def test_a_skipped_analysis_is_named_as_the_reason(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=OLD) as caught:
         fit(tmp_path, TopoLipCallback(**OPTIONS, budget=1e-9), stop)
     (sentence,) = said(caught, OLD)
-    assert "that of step 6 was skipped. Give it a larger budget or queue" in sentence
+    assert "that of step 3 was skipped. Give it a larger budget or queue" in sentence
 
 
 @pytest.mark.parametrize("watch", [{}, {"background": True}, {"every_n_steps": 3}])

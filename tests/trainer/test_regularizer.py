@@ -491,7 +491,7 @@ class Flat(Blocks):
     ("model", "options", "message"),
     [
         (Detaching, {}, "cannot act on 'blocks.0': the backward pass of the loss does not reach them"),
-        (Exploding, {}, "skips a step: Layer 'blocks.0': Argument `cloud` must be finite"),
+        (Exploding, {}, "skips a step: Layer 'blocks.0': A point cloud must be finite"),
         (Flat, {}, r"needs 3 layers or more with one row per sample in the training forward, got none \(blocks.0: its"),
         (Blocks, {"layers": ["blocks.0", "blocks.1"]}, "needs 3 layers or more .* got blocks.0, blocks.1"),
     ],
