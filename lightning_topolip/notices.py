@@ -23,7 +23,7 @@ class Notices:
         if key not in self._given:
             self._given.add(key)
             if _rank() == 0:
-                warnings.warn(message, stacklevel=2)
+                warnings.warn(message if message.endswith((".", "?")) else f"{message}.", stacklevel=2)
 
     def warn_by_reason(self, reasons: Mapping[str, str], start: str) -> None:
         """Warn once of each layer that has a reason, in one sentence for all layers that share it.

@@ -6,7 +6,7 @@ import re
 
 __all__ = ["own_sentence", "parser_sentence"]
 
-_STARTS = ("Argument `", "Arguments `", "Layer ")
+_STARTS = ("Argument `", "Arguments `", "Layer ", "A point cloud ")
 _WRAPPERS = ("Does not validate", "Parser key", "Problem with", "Caught ")
 
 # Lines of jsonargparse that only say where the problem is.

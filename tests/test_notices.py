@@ -19,14 +19,14 @@ def given(notices: Notices, *messages: str, key: object = None) -> list[str]:
 
 def test_a_warning_is_given_once() -> None:
     notices = Notices()
-    assert given(notices, "disk full", "disk full", "server gone") == ["disk full", "server gone"]
+    assert given(notices, "disk full", "disk full", "server gone") == ["disk full.", "server gone."]
     assert given(pickle.loads(pickle.dumps(notices)), "disk full") == []
     notices.clear()
-    assert given(notices, "disk full") == ["disk full"]
+    assert given(notices, "disk full") == ["disk full."]
 
 
 def test_messages_of_one_key_are_one_warning() -> None:
-    assert given(Notices(), "no answer in 3 s", "no answer in 5 s", key=TimeoutError) == ["no answer in 3 s"]
+    assert given(Notices(), "no answer in 3 s", "no answer in 5 s", key=TimeoutError) == ["no answer in 3 s."]
 
 
 def test_other_processes_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +36,6 @@ def test_other_processes_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_lightning_the_rank_on_this_machine_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(rank_zero_only, "rank")
-    for rank, expected in (("1", []), ("0", ["disk full"])):
+    for rank, expected in (("1", []), ("0", ["disk full."])):
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert given(Notices(), "disk full") == expected

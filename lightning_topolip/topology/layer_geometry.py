@@ -17,6 +17,7 @@ from lightning_topolip.topology.spectrum import alpha_req, participation_ratio, 
 _NO_PAIR = "no two samples of the input are far enough apart"
 _NO_INPUT = "the input could not be measured"
 _TOO_FEW_DIRECTIONS = "the points lie in fewer than six directions"
+_TORN = "samples that are equal in the input differ here, as where a forward draws random numbers"
 _TOO_FEW_TO_COVER = "there are fewer than 24 points, or too few of them differ"
 
 
@@ -34,7 +35,7 @@ class LayerGeometry:
         pairwise_lipschitz: Largest stretch of a pair of samples from the input to this layer, in units of the layer
             per unit of the input: a lower bound on the Lipschitz constant of the network up to this layer. NaN also if
             the input is not a tensor of real numbers.
-        failures: By name of a number, the reason why it is NaN.
+        failures: By name of a number, the reason why it is NaN or infinite.
     """
 
     total_variance: float = math.nan
@@ -88,12 +89,13 @@ def with_stretch(
     value, reason = math.nan, _NO_INPUT
     if input_distances is not None:
         value, reason = _attempt(lambda: pairwise_lipschitz(input_distances, distances).value, _NO_PAIR)
+        reason = _TORN if math.isinf(value) else reason
     failures = geometry.failures | ({"pairwise_lipschitz": reason} if reason else {})
     return replace(geometry, pairwise_lipschitz=value, failures=failures)
 
 
 def undefined_numbers(geometry: Mapping[str, LayerGeometry]) -> list[str]:
-    """List which numbers are NaN and why, one sentence per number and reason.
+    """List which numbers are NaN or infinite and why, one sentence per number and reason.
 
     Example:
         >>> undefined_numbers({name: LayerGeometry(failures={"two_nn_dimension": "few points"}) for name in "ab"})
@@ -102,8 +104,9 @@ def undefined_numbers(geometry: Mapping[str, LayerGeometry]) -> list[str]:
     layers: dict[tuple[str, str], list[str]] = {}
     for layer, numbers in geometry.items():
         for number, reason in numbers.failures.items():
-            layers.setdefault((number, reason), []).append(repr(layer))
-    return [f"{number} of {', '.join(names)} is NaN: {reason}" for (number, reason), names in layers.items()]
+            what = "infinite" if math.isinf(getattr(numbers, number)) else "NaN"
+            layers.setdefault((number, f"{what}: {reason}"), []).append(repr(layer))
+    return [f"{number} of {', '.join(names)} is {why}" for (number, why), names in layers.items()]
 
 
 def _attempt(compute: Callable[[], float], undefined: str) -> tuple[float, str]:

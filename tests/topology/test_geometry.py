@@ -17,6 +17,7 @@ from lightning_topolip.topology.geometry import (
     total_variance,
     two_nn_dimension,
 )
+from lightning_topolip.topology.layer_geometry import LayerGeometry, undefined_numbers, with_stretch
 from lightning_topolip.topology.matrices import checked_matrix, scale
 from lightning_topolip.topology.spectrum import participation_ratio, rankme, variance_spectrum
 
@@ -255,3 +256,14 @@ def test_a_wrong_share_raises(discard: float) -> None:
 def test_wrong_radii_raise(radii) -> None:
     with pytest.raises(ValueError, match="`radii` must be a sequence of finite numbers >= 0"):
         covering_numbers(distances(CLOUDS["cube"]), radii)
+
+
+def test_samples_that_are_equal_in_the_input_alone_are_an_infinite_stretch_with_a_reason() -> None:
+    points = np.arange(5.0)[:, None]
+    before = cdist(points // 2, points // 2)
+    geometry = with_stretch(LayerGeometry(), cdist(points, points), before)
+    assert geometry.pairwise_lipschitz == math.inf
+    (sentence,) = undefined_numbers({"decoder": geometry})
+    assert sentence.startswith(
+        "pairwise_lipschitz of 'decoder' is infinite: samples that are equal in the input differ"
+    )

@@ -340,7 +340,7 @@ def test_undefined_numbers_are_nan_with_one_warning(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="TopoLip") as caught:
         run.fit(Flat(), loader(), loader())
     assert said(caught, "participation_ratio") == [
-        "TopoLip, participation_ratio of 'layers.5' is NaN: all points coincide"
+        "TopoLip, participation_ratio of 'layers.5' is NaN: all points coincide."
     ]
     assert len(said(caught, "two_nn_dimension")) == len(said(caught, "covering_dimension")) == 1
     assert math.isnan(run.callback_metrics["topolip_two_nn/layers.5"])
