@@ -13,8 +13,8 @@ from typing_extensions import Unpack
 
 from lightning_topolip.network.batches import require_padded, run_model
 from lightning_topolip.network.layers import require_module
+from lightning_topolip.network.masks import Mask
 from lightning_topolip.network.measure import measure
-from lightning_topolip.network.positions import Mask
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.step import with_working_forward
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject

@@ -16,19 +16,17 @@ from torchmetrics import Metric
 from lightning_topolip.metric.reservoir import DTYPES
 from lightning_topolip.metric.sample import EpochSample, KeptRows
 from lightning_topolip.metric.sampling import Draw
+from lightning_topolip.network.batches import by_parameter
 from lightning_topolip.network.blocks import FEWEST_LAYERS
 from lightning_topolip.network.eagerly import eagerly
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.fused_layers import asks_for_hooks, unhookable
+from lightning_topolip.network.positions import Positions
 from lightning_topolip.network.sample_axis import Representation, first_numbers, input_rows
-from lightning_topolip.network.subject import Subject
+from lightning_topolip.network.subject import Read, Subject
 from lightning_topolip.topology.names import INPUT
 
 _log = logging.getLogger(__name__)
-
-
-Read = Callable[[nn.Module, Tensor], Tensor]
-"""Takes a module and its rows, shape ``(n, ...)``, and returns what is kept of them, one row per sample."""
 
 
 class _Collection:
@@ -55,7 +53,7 @@ class _Collection:
         rows = representation.rows
         if str(rows.dtype) not in DTYPES:
             raise ValueError(f"its output is {rows.dtype}, not one of {', '.join(DTYPES)}; it is skipped")
-        self._rows[name] = self._draw.rows(self._read(module, rows))
+        self._rows[name] = self._draw.rows(self._read(module, representation))
 
 
 class Attachment(AbstractContextManager[Any]):
@@ -179,7 +177,7 @@ class Attachment(AbstractContextManager[Any]):
         self._active = True
         for index, (layers, _) in self._candidates.items():
             self._pass_hooks.enter_context(layers.observe(partial(self._visit, index)))
-        self._attempt(lambda: self._start_with((args, kwargs)))
+        self._attempt(lambda: self._start_with(model, args, kwargs))
 
     def _visit(self, index: int, name: str, module: nn.Module, output: Any) -> None:
         if self._active:
@@ -211,9 +209,11 @@ class Attachment(AbstractContextManager[Any]):
         except Warning:
             _log.warning(message)
 
-    def _start_with(self, inputs: Any) -> None:
+    def _start_with(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs = (args, kwargs)
         samples = self._subject.samples_fn(inputs)
-        self._start(samples, input_rows(inputs, samples), self._subject.without_padding(inputs))
+        positions = self._subject.positions_of_inputs(inputs, {**by_parameter(model, args), **kwargs})
+        self._start(samples, input_rows(inputs, samples), self._subject.without_padding(positions))
 
     def _start(self, samples: int, inputs: Tensor | None, read: Read) -> None:
         """Choose the rows; a pass whose input has no rows starts with its first layer's output."""
@@ -226,7 +226,9 @@ class Attachment(AbstractContextManager[Any]):
     def _add_output(self, index: int, name: str, module: nn.Module, output: Any) -> None:
         if not self._collections:
             tensor = first_numbers(output)
-            self._start(len(tensor) if tensor is not None and tensor.ndim else 0, None, lambda module, rows: rows)
+            samples = len(tensor) if tensor is not None and tensor.ndim else 0
+            unmasked = Positions.of((), samples, None, self._subject.settings.seed)
+            self._start(samples, None, self._subject.without_padding(unmasked))
         if self._collections:
             self._collections[index].output(name, module, output)
 

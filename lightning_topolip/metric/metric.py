@@ -29,7 +29,7 @@ from lightning_topolip.metric.reservoir import COUNTS, LISTS
 from lightning_topolip.metric.sample import EpochSample, KeptRows, kept_rows
 from lightning_topolip.network.batches import FEWEST_SAMPLES
 from lightning_topolip.network.layers import candidate_layers, require_module, resolve_layers
-from lightning_topolip.network.positions import Mask
+from lightning_topolip.network.masks import Mask
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import SamplesFn, Subject
 from lightning_topolip.notices import Notices

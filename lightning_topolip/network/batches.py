@@ -68,6 +68,22 @@ def model_inputs(model: nn.Module, batch: Any) -> tuple[Any, ...] | dict[str, An
     return (batch,)
 
 
+def named_inputs(model: nn.Module, batch: Any) -> dict[str, Any]:
+    """The `model_inputs` by the names of the parameters of ``forward``.
+
+    Example:
+        >>> named_inputs(torch.nn.Linear(4, 2), ["images", "labels"])
+        {'input': 'images'}
+    """
+    inputs = model_inputs(model, batch)
+    return inputs if isinstance(inputs, dict) else by_parameter(model, inputs)
+
+
+def by_parameter(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Name the positional arguments of a call of a model."""
+    return dict(zip(_parameters(model), inputs, strict=False))
+
+
 def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
     """The parameters of ``forward``; of a wrapper that passes everything on, those of the wrapped module."""
     parameters = inspect.signature(model.forward).parameters

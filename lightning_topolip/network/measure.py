@@ -19,9 +19,8 @@ from lightning_topolip.network.fingerprint import probe_fingerprint
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.layers import candidate_layers
 from lightning_topolip.network.parts import clouds_from_parts
-from lightning_topolip.network.positions import Positions
-from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.network.sample_axis import Representation, input_rows, readable_rows
+from lightning_topolip.network.reductions import layer_cloud, point_cloud
+from lightning_topolip.network.sample_axis import Representation, input_rows
 from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.measurement import Measurement
 from lightning_topolip.topology.names import INPUT
@@ -76,7 +75,7 @@ def _measure_layers(
 ) -> Measurement:
     distances: dict[str, npt.NDArray[np.float32] | None] = {}
     failures: dict[str, str] = {}
-    settings, n = subject.settings, subject.samples_fn(batch)
+    reduction, n = subject.settings.reduction, subject.samples_fn(batch)
 
     def add(name: str, distances_of_layer: Callable[[], npt.NDArray[np.float32]]) -> None:
         mine = is_mine(len(distances))
@@ -90,8 +89,7 @@ def _measure_layers(
                 failures[name] = str(error)
 
     def visit(name: str, module: nn.Module, representation: Representation) -> None:
-        rows = readable_rows(module, representation.rows, settings.reduction)
-        add(name, lambda: distances_of_rows(rows, settings.reduction, positions))
+        add(name, lambda: distances_of_rows(layer_cloud(module, representation, reduction, positions), "flatten"))
 
     def take(name: str, cloud: Tensor | None) -> None:
         if cloud is None:
@@ -99,27 +97,25 @@ def _measure_layers(
         else:
             add(name, lambda: distances_of_rows(cloud, "flatten"))
 
-    positions = subject.positions(batch)
+    positions = subject.positions(model, batch)
     inputs = input_rows(model_inputs(model, batch), n)
     if inputs is not None:
         add(INPUT, lambda: distances_of_rows(inputs, "flatten"))
     if subject.runs_in_parts(batch):
-        missing = clouds_from_parts(model, batch, layers, subject, take)
+        missing = clouds_from_parts(model, batch, layers, subject, positions, take)
     else:
         forward_pass = ForwardPass(layers, n, visit)
-        with borrowed(model, settings.seed), layers.hook(forward_pass.output):
+        with borrowed(model, subject.settings.seed), layers.hook(forward_pass.output):
             subject.forward_fn(model, batch)
         missing = forward_pass.failures()
     return Measurement(distances, {**failures, **missing}, n)
 
 
-def distances_of_rows(
-    rows: Tensor, reduction: Reduction, positions: Positions | None = None
-) -> npt.NDArray[np.float32]:
+def distances_of_rows(rows: Tensor, reduction: Reduction) -> npt.NDArray[np.float32]:
     """Reduce a layer's rows, shape ``(n, ...)``, to the distances of their cloud.
 
     Raises:
         ValueError: If the reduction does not fit the shape, or the distances are not finite.
     """
-    matrix: npt.NDArray[np.float32] = distance_matrix(point_cloud(rows, reduction, positions)).cpu().numpy()
+    matrix: npt.NDArray[np.float32] = distance_matrix(point_cloud(rows, reduction)).cpu().numpy()
     return matrix

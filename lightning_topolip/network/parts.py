@@ -13,8 +13,8 @@ from lightning_topolip.network.borrowing import borrowed
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers
 from lightning_topolip.network.joined_batches import part_of
 from lightning_topolip.network.positions import Positions
-from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.network.sample_axis import Representation, readable_rows
+from lightning_topolip.network.reductions import layer_cloud
+from lightning_topolip.network.sample_axis import Representation
 from lightning_topolip.network.subject import Subject
 from lightning_topolip.topology.settings import Reduction
 
@@ -27,7 +27,7 @@ OnCloud = Callable[[str, Tensor | None], None]
 
 
 def clouds_from_parts(
-    model: nn.Module, batch: Any, layers: HookedLayers, subject: Subject, on_cloud: OnCloud
+    model: nn.Module, batch: Any, layers: HookedLayers, subject: Subject, positions: Positions, on_cloud: OnCloud
 ) -> dict[str, str]:
     """Run the probe in parts and put every layer's point cloud together, some layers at a time.
 
@@ -42,13 +42,14 @@ def clouds_from_parts(
         batch: The probe.
         layers: Its layers.
         subject: How the model is called, with the size of the parts.
+        positions: The positions of the samples.
         on_cloud: Called with name and cloud, shape ``(n, d)``, in the order of execution; None in place of a cloud that
             the reduction does not give.
 
     Returns:
         The reasons why layers have no cloud.
     """
-    n, positions = subject.samples_fn(batch), subject.positions(batch)
+    n = subject.samples_fn(batch)
     done: dict[str, None] = {}
     failures: dict[str, str] = {}
     with borrowed(model, subject.settings.seed):
@@ -81,6 +82,7 @@ class _HeldClouds:
         self._clouds: dict[str, Tensor] = {}
         self._reasons: dict[str, str] = {}
         self._filled: dict[str, int] = {}
+        self._widened: set[str] = set()
         self._alone: dict[str, Tensor] = {}
         self._bytes = 0
 
@@ -90,9 +92,11 @@ class _HeldClouds:
         def take(name: str, module: nn.Module, representation: Representation) -> None:
             if name in self._done:
                 return
+            part = self._positions.part(start, stop)
+            if self._reduction == "flatten" and part.tell_padding(representation.rows, representation.real):
+                self._widened.add(name)
             try:
-                rows = readable_rows(module, representation.rows, self._reduction)
-                cloud = point_cloud(rows, self._reduction, self._positions.part(start, stop))
+                cloud = layer_cloud(module, representation, self._reduction, part)
             except ValueError as error:
                 self._reasons[name] = str(error)
                 self._clouds.setdefault(name, representation.rows[:0])
@@ -123,6 +127,10 @@ class _HeldClouds:
 
     def _fill(self, name: str, cloud: Tensor, start: int, stop: int) -> None:
         whole = self._clouds[name]
+        if name in self._widened:  # every part is padded to its own longest sample
+            width = max(whole.shape[1], cloud.shape[1])
+            whole, cloud = _with_zeros(whole, width), _with_zeros(cloud, width)
+            self._clouds[name] = whole
         if cloud.shape[1:] == whole.shape[1:] and self._filled.get(name, 0) == start:
             whole[start:stop] = cloud
             self._filled[name] = stop
@@ -132,7 +140,7 @@ class _HeldClouds:
             return self._reasons[name]
         if self._filled[name] < self._n or name not in self._alone:
             return "its outputs in the parts of the probe differ in shape; analyse it without `probe_batch_size`"
-        alone, within = self._alone[name].float(), cloud[:FEWEST_SAMPLES].float()
+        alone, within = _with_zeros(self._alone[name], cloud.shape[1]).float(), cloud[:FEWEST_SAMPLES].float()
         spread = (within - within.mean(dim=0)).norm() + 1e-6 * within.norm()
         if (alone - within).norm() > _TOLERANCE * spread:
             return (
@@ -140,6 +148,10 @@ class _HeldClouds:
                 "parts; analyse it without `probe_batch_size`"
             )
         return ""
+
+
+def _with_zeros(cloud: Tensor, width: int) -> Tensor:
+    return nn.functional.pad(cloud, (0, width - cloud.shape[1]))
 
 
 def _parts(n: int, size: int) -> list[tuple[int, int]]:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_topolip.network.nesting import DEEPEST, named_parts
+from lightning_topolip.network.masks import LABELS, Mask, masks_of
 
-Mask = str | Callable[[Any], Tensor] | None
-"""``"auto"``, the name of an entry of the batch, a function of the batch, or None; see `TopoLipCallback`."""
-
-_REAL = ("attention_mask", "decoder_attention_mask")
-_LABELS = "labels"
-_IGNORED_LABEL = -100
-_PADDING = ("padding_mask", "key_padding_mask", "src_key_padding_mask", "tgt_key_padding_mask")
+_NO_INPUTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Positions:
     draws: Tensor
 
     @classmethod
-    def of(cls, batch: Any, samples: int, mask: Mask, seed: int) -> Positions:
+    def of(cls, batch: Any, samples: int, mask: Mask, seed: int, inputs: Mapping[str, Any] = _NO_INPUTS) -> Positions:
         """Find the masks of a batch.
 
         Args:
@@ -42,11 +36,12 @@ class Positions:
             samples: Its number n of samples.
             mask: Where the mask is, see `Mask`.
             seed: Seed of the draws.
+            inputs: What ``forward`` takes of the batch, by the names of its parameters.
 
         Raises:
             ValueError: If the named entry does not exist, a mask has another shape, or a sample has no real token.
         """
-        masks = _found(batch, samples, mask)
+        masks = masks_of(batch, samples, mask, inputs)
         if all(bool(real.all()) for real in masks.values()):
             masks = {}
         for name, real in masks.items():
@@ -54,7 +49,7 @@ class Positions:
             if empty:
                 raise ValueError(
                     f"Argument `mask` must leave at least one real token of every sample, got {empty} samples of "
-                    f"{samples} without, in {name}; mask=None counts all positions."
+                    f"{samples} without, in {name}; leave these samples out, or name another mask."
                 )
         return cls(masks, torch.rand(samples, generator=torch.Generator().manual_seed(seed)))
 
@@ -62,25 +57,66 @@ class Positions:
         """Select some samples."""
         return Positions({name: real[start:stop] for name, real in self.masks.items()}, self.draws[start:stop])
 
-    def real_in(self, output: Tensor) -> Tensor | None:
+    def tell_padding(self, output: Tensor, own: Tensor | None = None) -> bool:
+        """Whether the output's own positions, or the masks, tell padding from tokens."""
+        return own is not None or (output.ndim == 3 and bool(self.masks))
+
+    def real_in(self, output: Tensor, own: Tensor | None = None) -> Tensor | None:
         """Find the mask of a layer's output; None if it holds no sequences or nothing is padded.
 
+        A mask fits if it has the positions of the output, or if the output has those of the longest sample alone and
+        the other columns of the mask are padding.
+
+        Args:
+            output: The output, shape ``(n, ...)``.
+            own: Its real positions, if it tells them itself; then a mask only takes further ones out.
+
         Raises:
-            ValueError: If no mask, or more than one, has as many positions as the output.
+            ValueError: If no mask fits, or masks that differ do.
         """
-        if output.ndim != 3 or not self.masks:
+        if own is not None:
+            return self._narrowed(own)
+        if not self.tell_padding(output):
             return None
-        fitting = [name for name, real in self.masks.items() if real.shape[1] == output.shape[1]]
-        if len(fitting) > 1:
-            fitting = [name for name in fitting if name != _LABELS]
+        count = output.shape[1]
+        fitting = _different(self._as_wide_as(count) or self._cut_to(count))
         if len(fitting) != 1:
-            lengths = ", ".join(f"{name}: {real.shape[1]}" for name, real in self.masks.items())
+            which = f"{len(fitting)} masks that differ fit" if fitting else "no mask fits"
             raise ValueError(
-                f"its output has {output.shape[1]} positions, which {len(fitting) or 'none'} of the masks have "
-                f"({lengths}), so that padding cannot be told from tokens; it is skipped. Give `mask` another entry, "
-                "or mask=None to count all positions"
+                f"its output has {count} positions, and {which} ({self._in_words()}), so that padding cannot be told "
+                f"from tokens; let `mask` return one of shape (n, {count}), or leave it out of `layers`"
             )
-        return self.masks[fitting[0]].to(output.device)
+        (real,) = fitting.values()
+        return real.to(output.device)
+
+    def _as_wide_as(self, count: int) -> dict[str, Tensor]:
+        return {name: real for name, real in self.masks.items() if real.shape[1] == count}
+
+    def _cut_to(self, count: int) -> dict[str, Tensor]:
+        """The masks of which the longest sample has so many positions; what they cut off is padding."""
+        return {name: real[:, :count] for name, real in self.masks.items() if longest_of(real) == count}
+
+    def _narrowed(self, own: Tensor) -> Tensor:
+        """The one mask all of whose real positions are among these; if there is none, these."""
+        count = own.shape[1]
+        cut = {
+            name: real[:, :count].to(own.device)
+            for name, real in self.masks.items()
+            if longest_of(real) <= count <= real.shape[1]
+        }
+        within = _different({name: real for name, real in cut.items() if not (real & ~own).any()})
+        return next(iter(within.values())) if len(within) == 1 else own
+
+    def _in_words(self) -> str:
+        return ", ".join(
+            f"{name}: {real.shape[1]}, of which the longest sample has {longest_of(real)}"
+            for name, real in self.masks.items()
+        )
+
+
+def longest_of(real: Tensor) -> int:
+    """The number of positions up to the last one that is real in some sample."""
+    return int(real.any(dim=0).nonzero().max()) + 1
 
 
 def first_of(real: Tensor) -> Tensor:
@@ -100,47 +136,10 @@ def drawn_of(real: Tensor, draws: Tensor) -> Tensor:
     return ((ranks == wanted[:, None]) & real).int().argmax(dim=1)
 
 
-def _found(batch: Any, samples: int, mask: Mask) -> dict[str, Tensor]:
-    if mask is None:
-        return {}
-    if callable(mask):
-        return {"mask": _checked("the function", mask(batch), samples)}
-    entries = dict(_tensors(batch))
-    if mask != "auto":
-        if mask not in entries:
-            raise ValueError(
-                f"Argument `mask` must be the name of a tensor in the batch, got {mask!r}, and it holds "
-                f"{', '.join(map(str, entries)) or 'none with a name'}; a function of the batch works as well."
-            )
-        return {mask: _checked(mask, _is_real(entries[mask]), samples)}
-    found = {name: _is_real(entries[name]) for name in _REAL if name in entries}
-    found |= {name: entries[name] == 0 for name in _PADDING if name in entries}
-    if found and _LABELS in entries:  # those of a decoder that has no mask of its own
-        found[_LABELS] = entries[_LABELS] != _IGNORED_LABEL
-    return {name: real for name, real in found.items() if real.ndim == 2 and len(real) == samples}
-
-
-def _tensors(batch: Any, deepest: int = DEEPEST) -> Iterator[tuple[str, Tensor]]:
-    """The tensors that have a name, the innermost ones first, so that outer ones win."""
-    for name, value in named_parts(batch).items() if deepest else ():
-        if isinstance(value, Tensor):
-            if isinstance(name, str):
-                yield name, value
-        else:
-            yield from _tensors(value, deepest - 1)
-
-
-def _is_real(mask: Tensor) -> Tensor:
-    """Real where the entry is not 0; of a mask that is added to scores, where it is 0."""
-    is_added = mask.is_floating_point() and bool((mask < 0).any())
-    return mask == 0 if is_added else mask != 0
-
-
-def _checked(name: str, mask: Any, samples: int) -> Tensor:
-    if not isinstance(mask, Tensor) or mask.ndim != 2 or len(mask) != samples:
-        shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(
-            f"Argument `mask` must give a tensor of shape (n, T) with n = {samples}, not 0 for real tokens, "
-            f"got {shape} from {name}."
-        )
-    return mask != 0
+def _different(masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The masks without those that equal another one; labels are one only if there is no other."""
+    different: dict[str, Tensor] = {}
+    for name, real in masks.items():
+        if not any(torch.equal(real, other) for other in different.values()):
+            different[name] = real
+    return {name: real for name, real in different.items() if name != LABELS} or different

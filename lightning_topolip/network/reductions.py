@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_topolip.network.positions import Positions, drawn_of, first_of, last_of
+from lightning_topolip.network.sample_axis import Representation, with_channels_in_place
 from lightning_topolip.topology.settings import REDUCTIONS, Reduction
 
 
-def point_cloud(output: Tensor, reduction: Reduction = "flatten", positions: Positions | None = None) -> Tensor:
+def layer_cloud(
+    module: nn.Module, representation: Representation, reduction: Reduction, positions: Positions | None = None
+) -> Tensor:
+    """Reduce the output of a module, see `point_cloud`: its channels are moved to where the reduction reads them."""
+    rows, real = representation.rows, representation.real
+    if real is not None:
+        rows = rows.reshape(*real.shape, -1)
+    elif reduction != "flatten":
+        rows = with_channels_in_place(module, rows)
+    return point_cloud(rows, reduction, positions, real)
+
+
+def point_cloud(
+    output: Tensor,
+    reduction: Reduction = "flatten",
+    positions: Positions | None = None,
+    real: Tensor | None = None,
+) -> Tensor:
     """Reduce a layer's output to a point cloud with one point per sample.
 
-    Padded positions, those that the mask of ``positions`` leaves out, never count.
+    Padded positions never count: those that ``real`` or the mask of ``positions`` leaves out.
 
     Args:
         output: Output of a layer, shape ``(n, ...)``, n samples first.
@@ -21,11 +39,12 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten", positions: Pos
             - ``"flatten"``: every entry is a coordinate, ``(n, ...) -> (n, d)``; 0 at padded positions
             - ``"mean"``: the mean over all positions, spatial for ``(n, C, H, W)`` and ``(n, C, H)`` read as
               tokens ``(n, T, D)``: ``(n, C, H, W) -> (n, C)``, ``(n, T, D) -> (n, D)``, ``(n, D) -> (n, D)``. An
-              analysis of a model moves the channels there first, see `with_channels_in_place`
+              analysis of a model moves the channels there first, see `layer_cloud`
             - ``"cls"``: the first token, ``(n, T, D) -> (n, D)``, ``(n, D) -> (n, D)``
             - ``"last"``: the same of the last token, which has seen all others in a decoder
             - ``"token"``: the same of a random token of every sample, at one position in all layers
-        positions: The positions of the samples; without them all are real, and there is no ``"token"``.
+        positions: The positions of the samples; without them there is no ``"token"``.
+        real: Which positions of tokens are real, shape ``(n, T)``, where the output itself tells.
 
     Returns:
         The cloud, shape ``(n, d)``; a view of ``output`` if its memory layout allows. A complex coordinate is two real
@@ -49,7 +68,7 @@ def point_cloud(output: Tensor, reduction: Reduction = "flatten", positions: Pos
         raise ValueError("Argument `output` must have one row per sample, shape (n, ...), got a scalar.")
     if reduction not in REDUCTIONS:
         raise ValueError(f"Argument `reduction` must be one of {REDUCTIONS}, got {reduction!r}.")
-    real = positions.real_in(output) if positions else None
+    real = positions.real_in(output, real) if positions else real
     if reduction == "flatten":
         cloud = (output if real is None else output.masked_fill(~real[..., None], 0)).reshape(len(output), -1)
     elif reduction == "mean":

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from lightning_topolip.network.layouts import dense
 from lightning_topolip.network.nesting import DEEPEST, mapped, parts
-from lightning_topolip.topology.settings import Reduction
+from lightning_topolip.network.ragged import Padded, padded
 
 
 class SequenceFirstBatchError(ValueError):
@@ -23,10 +23,12 @@ class Representation(NamedTuple):
     Attributes:
         tensor: A tensor of the output.
         axis: Its axis of the samples.
+        real: Which positions of ``(n, T, ...)`` are real, if the output itself tells: packed sequences, nested tensors.
     """
 
     tensor: Tensor
     axis: int
+    real: Tensor | None = None
 
     @property
     def rows(self) -> Tensor:
@@ -42,8 +44,9 @@ def find_representation(module: nn.Module, output: Any, samples: int, *, mixed: 
     """Find the representation in a module's output: the first tensor of numbers with one row per sample.
 
     Recurrent and attention modules of `torch.nn` with ``batch_first=False`` have their samples on the second axis.
-    Packed sequences and nested tensors are padded with zeros; quantised, sparse and other tensors that are not strided
-    are converted to dense ones, see `dense`. Complex tensors stay complex.
+    Packed sequences and nested tensors have theirs first, are padded with zeros, and tell which positions are real.
+    Quantised, sparse and other tensors that are not strided are converted to dense ones, see `dense`. Complex tensors
+    stay complex.
 
     Args:
         module: The module that ran.
@@ -65,15 +68,16 @@ def find_representation(module: nn.Module, output: Any, samples: int, *, mixed: 
         >>> find_representation(lstm, lstm(torch.zeros(5, 8, 3)), samples=8).rows.shape
         torch.Size([8, 5, 4])
     """
-    first = batch_first(module)
-    numbers = [tensor for tensor in tensors_in(output, padded_batch_first=first is not False) if _holds_numbers(tensor)]
+    numbers = [held for held in _padded_in(output) if _holds_numbers(held.tensor)]
     if not numbers:
         raise ValueError("its output holds no floating-point tensor; it is skipped")
-    for tensor in numbers:
-        axis = _sample_axis(tensor, samples, first, mixed)
+    first = batch_first(module)
+    for tensor, real in numbers:
+        axis = _sample_axis(tensor, samples, first, mixed) if real is None else _first_axis(tensor, samples)
         if axis is not None:
-            return Representation(dense(tensor), axis)
-    shape, rows = tuple(numbers[0].shape), "column" if first is False else "row"
+            return Representation(dense(tensor), axis, real)
+    tensor, real = numbers[0]
+    shape, rows = tuple(tensor.shape), "column" if first is False and real is None else "row"
     raise ValueError(f"its output has shape {shape}, not one {rows} for each of {samples} samples; it is skipped")
 
 
@@ -121,19 +125,13 @@ def with_tensor_replaced(values: Any, old: Tensor | None, new: Tensor | None) ->
     return mapped(values, Tensor, copy)
 
 
-def tensors_in(value: Any, *, padded_batch_first: bool = True, deepest: int = DEEPEST) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
     """Iterate over the tensors in any nesting, in their order.
 
-    Quantised tensors are dequantised; packed sequences are padded with zeros, to ``(n, T, ...)`` or ``(T, n, ...)``,
-    nested tensors to ``(n, T, ...)``. Sparse tensors stay sparse, see `dense`.
+    Quantised tensors are dequantised; packed sequences and nested tensors are padded with zeros, to ``(n, T, ...)``.
+    Sparse tensors stay sparse, see `dense`.
     """
-    if isinstance(value, PackedSequence):
-        yield pad_packed_sequence(value, batch_first=padded_batch_first)[0]
-    elif isinstance(value, Tensor):
-        yield dense(value) if value.is_quantized or value.is_nested else value
-    elif deepest:
-        for part in parts(value):
-            yield from tensors_in(part, padded_batch_first=padded_batch_first, deepest=deepest - 1)
+    return (held.tensor for held in _padded_in(value))
 
 
 def batch_first(module: nn.Module) -> bool | None:
@@ -177,9 +175,12 @@ def with_channels_in_place(module: nn.Module, tensor: Tensor) -> Tensor:
     return tensor.movedim(other, expected) if moved else tensor
 
 
-def readable_rows(module: nn.Module, rows: Tensor, reduction: Reduction) -> Tensor:
-    """The rows of a module's output, with the channels where the reduction reads them."""
-    return rows if reduction == "flatten" else with_channels_in_place(module, rows)
+def _padded_in(value: Any, deepest: int = DEEPEST) -> Iterator[Padded]:
+    if isinstance(value, (PackedSequence, Tensor)):
+        yield padded(value)
+    elif deepest:
+        for part in parts(value):
+            yield from _padded_in(part, deepest - 1)
 
 
 def _holds_numbers(tensor: Tensor) -> bool:
@@ -208,4 +209,8 @@ def _sample_axis(tensor: Tensor, samples: int, first: bool | None, mixed: bool) 
                 "the model holds modules with batch_first=False; take another number of samples"
             )
         return 1
-    return 0 if tensor.ndim and lengths[0] == samples else None
+    return _first_axis(tensor, samples)
+
+
+def _first_axis(tensor: Tensor, samples: int) -> int | None:
+    return 0 if tensor.ndim and tensor.shape[0] == samples else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,16 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from lightning_topolip.arguments import require_function, require_whole_number
-from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, run_model
+from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, named_inputs, run_model
 from lightning_topolip.network.joined_batches import part_of
-from lightning_topolip.network.positions import Mask, Positions
-from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.network.sample_axis import readable_rows
+from lightning_topolip.network.masks import Mask
+from lightning_topolip.network.positions import Positions
+from lightning_topolip.network.reductions import layer_cloud
+from lightning_topolip.network.sample_axis import Representation
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.topology.settings import Settings
 
 Forward = Callable[[Any, Any], Any]
 SamplesFn = Callable[[Any], int]
+Read = Callable[[nn.Module, Representation], Tensor]
+"""Takes a module and its representation, and returns what is kept of it, one row per sample."""
 
 
 def require_layers(layers: Any) -> None:
@@ -68,28 +73,42 @@ class Subject:
         """Whether a batch is larger than one forward takes."""
         return self.batch_size is not None and self.samples_fn(batch) > self.batch_size
 
-    def positions(self, batch: Any) -> Positions:
-        """Find the positions of the samples of a batch."""
-        return Positions.of(batch, self.samples_fn(batch), self.mask, self.settings.seed)
+    def positions(self, model: nn.Module, batch: Any) -> Positions:
+        """Find the positions of the samples of a batch, also by the names under which ``forward`` takes its parts."""
+        runs_forward = inspect.unwrap(self.forward_fn) is run_model
+        return self.positions_of_inputs(batch, named_inputs(model, batch) if runs_forward else {})
 
-    def without_padding(self, batch: Any) -> Callable[[nn.Module, Tensor], Tensor]:
-        """Return what makes of a module's rows those that no padding has part in: point clouds, or the rows themselves.
+    def positions_of_inputs(self, batch: Any, inputs: Mapping[str, Any]) -> Positions:
+        """Find the positions of the samples of a batch, of which ``forward`` takes these inputs."""
+        return Positions.of(batch, self.samples_fn(batch), self.mask, self.settings.seed, inputs)
 
-        Sequences that are padded, or of which tokens are drawn, become the points of this batch at once.
+    def without_padding(self, positions: Positions) -> Read:
+        """Return what makes of an output those rows that no padding has part in: a point cloud, or the rows themselves.
+
+        Sequences that are padded, or of which tokens are drawn, become points at once.
         """
-        positions, reduction = self.positions(batch), self.settings.reduction
-        if not positions.masks and reduction != "token":
-            return lambda module, rows: rows
-        return lambda module, rows: (
-            point_cloud(readable_rows(module, rows, reduction), reduction, positions) if rows.ndim == 3 else rows
-        )
+        reduction = self.settings.reduction
+
+        def read(module: nn.Module, representation: Representation) -> Tensor:
+            rows = representation.rows
+            is_drawn = rows.ndim == 3 and reduction == "token"
+            if is_drawn or positions.tell_padding(rows, representation.real):
+                return layer_cloud(module, representation, reduction, positions)
+            return rows
+
+        return read
 
     def placed(self, batch: Any, device: torch.device) -> tuple[Any, Subject]:
         """Move a batch to a device; one that runs in parts stays where it is, and each part is moved by the forward."""
         if not self.runs_in_parts(batch):
             return move_batch(batch, device), self
         forward_fn = self.forward_fn
-        return batch, replace(self, forward_fn=lambda model, part: forward_fn(model, move_batch(part, device)))
+
+        @functools.wraps(forward_fn)
+        def forward(model: Any, part: Any) -> Any:
+            return forward_fn(model, move_batch(part, device))
+
+        return batch, replace(self, forward_fn=forward)
 
     def trial(self, batch: Any, device: torch.device) -> Any:
         """Select the samples of one forward, on a device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -156,6 +157,7 @@ def _through_strategy(trainer: Trainer, forward_fn: Forward) -> Forward:
 def _through_fsdp(strategy: FSDPStrategy, forward_fn: Forward) -> Forward:
     """Enter through the wrapper's own forward, which gathers the parameters that are sharded at the root."""
 
+    @functools.wraps(forward_fn)
     def forward(pl_module: Any, batch: Any) -> Any:
         replaced = vars(pl_module).get("forward")
 

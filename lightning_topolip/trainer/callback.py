@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from lightning_topolip.arguments import require_names, require_one_of, require_text, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, run_model
 from lightning_topolip.network.layers import resolve_layers
-from lightning_topolip.network.positions import Mask
+from lightning_topolip.network.masks import Mask
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import Forward, SamplesFn, Subject
 from lightning_topolip.topology.engines import require_engine

@@ -17,8 +17,8 @@ from lightning_topolip.network.distances import real_coordinates
 from lightning_topolip.network.eagerly import eagerly
 from lightning_topolip.network.forward_pass import ForwardPass, HookedLayers, enclosing
 from lightning_topolip.network.layers import candidate_layers, named_layers
-from lightning_topolip.network.reductions import point_cloud
-from lightning_topolip.network.sample_axis import Representation, readable_rows
+from lightning_topolip.network.reductions import layer_cloud
+from lightning_topolip.network.sample_axis import Representation
 from lightning_topolip.topology.settings import Reduction
 
 
@@ -42,6 +42,7 @@ class LayerOutput:
     def __init__(self, module: nn.Module, representation: Representation, points: int) -> None:
         self._module = module
         self._axis = representation.axis
+        self._real = None if representation.real is None else representation.real[:points]
         self.rows = representation.rows[:points].detach().clone().requires_grad_()
         self.addition: Tensor | None = None
         self.is_compared = False
@@ -62,7 +63,7 @@ class LayerOutput:
 
     def cloud(self, reduction: Reduction) -> Tensor:
         """The point cloud of the rows, shape ``(n, d)``."""
-        return point_cloud(readable_rows(self._module, self.rows, reduction), reduction)
+        return layer_cloud(self._module, Representation(self.rows, 0, self._real), reduction)
 
     def _arrive(self, gradient: Tensor | None) -> Tensor | None:
         """Take a gradient; there is none for an unused part of what an operation returned, and none can be made."""

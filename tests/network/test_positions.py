@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_topolip import analyze
+from lightning_topolip import TopoLipMetric, analyze
 from lightning_topolip.network.positions import Positions
 from lightning_topolip.network.reductions import point_cloud
 
@@ -112,6 +112,12 @@ FOUND: dict[str, tuple[Any, Any]] = {
     "by name": ({"ids": IDS, "words": REAL}, "words"),
     "in a tuple": (({"input_ids": IDS, "attention_mask": REAL.bool()}, torch.zeros(N)), "auto"),
     "padding": ({"ids": IDS, "src_key_padding_mask": REAL == 0}, "auto"),
+    "padding of two names": ({"pad_mask": REAL == 0, "memory_key_padding_mask": REAL == 0}, "auto"),
+    "padding by name": ({"ids": IDS, "src_key_padding_mask": REAL == 0}, "src_key_padding_mask"),
+    "lengths": ({"ids": IDS, "lengths": LENGTHS}, "auto"),
+    "length of images beside": ({"views": torch.zeros(N, 99, 2), "ids": IDS, "length": LENGTHS}, "auto"),
+    "lengths by name": ({"ids": IDS, "words": LENGTHS}, "words"),
+    "lengths by a function": ((IDS, LENGTHS), lambda batch: batch[1]),
     "in a data class": (Batch(IDS, REAL == 0), "auto"),
     "added to the scores": ({"ids": IDS, "attention_mask": ADDED}, "auto"),
     "by a function": ((IDS, REAL), lambda batch: batch[1]),
@@ -121,8 +127,38 @@ FOUND: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("way", FOUND)
 def test_the_mask_is_found(way: str) -> None:
     batch, mask = FOUND[way]
-    (real,) = Positions.of(batch, N, mask, seed=0).masks.values()
-    assert torch.equal(real, REAL == 1)
+    masks = Positions.of(batch, N, mask, seed=0).masks.values()
+    assert masks
+    assert all(torch.equal(real, REAL == 1) for real in masks)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"ids": IDS, "mask": REAL},
+        {"ids": IDS, "length": LENGTHS.float()},
+        {"ids": IDS, "length": LENGTHS + TOKENS},
+        {"pixels": torch.zeros(N, 3, 8, 8), "length": LENGTHS},
+        (IDS, LENGTHS),
+    ],
+)
+def test_what_may_mean_something_else_is_no_mask(batch: Any) -> None:
+    assert Positions.of(batch, N, "auto", seed=0).masks == {}
+
+
+def test_the_parts_of_a_tuple_have_the_names_under_which_forward_takes_them() -> None:
+    model, batch = Encoder(), padded(5)
+    expected = analyze(model, batch, reduction="mean")
+    labelled = (batch["input_ids"], batch["attention_mask"], torch.arange(N))
+    assert analyze(model, labelled, reduction="mean").curve.tolist() == expected.curve.tolist()
+    cut = analyze(model, labelled, reduction="mean", probe_batch_size=6)
+    np.testing.assert_allclose(cut.curve, expected.curve, rtol=1e-3)
+    metric = TopoLipMetric(reduction="mean")
+    with torch.no_grad(), metric.attach(model.eval()):
+        model(*labelled[:2])
+    np.testing.assert_allclose(metric.report().curve, expected.curve, rtol=1e-5)
+    own = analyze(model, labelled, reduction="mean", forward_fn=lambda model, batch: model(*batch[:2]))
+    assert not np.allclose(own.curve, expected.curve, rtol=1e-2)
 
 
 def test_images_and_full_sequences_have_no_mask() -> None:
@@ -131,25 +167,40 @@ def test_images_and_full_sequences_have_no_mask() -> None:
     assert Positions.of({"attention_mask": torch.zeros(N, 1, 5, 5)}, N, "auto", 0).masks == {}
 
 
-def test_layers_of_other_lengths_take_the_mask_that_fits_or_are_skipped() -> None:
+def test_layers_of_other_lengths_take_the_mask_that_fits_or_say_that_none_does() -> None:
     masks = {"attention_mask": torch.ones(N, 5), "decoder_attention_mask": torch.ones(N, 9)}
     masks["attention_mask"][:, 4], masks["decoder_attention_mask"][:, 2:] = 0, 0
     positions = Positions.of(masks, N, "auto", 0)
     assert positions.real_in(torch.zeros(N, 5, 2)).sum() == N * 4  # type: ignore[union-attr]
     assert positions.real_in(torch.zeros(N, 9, 2)).sum() == N * 2  # type: ignore[union-attr]
     assert positions.real_in(torch.zeros(N, 8)) is None
-    with pytest.raises(ValueError, match=r"7 positions, which none of the masks have .*decoder_attention_mask: 9"):
+    with pytest.raises(ValueError, match=r"7 positions, and no mask fits .*decoder_attention_mask: 9, of which .* 2\)"):
         positions.real_in(torch.zeros(N, 7, 2))
     same = Positions.of({**masks, "decoder_attention_mask": masks["attention_mask"]}, N, "auto", 0)
-    with pytest.raises(ValueError, match="which 2 of the masks have"):
-        same.real_in(torch.zeros(N, 5, 2))
+    assert torch.equal(same.real_in(torch.zeros(N, 5, 2)), masks["attention_mask"] == 1)  # type: ignore[arg-type]
+    other = Positions.of({**masks, "decoder_attention_mask": masks["attention_mask"].flip(1)}, N, "auto", 0)
+    with pytest.raises(ValueError, match=r"and 2 masks that differ fit .* shape \(n, 5\), or leave it out of"):
+        other.real_in(torch.zeros(N, 5, 2))
+
+
+def test_a_mask_is_cut_to_the_longest_sample_but_not_to_any_other_length() -> None:
+    wide = nn.functional.pad(REAL, (0, 5))
+    positions = Positions.of({"attention_mask": wide}, N, "auto", 0)
+    assert torch.equal(positions.real_in(torch.zeros(N, TOKENS, 2)), REAL == 1)  # type: ignore[arg-type]
+    for count in (TOKENS - 1, TOKENS + 1):
+        with pytest.raises(ValueError, match=f"{count} positions, and no mask fits .* longest sample has {TOKENS}"):
+            positions.real_in(torch.zeros(N, count, 2))
 
 
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
         ("words", r"must be the name of a tensor in the batch, got 'words', and it holds input_ids, attention_mask"),
-        (lambda batch: torch.zeros(3, 2), r"shape \(n, T\) with n = 20, .* got \(3, 2\) from the function"),
+        (
+            lambda batch: torch.zeros(3, 2),
+            r"shape \(n, T\) with n = 20, .* \(n,\), got .* \(3, 2\) from the function",
+        ),
+        (lambda batch: LENGTHS.float(), r"whole numbers of shape \(n,\), got torch.float32 of shape \(20,\) from"),
         (lambda batch: None, r"got NoneType from the function"),
         (lambda batch: torch.zeros(N, 4), r"at least one real token of every sample, got 20 samples of 20 without"),
         (3, r"must be 'auto', the name of an entry of the batch, a function of the batch or None, got 3"),
