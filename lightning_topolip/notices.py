@@ -36,14 +36,20 @@ class Notices:
             layers = [name for name, why in reasons.items() if why == reason and (name, why) not in self._given]
             if layers:
                 self._given.update((name, reason) for name in layers)
-                self.warn(f"{start} {_layers_in_words(layers)}: {reason}", key=(reason, *layers))
+                self.warn(f"{start} {layers_in_words(layers)}: {reason}", key=(reason, *layers))
 
     def clear(self) -> None:
         """Forget what was given: every warning may be given once more."""
         self._given.clear()
 
 
-def _layers_in_words(names: list[str]) -> str:
+def layers_in_words(names: list[str]) -> str:
+    """Name the first of some layers, and count the others.
+
+    Example:
+        >>> layers_in_words(["a", "b", "c", "d"])
+        "layers 'a', 'b', 'c' and 1 more"
+    """
     first = ", ".join(map(repr, names[:_NAMED]))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"layer{'s' * (len(names) > 1)} {first}{more}"

@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 
 from lightning_topolip.display.figures import log_figures
 from lightning_topolip.display.loggers import log_scalars
-from lightning_topolip.notices import Notices
+from lightning_topolip.notices import Notices, layers_in_words
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
 from lightning_topolip.topology.names import INPUT
@@ -152,7 +152,9 @@ class Recorder:
         self.history.add(moment.position, report, moment.steps)
         self.notices.warn_by_reason(report.failures, "TopoLip cannot measure")
         if report.failures and not np.isfinite(report.curve).any():
-            self._reasons[f"no layer could be measured: {Counter(report.failures.values()).most_common(1)[0][0]}"] += 1
+            ((reason, _),) = Counter(report.failures.values()).most_common(1)
+            layers = layers_in_words([name for name, why in report.failures.items() if why == reason])
+            self._reasons[f"no step could be measured, as TopoLip cannot measure {layers}: {reason}"] += 1
         if report.scored_drifts().size < 2:
             self.notices.warn(
                 f"TopoLip needs three layers and speed two, got {len(report.layers) - (INPUT in report.layers)}; name "

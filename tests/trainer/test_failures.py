@@ -62,7 +62,7 @@ def own_forward(module: Any, batch: Any) -> Any:
 def test_a_fault_in_a_given_forward_fn_says_so(tmp_path: Path) -> None:
     first, last = said(tmp_path, TopoLipCallback(**OPTIONS, forward_fn=own_forward))
     assert "It was raised in the given forward_fn. on_error=" in first
-    assert last == "4 of 4 TopoLip analyses failed and gave NaN: LookupError('no such column')"
+    assert last == "4 of 4 TopoLip analyses failed and gave NaN: LookupError('no such column')."
 
 
 @pytest.mark.parametrize("source", [DataLoader(Unreadable(), batch_size=4), Unreadable(), []])
@@ -107,7 +107,7 @@ def test_the_end_names_the_most_frequent_reason(tmp_path: Path) -> None:
 
     *_, last = said(tmp_path, TopoLipCallback(**OPTIONS, forward_fn=sometimes), max_epochs=4)
     reason = "most often (3 times) for this reason: MemoryError('full')"
-    assert last == f"4 of 5 TopoLip analyses failed and gave NaN, {reason}"
+    assert last == f"4 of 5 TopoLip analyses failed and gave NaN, {reason}."
 
 
 @pytest.mark.parametrize("options", [{"background": True}, {"workers": 1}, {"every_n_steps": 2}])
@@ -118,7 +118,39 @@ def test_it_does_wherever_the_analyses_are_made(tmp_path: Path, options: dict[st
 
 def test_a_network_that_diverges_is_counted_too(tmp_path: Path) -> None:
     *_, last = said(tmp_path, TopoLipCallback(**OPTIONS), Tiny(break_at_epoch=1))
-    assert last.startswith("1 of 4 TopoLip analyses failed and gave NaN: no layer could be measured: ")
+    start = "1 of 4 TopoLip analyses failed and gave NaN: no step could be measured, as TopoLip cannot measure layers"
+    assert last.startswith(f"{start} '")
+    assert last.endswith(".")
+
+
+class Halving(Tiny):
+    """Sequences of 9 positions, of which its first layer sees 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fewer, self.all = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, inputs: Any) -> Any:
+        tokens = inputs[:, None].expand(-1, 9, -1)
+        return self.layers(self.fewer(tokens[:, ::2]).mean(dim=1) + self.all(tokens).mean(dim=1))
+
+
+def test_the_end_names_the_layer_without_distances_among_measured_ones(tmp_path: Path) -> None:
+    def mask(batch: Any) -> torch.Tensor:
+        return torch.arange(9).expand(len(batch[0]), 9) < 7
+
+    callback = TopoLipCallback(["fewer", "all"], **OPTIONS, mask=mask)
+    first, last = said(tmp_path, callback, Halving(), max_epochs=1)
+    said_of_fewer = (
+        "TopoLip cannot measure layer 'fewer': its output has 5 positions, and no mask fits (mask: 9, of which the "
+        "longest sample has 7), so that padding cannot be told from tokens; let `mask` return one of shape (n, 5), or "
+        "leave it out of `layers`."
+    )
+    assert first == said_of_fewer
+    assert last == f"2 of 2 TopoLip analyses failed and gave NaN: no step could be measured, as {said_of_fewer}"
+    assert callback.history.last is not None
+    assert callback.history.last.layers == ("<input>", "fewer", "all")
+    assert callback.history.last.failures.keys() == {"fewer"}
 
 
 def test_a_second_fit_counts_anew_and_a_good_one_says_nothing(tmp_path: Path) -> None:
@@ -153,7 +185,7 @@ class Many(Tiny):
 def test_layers_that_share_a_reason_are_one_sentence(tmp_path: Path, skipped: int, names: str) -> None:
     callback = TopoLipCallback([f"blocks.{block}" for block in range(3 + skipped)], **OPTIONS)
     assert said(tmp_path, callback, Many(3 + skipped)) == [
-        f"TopoLip cannot measure {names}: did not run; it is skipped"
+        f"TopoLip cannot measure {names}: did not run; it is skipped."
     ]
     assert callback.history.last is not None
     assert math.isfinite(callback.history.last.score)
@@ -169,5 +201,5 @@ def test_a_layer_that_fails_later_is_said_alone(tmp_path: Path) -> None:
 
     callback = TopoLipCallback([f"blocks.{block}" for block in range(7)], **OPTIONS)
     first, second = said(tmp_path, callback, Shrinks(7), max_epochs=2)
-    assert first == "TopoLip cannot measure layers 'blocks.5', 'blocks.6': did not run; it is skipped"
-    assert second == "TopoLip cannot measure layer 'blocks.4': did not run; it is skipped"
+    assert first == "TopoLip cannot measure layers 'blocks.5', 'blocks.6': did not run; it is skipped."
+    assert second == "TopoLip cannot measure layer 'blocks.4': did not run; it is skipped."
