@@ -50,8 +50,9 @@ def analyze(
         probe_batch_size: Largest number of samples of one forward, for a model that does not fit into memory with all
             of them; None runs them at once. A layer whose output for a sample depends on the others is skipped.
         mask: Which positions of sequences are real tokens, so that padding never counts: the name of an entry of the
-            batch, not 0 for real tokens; a function of the batch that returns such a tensor, shape ``(n, T)``; None
-            counts all positions. ``"auto"`` takes the ``attention_mask`` or a ``..._padding_mask`` of the batch.
+            batch, not 0 for real tokens, shape ``(n, T)``, or the lengths, shape ``(n,)``; a function of the batch that
+            returns such a tensor; None looks for none. ``"auto"`` takes an ``attention_mask``, a ``..._padding_mask``
+            or ``lengths``. Packed sequences and nested tensors tell their own lengths in any case.
         **settings: The settings of the analysis, such as ``order=1``, ``view="raw"``, ``engine="ripser"`` or
             ``geometry=True``; all of them are described in `SettingsOptions`.
 

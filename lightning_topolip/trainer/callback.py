@@ -113,8 +113,9 @@ class TopoLipCallback(Callback):
             on the probe runs its ``validation_step`` instead, with a warning; what that logs or changes has no effect.
         samples_fn: Counts the samples of a batch, where they are not what `samples_in` counts.
         mask: Which positions of sequences are real tokens, so that padding never counts: the name of an entry of the
-            batch, not 0 for real tokens; a function of the batch that returns such a tensor, shape ``(n, T)``; None
-            counts all positions. ``"auto"`` takes the ``attention_mask`` or a ``..._padding_mask`` of the batch.
+            batch, not 0 for real tokens, shape ``(n, T)``, or the lengths, shape ``(n,)``; a function of the batch that
+            returns such a tensor; None looks for none. ``"auto"`` takes an ``attention_mask``, a ``..._padding_mask``
+            or ``lengths``. Packed sequences and nested tensors tell their own lengths in any case.
         workers: Layers whose persistence is computed at once while training waits: by threads, or by processes for the
             engines that hold the interpreter's lock, ``"giotto"`` and ``"ripser"``; 0 for none beside the training
             thread. By default as many threads as torch has, and no processes.
