@@ -65,7 +65,7 @@ def test_a_fault_in_a_given_forward_fn_says_so(tmp_path: Path) -> None:
     assert last == "4 of 4 TopoLip analyses failed and gave NaN: LookupError('no such column')."
 
 
-@pytest.mark.parametrize("source", [DataLoader(Unreadable(), batch_size=4), Unreadable(), []])
+@pytest.mark.parametrize("source", [DataLoader(Unreadable(), batch_size=4), []])
 def test_a_fault_of_the_data_advises_a_probe_and_no_forward_fn(tmp_path: Path, source: Any) -> None:
     first, last = said(tmp_path, TopoLipCallback(**OPTIONS, probe=source))
     assert PROBE_ADVICE in first
@@ -140,7 +140,8 @@ def test_the_end_names_the_layer_without_distances_among_measured_ones(tmp_path:
         return torch.arange(9).expand(len(batch[0]), 9) < 7
 
     callback = TopoLipCallback(["fewer", "all"], **OPTIONS, mask=mask)
-    first, last = said(tmp_path, callback, Halving(), max_epochs=1)
+    first, too_few, last = said(tmp_path, callback, Halving(), max_epochs=1)
+    assert too_few.startswith("TopoLip needs three layers and speed two, got 2;")
     said_of_fewer = (
         "TopoLip cannot measure layer 'fewer': its output has 5 positions, and no mask fits (mask: 9, of which the "
         "longest sample has 7), so that padding cannot be told from tokens; let `mask` return one of shape (n, 5), or "
