@@ -57,6 +57,9 @@ def test_analyze_a_timm_model_with_the_bottleneck_distance(
     ("model", "message"),
     [
         ("resnet19", "the name of a timm model or the path of a class, such as my_package.MyModel, got 'resnet19'"),
+        ("resnet18x", "got 'resnet18x'; close names are resnet18, resnet18d, "),
+        ("vit_base_patch16_225", "; close names are vit_base_patch16_224, "),
+        ("qqqq", "got 'qqqq'; timm.list_models() lists its models."),
         ("missing.ckpt", "must be an existing checkpoint, got 'missing.ckpt'"),
     ],
 )
@@ -104,7 +107,7 @@ def test_a_checkpoint_cannot_execute_code(tmp_path: Path, capsys: pytest.Capture
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.ckpt"
     torch.save({"state_dict": {}}, path)
-    with pytest.raises(ValueError, match="written by this package, got one of None"):
+    with pytest.raises(ValueError, match=r"of another class; name that class by its path .*--weights .*other.ckpt\.$"):
         load_model(str(path))
 
 

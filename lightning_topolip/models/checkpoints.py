@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -83,10 +84,12 @@ def _from_timm(name: str, weights: str | None, *, pretrained: bool) -> nn.Module
     import timm
 
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name}*")[:5]
+        models = timm.list_models()
+        close = get_close_matches(name, models, n=5) or [known for known in models if name in known][:5]
+        hint = f"close names are {', '.join(close)}" if close else "timm.list_models() lists its models"
         raise ValueError(
             "Argument `model` must be a checkpoint file, the name of a timm model or the path of a class, such as "
-            f"my_package.MyModel, got {name!r}; close names: {', '.join(close) or 'none, see timm.list_models()'}."
+            f"my_package.MyModel, got {name!r}; {hint}."
         )
     state = None if weights is None else _read_weights(weights)
     model = _create(name, pretrained=pretrained)
@@ -237,9 +240,9 @@ def _refuse_checkpoint(path: Path, content: dict[str, Any]) -> NoReturn:
     if content and all(isinstance(value, Tensor) for value in content.values()):
         _refuse_bare(path)
     raise ValueError(
-        f"Argument `model` must be a checkpoint of {sorted(_CLASSES)} written by this package, "
-        f"got one of {content.get('model_class')!r} in {str(path)!r}; for another module, pass --model with the path "
-        f"of its class and --weights {path}."
+        f"Argument `model` must be a checkpoint that `topolip fit` wrote of {', '.join(sorted(_CLASSES))}, got "
+        f"{str(path)!r} of {content.get('model_class') or 'another class'}; name that class by its path and the file "
+        f"as its weights: --model my_package.MyModel --weights {path}."
     )
 
 
