@@ -105,13 +105,15 @@ def test_the_arguments_of_a_class_are_given_or_come_from_the_checkpoint(tmp_path
 @pytest.mark.parametrize(
     ("model", "part"),
     [
-        ("network_of_users.Nothing", "must be the path of a class of modules, got 'network_of_users.Nothing'"),
-        ("nowhere.Theirs", "must be the path of a class of modules, got 'nowhere.Theirs'"),
-        ("network_of_users.TheirData", "must be the path of a class of modules"),
+        ("network_of_users.Their", "got 'network_of_users.Their', and network_of_users has no 'Their'; name one of its "
+         "classes, such as Theirs."),
+        ("network_of_users.TheirData", "has another object as 'TheirData'; name one of its classes, such as Theirs."),
+        ("lightning_topolip.files.Model", "and lightning_topolip.files has no 'Model'; name another module."),
+        ("nowhere.Theirs", "got 'nowhere.Theirs', and there is no module 'nowhere'; it must be importable from here"),
         ("resnet10t", "Argument `data` must be a class with a `test_dataloader`, got Normalised without one"),
         ("lightning_topolip.models.ViTClassifier", "got ViTClassifier without one; name a data module with --data"),
     ],
-)
+)  # fmt: skip
 def test_a_model_that_is_none(model: str, part: str) -> None:
     assert part in said(called(model=model))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningModule
 from torch import nn
@@ -15,6 +16,8 @@ from lightning_topolip.models.weights import load_weights, read_checkpoint
 from lightning_topolip.randomness import kept_random_numbers
 
 __all__ = ["is_class_path", "load_class"]
+
+_MUST = "Argument `model` must be the path of a class of modules, got"
 
 
 def is_class_path(name: str) -> bool:
@@ -58,17 +61,26 @@ def load_class(path: str, weights: str | None, init_args: Mapping[str, Any]) -> 
 def _class_at(path: str) -> type[nn.Module]:
     module_name, _, name = path.rpartition(".")
     try:
-        kind = getattr(import_module(module_name), name, None)
+        module = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise
-        kind = None
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(
-            f"Argument `model` must be the path of a class of modules, got {path!r}; it must be importable from here, "
-            "such as MyModel in my_package.py as my_package.MyModel."
-        )
-    return kind
+            f"{_MUST} {path!r}, and there is no module {error.name!r}; it must be importable from here, such as "
+            "MyModel in my_package.py as my_package.MyModel."
+        ) from None
+    kind = getattr(module, name, None)
+    if not _is_network(kind):
+        classes = [known for known, value in vars(module).items() if _is_network(value)]
+        close = get_close_matches(name, classes, n=5) or classes[:5]
+        problem = f"has no {name!r}" if kind is None else f"has another object as {name!r}"
+        hint = f"name one of its classes, such as {', '.join(close)}" if close else "name another module"
+        raise ValueError(f"{_MUST} {path!r}, and {module_name} {problem}; {hint}.")
+    return cast(type[nn.Module], kind)
+
+
+def _is_network(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, nn.Module)
 
 
 def _taken(kind: type[nn.Module], arguments: Mapping[str, Any]) -> dict[str, Any]:
