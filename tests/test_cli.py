@@ -31,8 +31,11 @@ def test_fit_writes_a_checkpoint_that_analyze_reads(
     main(["analyze", "--model", str(checkpoint), "--data", "DigitsDataModule", "--probe_size", "40"])
     printed = capsys.readouterr().out
     assert "TopoLip" in printed
-    assert "blocks.5" in printed
     values = json.loads((tmp_path / "topolip.json").read_text())
+    layer = values["layers"][-1]
+    (line,) = [line for line in printed.splitlines() if line.startswith(f"{layer} ")]
+    assert "…" not in line
+    assert " ± " in line
     assert values["points"] == 40
     assert len(values["layers"]) == 7
     assert values["weights"] == "trained"
@@ -46,7 +49,7 @@ def test_analyze_a_timm_model_with_the_bottleneck_distance(
     probe = ["--data", "DigitsDataModule", "--split", "val", "--probe_size", "12"]
     main(["analyze", *model, *probe, "--output", "out/report.json"])
     printed = capsys.readouterr().out
-    assert "bottleneck, scaled view, 12 samples" in printed
+    assert "Smoothness on 12 samples, scaled bottleneck per sample" in printed
     assert "random weights" in printed
     values = json.loads((tmp_path / "out" / "report.json").read_text())
     assert values["order"] == "inf"

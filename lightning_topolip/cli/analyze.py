@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from lightning_topolip.analysis import analyze
 from lightning_topolip.arguments import require_whole_number
 from lightning_topolip.cli.options import call
 from lightning_topolip.display.figure_file import save_figure
-from lightning_topolip.display.terminal import report_table
+from lightning_topolip.display.terminal import report_text
 from lightning_topolip.files import require_new, write_json
 from lightning_topolip.models.checkpoints import load_model, require_images
 from lightning_topolip.network.batches import FEWEST_SAMPLES
@@ -73,8 +74,10 @@ def analyze_command(
     write_json(output, {"model": model, "weights": origin, "data": name, "split": split, **report.to_dict()})
     save_figure(report.plot(), figure)
     console = Console()
-    console.print(report_table(report, title=f"{model} ({origin}) on {name}, {split}"))
-    console.print(f"Written to {output} and {figure}", highlight=False)
+    width = console.width if console.is_terminal else math.inf
+    text = report_text(report, f"{model} ({origin}) on {name}, {split}", width)
+    console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(f"Written to {output} and {figure}", markup=False, highlight=False, soft_wrap=True)
 
 
 def analysed(

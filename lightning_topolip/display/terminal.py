@@ -1,51 +1,58 @@
-"""A report as a table for the terminal."""
+"""A report as text for the terminal: a table of its layers, then its numbers."""
 
 from __future__ import annotations
 
-from rich.table import Table
+import math
+from textwrap import wrap
 
-from lightning_topolip.topology.names import short_names
-from lightning_topolip.topology.settings import describe_order
+from lightning_topolip.topology.settings import VIEWS
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
-from lightning_topolip.topology.tables import with_error
+from lightning_topolip.topology.tables import Table, number, with_error
+
+_LONGEST = 100
+_LEGEND = {
+    "drift": "drift: from the layer above, with its standard error",
+    "H0 drift": "H0: of clusters",
+    "H1 drift": "H1: of loops",
+    "H2 drift": "H2: of voids",
+    "raw drift": "raw: of distances not divided by their mean",
+    "scaled drift": "scaled: of distances divided by their mean",
+    "scale": "scale: mean distance of two samples",
+    "points": "points: in each diagram",
+}
 
 
-def report_table(report: SmoothnessReport, title: str = "") -> Table:
-    """Lay out a report for `rich`, one row per layer, with the drift from the layer above it."""
+def report_text(report: SmoothnessReport, title: str, width: float = math.inf) -> str:
+    """Write a report for people.
+
+    Args:
+        report: The report.
+        title: The line above it.
+        width: Number of characters of a line. Columns that do not fit are left out, the last first; numbers are whole.
+    """
+    layers = layer_table(report, title).within(width)
+    legend = "; ".join(meaning for name, meaning in _LEGEND.items() if name in layers.header)
+    lines = [str(layers), *wrap(legend, int(min(width, _LONGEST))), "", str(report.table)]
     settings = report.settings
-    parts = list(report.drifts[settings.view])
-    table = Table(title=title or None, caption=summary(report), caption_justify="left")
-    table.add_column("layer", no_wrap=True)
-    table.add_column("scale", justify="right")
-    for dimension in settings.dimensions:
-        table.add_column(f"H{dimension} size", justify="right")
-    for part in parts:
-        table.add_column("drift" if part == "all" else part, justify="right")
-        if part == "all":
-            table.add_column("error", justify="right")
-    table.add_column("raw" if settings.view == "scaled" else "scaled", justify="right")
-    other = report.drifts["raw" if settings.view == "scaled" else "scaled"]["all"]
-    columns = [report.curve, report.curve_error, *(report.drifts[settings.view][part] for part in parts[1:]), other]
-    for index, (name, layer) in enumerate(zip(short_names(report.layers), report.topology, strict=True)):
-        counts = [str(len(layer.raw[k])) if layer else "-" for k in settings.dimensions]
-        cells = [f"{values[index - 1]:.3g}" if index else "" for values in columns]
-        table.add_row(name, f"{layer.scale:.4g}" if layer else "-", *counts, *cells)
-    return table
+    engine = f"engine {settings.engine}" + (f", {report.engine_check}" if report.engine_check else "")
+    failures = [f"{layer}: {reason}" for layer, reason in report.failures.items()]
+    return "\n".join([*lines, f"reduction {settings.reduction}, {engine}", *failures])
 
 
-def summary(report: SmoothnessReport) -> str:
-    """Summarize a report in a few lines of plain text."""
+def layer_table(report: SmoothnessReport, title: str) -> Table:
+    """Tabulate a report, one row per layer, with the drift from the layer above it; the last columns matter least."""
     settings = report.settings
-    numbers = {"TopoLip": "score", "speed mean": "speed_mean", "max": "speed_max", "input drift": "input_drift"}
-    estimates = report.estimates
-    lines = [
-        ", ".join(
-            f"{name} {with_error(float(estimates[key].value), float(estimates[key].error))}"
-            for name, key in numbers.items()
+    (other,) = set(VIEWS) - {settings.view}
+    drifts = {f"{part} drift": values for part, values in report.drifts[settings.view].items() if part != "all"}
+    drifts[f"{other} drift"] = report.drifts[other]["all"]
+    columns = {
+        "": report.layers,
+        "drift": ("", *map(with_error, report.curve.tolist(), report.curve_error.tolist())),
+        **{name: ("", *map(number, values.tolist())) for name, values in drifts.items()},
+        "scale": tuple(number(layer.scale) if layer else "-" for layer in report.topology),
+        "points": tuple(
+            ", ".join(str(len(layer.raw[k])) for k in settings.dimensions) if layer else "-"
+            for layer in report.topology
         ),
-        f"{describe_order(settings.order)}, {settings.view} view, {report.sample}, reduction {settings.reduction}",
-        f"engine {settings.engine}" + (f", {report.engine_check}" if report.engine_check else ""),
-        f"noise {report.noise:.2g}, the TopoLip of an even network on this probe; TopoLip / noise {report.signal:.3g}",
-    ]
-    lines += [f"{layer}: {reason}" for layer, reason in report.failures.items()]
-    return "\n".join(lines)
+    }
+    return Table(title, tuple(columns), tuple(zip(*columns.values(), strict=True)))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def report_table(report: SmoothnessReport) -> Table:
     """Tabulate the numbers of a report with their standard errors, whatever the number of layers."""
     remarks = {
-        "TopoLip": ("score", "lower is smoother"),
-        "mean speed": ("speed_mean", "mean drift of the scored steps"),
+        "TopoLip": ("score", _remark(report, 2, "lower is smoother")),
+        "mean speed": ("speed_mean", _remark(report, 1, "mean drift of the scored steps")),
         "largest speed": ("speed_max", _largest(report)),
         "input drift": ("input_drift", "scored" if report.settings.include_input else "not scored"),
     }
@@ -38,6 +38,12 @@ def report_table(report: SmoothnessReport) -> Table:
     ]
     title = f"Smoothness on {report.sample}, {report.settings.view} {describe_order(report.settings.order)} per sample"
     return Table(title, ("", "value", "error", ""), tuple(rows))
+
+
+def _remark(report: SmoothnessReport, steps: int, remark: str) -> str:
+    """The remark on a number that takes so many scored steps, or what is missing for it."""
+    scores_input = report.settings.include_input and INPUT in report.layers
+    return remark if len(report.scored_drifts()) >= steps else f"needs {steps + 1 - scores_input} layers or more"
 
 
 def _largest(report: SmoothnessReport) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+_GAP = "  "
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,26 @@ class Table:
 
     def __str__(self) -> str:
         """Return the table as text, its columns aligned."""
-        lines = [self.header, *self.rows]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines, widths = [self.header, *self.rows], self._widths
         signs = [">" if name else "<" for name in self.header]
         cells = ([f"{cell:{sign}{w}}" for cell, sign, w in zip(line, signs, widths, strict=True)] for line in lines)
-        return "\n".join([self.title, *("  ".join(line).rstrip() for line in cells)])
+        return "\n".join([self.title, *(_GAP.join(line).rstrip() for line in cells)])
+
+    def within(self, width: float) -> Table:
+        """Leave out the last columns that do not fit into so many characters, but never the first two.
+
+        Example:
+            >>> table = Table("Numbers", ("", "value", "error"), (("one", "1.25", "0.5"),))
+            >>> table.within(16).header, table.within(17).header
+            (('', 'value'), ('', 'value', 'error'))
+        """
+        ends = [sum(self._widths[:count]) + len(_GAP) * (count - 1) for count in range(1, len(self.header) + 1)]
+        count = max(2, sum(end <= width for end in ends))
+        return replace(self, header=self.header[:count], rows=tuple(row[:count] for row in self.rows))
+
+    @property
+    def _widths(self) -> list[int]:
+        return [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
 
     def _repr_html_(self) -> str:
         """Return the table as HTML, which a notebook shows."""
