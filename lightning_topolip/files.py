@@ -50,7 +50,9 @@ def atomic_text(path: Path) -> Iterator[TextIO]:
 
 
 def require_new(argument: str, path: Path | None, *, overwrite: bool) -> None:
-    """Raise a `ValueError` if a file exists that must not be replaced; the text names the argument."""
+    """Raise a `ValueError` that names the argument for a folder, or for a file that must not be replaced."""
+    if path is not None and path.is_dir():
+        raise ValueError(f"Argument `{argument}` must be a file, got the folder {str(path)!r}; name a file in it.")
     if path is not None and path.exists() and not overwrite:
         raise ValueError(
             f"Argument `{argument}` must be a new file, got {str(path)!r}, which exists; name another one, or replace "

@@ -51,6 +51,11 @@ class Theirs(LightningModule):
 class TheirData(LightningDataModule):
     def test_dataloader(self):
         return loader()
+
+
+class UnreadableData(LightningDataModule):
+    def test_dataloader(self):
+        raise KeyError("their file")
 """
 
 
@@ -110,7 +115,7 @@ def test_the_arguments_of_a_class_are_given_or_come_from_the_checkpoint(tmp_path
         ("network_of_users.TheirData", "has another object as 'TheirData'; name one of its classes, such as Theirs."),
         ("lightning_topolip.files.Model", "and lightning_topolip.files has no 'Model'; name another module."),
         ("nowhere.Theirs", "got 'nowhere.Theirs', and there is no module 'nowhere'; it must be importable from here"),
-        ("resnet10t", "Argument `data` must be a class with a `test_dataloader`, got Normalised without one"),
+        ("resnet10t", "must be a class with a `test_dataloader` or a `val_dataloader`, got Normalised without one"),
         ("lightning_topolip.models.ViTClassifier", "got ViTClassifier without one; name a data module with --data"),
     ],
 )  # fmt: skip
@@ -137,6 +142,56 @@ def test_a_probe_of_less_than_three_samples(size: str) -> None:
     assert text == f"topolip analyze: Argument `probe_size` must be a whole number >= 3, got {size}."
 
 
-def test_an_error_in_their_forward_keeps_its_traceback(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        main(called("--init_args.width", "4", "--data", "DigitsDataModule", "--data.num_workers", "0"))
+def test_a_forward_that_fails_on_the_data_is_one_sentence() -> None:
+    text = said(called("--init_args.width", "4", "--data", "DigitsDataModule", "--data.num_workers", "0"))
+    assert text.startswith(
+        "topolip analyze: Argument `data` must hold batches that network_of_users.Theirs takes, got DigitsDataModule, "
+        "where its forward raises RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+    )
+    assert text.endswith("; name other data with --data, or see the traceback with --debug.")
+
+
+def test_an_error_in_their_constructor_or_their_data_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        main(called("--init_args.width", "-1", "--split", "val"))
+    with pytest.raises(KeyError, match="their file"):
+        main(called("--init_args.width", "4", "--data", "network_of_users.UnreadableData"))
+
+
+def test_the_probe_is_of_the_validation_data_where_there_is_no_test(capsys: pytest.CaptureFixture[str]) -> None:
+    main(called("--init_args.width", "4"))
+    assert json.loads(Path("topolip.json").read_text())["split"] == "val"
+    assert "network_of_users.Theirs (random weights) on its own data, val\n" in capsys.readouterr().out
+    assert "must be a class with a `test_dataloader`, got Theirs" in said(
+        called("--init_args.width", "4", "--split", "test", "--output", "other.json")
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--init_args.width", "4", "--layers", "bodi.0"], "Argument `layers` must name modules"),
+        (["--init_args.width", "4", "--probe_size", "1"], "Argument `probe_size` must"),
+        (["--init_args.width", "4", "--order", "0.5"], "Argument `order` must"),
+        (["--init_args.width", "4", "--split", "test"], "Argument `data` must"),
+        (["--weights", "nowhere.ckpt"], "Argument `weights` must"),
+        (["--init_args.widht", "4"], "Argument `init_args` must"),
+        (["--init_args.width", "4"], "Argument `output` must be a new file, got 'topolip.json'"),
+    ],
+)
+def test_a_file_that_exists_is_named_after_every_other_mistake(options: list[str], part: str) -> None:
+    Path("topolip.json").write_text("kept")
+    assert part in said(called(*options))
+    assert Path("topolip.json").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        (".", "Argument `output` must be a file, got the folder '.'; name a file in it."),
+        ("curve.png", "Argument `output` must be a JSON file, got 'curve.png', where the picture is drawn; name one "
+         "such as curve.json."),
+    ],
+)  # fmt: skip
+def test_an_output_that_is_no_file_for_numbers(output: str, part: str) -> None:
+    assert said(called("--init_args.width", "4", "--output", output)) == f"topolip analyze: {part}"

@@ -95,7 +95,7 @@ def test_a_wrong_class_path(path: str, reason: str) -> None:
     ("arguments", "sentence"),
     [
         (["--data.num_workers", "x"], "Argument `data.num_workers` must be a whole number, got 'x'."),
-        (["--split", "all"], "Argument `split` must be one of 'train', 'val', 'test', got 'all'."),
+        (["--split", "all"], "Argument `split` must be one of 'train', 'val', 'test' or null, got 'all'."),
         (["--dimensions", "x"], "Argument `dimensions` must be a list, got 'x'."),
         (["--data.batch_size", "0"], "Argument `batch_size` must be at least 1 and `num_workers` at least 0, got 0 "
          "and 0; try 64 and 2."),

@@ -69,7 +69,7 @@ def test_two_models_are_analysed_on_one_probe(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "must be two files .* got reports [] and models None"),
+        ([], "must be two files .* got reports [] and models []"),
         (["a.json"], r"got reports ['a.json']"),
         (["--models", "a.ckpt", "b.ckpt"], "must be an existing checkpoint, got 'a.ckpt'"),
         (["a.json", "b.json"], "Argument `reports` must be files .* got 'a.json': No such file or directory"),

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from rich.console import Console
 from typing_extensions import Unpack
 
-from lightning_topolip.cli.analyze import Split, analysed
+from lightning_topolip.cli.candidate import Candidate, Split
 from lightning_topolip.cli.options import call
 from lightning_topolip.display.figure_file import save_figure
 from lightning_topolip.files import require_new, write_json
@@ -37,7 +37,7 @@ def compare_command(
     reports: Sequence[str] = (),
     models: Sequence[str] | None = None,
     data: LightningDataModule | None = None,
-    split: Split = "test",
+    split: Split | None = None,
     layers: str | list[str] = "auto",
     probe_size: int = 256,
     output: Path | None = None,
@@ -52,7 +52,7 @@ def compare_command(
         models: Two models instead, each a checkpoint that `topolip fit` wrote or the name of a timm model; both are
             analysed on one probe.
         data: The data for the probe, such as DigitsDataModule or ImageFolderDataModule.
-        split: The part of the data for the probe.
+        split: The part of the data for the probe; by default test, or val where there is no test.
         layers: "auto", a pattern such as "blocks.*", or a list of names.
         probe_size: Number of samples.
         output: A JSON file for the differences.
@@ -63,21 +63,18 @@ def compare_command(
     Raises:
         ValueError: If there are not two of them, or their probes or settings differ.
     """
-    for argument, path in (("output", output), ("figure", figure)):
-        require_new(argument, path, overwrite=overwrite)
-    if models and not reports:
-        names = list(models)
-        first, second = (
-            analysed(load_model(model), model, data, split, layers, probe_size, **settings) for model in models
-        )
-    elif len(reports) == 2 and not models:
-        names = list(reports)
-        first, second = map(_read, reports)
-    else:
+    models = models or ()
+    if (len(reports), len(models)) not in ((2, 0), (0, 2)):
         raise ValueError(
             "Argument `reports` must be two files that `topolip analyze` wrote, or `models` two models, "
-            f"got reports {list(reports)} and models {models}."
+            f"got reports {list(reports)} and models {list(models)}."
         )
+    names = [*reports, *models]
+    read = [_read(report) for report in reports]
+    candidates = [Candidate.of(load_model(model), model, data, split, layers, probe_size, settings) for model in models]
+    for argument, path in (("output", output), ("figure", figure)):
+        require_new(argument, path, overwrite=overwrite)
+    first, second = read or [candidate.report() for candidate in candidates]
     comparison = compare(first, second)
     Console(soft_wrap=True).print(f"first: {names[0]}\nsecond: {names[1]}\n{comparison}", markup=False, highlight=False)
     if output:
