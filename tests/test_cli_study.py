@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+from helpers.command import said
+from helpers.paths import EXAMPLES
 from rich.console import Console
 
 from lightning_topolip.cli.verdict_table import verdict_table
@@ -33,3 +38,35 @@ def test_the_data_are_named_where_there_are_several() -> None:
     text = printed(HOLDS, HOLDS._replace(data="mnist"))
     assert "digits" in text
     assert "mnist" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "(No such file or directory)"),
+        (b"a: [", "(while parsing a flow node "),
+        (b"\xff\xfe\x00", "codec can't decode"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_named_once(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    text = said(["study", "--config", str(path)])
+    assert text.startswith(f"topolip study: Argument `config` must be a readable YAML file, got {str(path)!r} (")
+    assert text.endswith("; check the path and the file.")
+    assert reason in text
+    assert text.count("recipe.yaml") == 1
+    assert "Errno" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [(["--workers", "-1"], "workers"), (["--size", "cpu", "--images", "nowhere"], "root")],
+)
+def test_an_argument_that_is_refused_comes_without_a_progress_bar(
+    options: list[str], argument: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = ["study", "--config", str(EXAMPLES / "vit_vs_resnet.yaml"), "--output", str(tmp_path / "out")]
+    assert f"Argument `{argument}` must" in said([*study, *options])
+    assert capsys.readouterr().out == ""

@@ -63,7 +63,7 @@ def study_command(
         join=join,
     )
     try:
-        with progress_bars(console, runs_of(study, folder)) as on_progress:
+        with progress_bars(console, runs_of(study, folder)) as (on_start, on_progress):
             results = run_study(
                 study,
                 folder,
@@ -73,6 +73,7 @@ def study_command(
                 join=join,
                 dashboard=dashboard,
                 command=repeated,
+                on_start=on_start,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:

@@ -17,6 +17,9 @@ from lightning_topolip.study.runs import Run
 RETRY_AFTER = 1.0
 """Seconds after which a job that another process does is tried again."""
 
+OnStart = Callable[[], object]
+"""Called once a study has no argument left to refuse."""
+
 OnProgress = Callable[[Run, str, int, int], None]
 """Called with a run, its stage (``"training"``, ``"measuring"``, ``"failed"``), and the parts done and in total."""
 

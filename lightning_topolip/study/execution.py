@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_topolip.files import day_of, write_compact_json, write_json
-from lightning_topolip.study.attempt import OnProgress
+from lightning_topolip.study.attempt import OnProgress, OnStart
 from lightning_topolip.study.config import StudyConfig
 from lightning_topolip.study.engine import Engine
 from lightning_topolip.study.job import Job
@@ -32,6 +32,7 @@ def run_study(
     join: bool = False,
     dashboard: bool = False,
     command: str = "",
+    on_start: OnStart = lambda: None,
     on_progress: OnProgress = lambda run, stage, done, total: None,
 ) -> Results:
     """Run a study, or the unfinished part of it.
@@ -51,6 +52,7 @@ def run_study(
         join: Whether other processes work on the same study: each takes the runs that no other has taken.
         dashboard: Whether the worker processes of this machine have Dask's dashboard.
         command: The command line, recorded in ``about.json``.
+        on_start: Called once in this process when arguments and data have been checked, before the first run.
         on_progress: Called in this process with a run, its stage (``"training"``, ``"measuring"`` or ``"failed"``),
             the number of parts done and the total.
 
@@ -68,6 +70,7 @@ def run_study(
         jobs = [Job(run, config) for run in runs_of(config, output)]
         if cluster is None:  # its workers may see folders that this machine does not
             _require_data(jobs)
+        on_start()
         failures = engine.run(jobs, on_progress)
         finished = [job for job, failure in zip(jobs, failures, strict=True) if failure is None]
         results = Results(row for job in finished for row in Results.read(job.results_file))

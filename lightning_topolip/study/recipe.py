@@ -74,8 +74,12 @@ def read_config(
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"Argument `config` must be a readable YAML file, got {str(path)!r}: {error}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise ValueError(
+            f"Argument `config` must be a readable YAML file, got {str(path)!r} ({reason}); check "
+            "the path and the file."
+        ) from error
     if not isinstance(recipe, dict):
         raise ValueError(f"Argument `config` must be a YAML file with the fields of a study, got {str(path)!r}.")
     return recipe
