@@ -124,8 +124,8 @@ def test_the_weights_of_another_class(tmp_path: Path) -> None:
     torch.save(checkpoint(resnet()), path)
     expected = (
         f"hold the weights of this ViTClassifier, got {str(path)!r}, where 80 weights are missing, such as "
-        "'network.blocks.0.attn.proj.bias' and 122 are unknown, such as 'network.bn1.bias'; check that architecture "
-        "and options are those of the training."
+        "'network.blocks.0.attn.proj.bias', and 122 weights are unknown, such as 'network.bn1.bias'; check that "
+        "architecture and options are those of the training."
     )
     with pytest.raises(ValueError, match=r"^Argument `checkpoints` must hold") as refused:
         Snapshot(2, path).load_into(vit())

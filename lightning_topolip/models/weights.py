@@ -102,14 +102,17 @@ def require_weights(model: nn.Module, weights: Mapping[str, Any], argument: str,
     unknown = sorted(set(weights) - set(expected))
     shapes = {name: (_shape(weights[name]), _shape(expected[name])) for name in expected if name in weights}
     differing = [name for name, (shape, needed) in shapes.items() if shape != needed]
-    problems = [f"{len(missing)} weights are missing, such as {missing[0]!r}"] if missing else []
-    problems += [f"{len(unknown)} are unknown, such as {unknown[0]!r}"] if unknown else []
+    problems = [_counted(names, lack) for names, lack in ((missing, "missing"), (unknown, "unknown")) if names]
     problems += [f"{name!r} has shape {shapes[name][0]} instead of {shapes[name][1]}" for name in differing[:1]]
     if problems:
         raise ValueError(
             f"Argument `{argument}` must hold the weights of this {type(model).__name__}, got {source!r}, where "
-            f"{' and '.join(problems)}; check that architecture and options are those of the training."
+            f"{', and '.join(problems)}; check that architecture and options are those of the training."
         )
+
+
+def _counted(names: list[str], lack: str) -> str:
+    return f"{len(names)} weight{'s are' if len(names) > 1 else ' is'} {lack}, such as {names[0]!r}"
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
