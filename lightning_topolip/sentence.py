@@ -22,6 +22,8 @@ _KINDS = {
     "str": "a text",
     "NoneType": "null",
     "list": "a list",
+    "dict": "a mapping",
+    "collections.abc.Mapping": "a mapping",
     "collections.abc.Sequence": "a list",
 }
 _UNKNOWN = re.compile(

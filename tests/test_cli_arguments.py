@@ -64,6 +64,10 @@ def _no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
             "Argument `data.root` must be given for lightning_topolip.data.ImageFolderDataModule, got none; add it as "
             "--data.root.",
         ),
+        (fitted("--trainer.max_epoch", "1"), "Argument `trainer.max_epoch` must be an option of `topolip fit`, got an "
+         "unknown name; `topolip fit --help` lists them."),
+        (["fit"], "Argument `config` must be given where --model and --data are not, got none; name a recipe, such as "
+         "--config examples/vit_digits.yaml."),
         (["fit", "--data", "DigitsDataModule"], "Argument `model` must be given, got none; add it as --model."),
     ],
 )  # fmt: skip
@@ -97,6 +101,9 @@ def test_a_wrong_class_path(path: str, reason: str) -> None:
         (["--data.num_workers", "x"], "Argument `data.num_workers` must be a whole number, got 'x'."),
         (["--split", "all"], "Argument `split` must be one of 'train', 'val', 'test' or null, got 'all'."),
         (["--dimensions", "x"], "Argument `dimensions` must be a list, got 'x'."),
+        (["--init_args", "x"], "Argument `init_args` must be a mapping or null, got 'x'."),
+        (["--spli", "val"], "Argument `spli` must be an option of `topolip analyze`, got an unknown name; `topolip "
+         "analyze --help` lists them."),
         (["--data.batch_size", "0"], "Argument `batch_size` must be at least 1 and `num_workers` at least 0, got 0 "
          "and 0; try 64 and 2."),
     ],

@@ -26,7 +26,7 @@ def call(
     Raises:
         ArgumentError: If an argument is not an option or not of its type.
     """
-    parser = ArgumentParser(prog=program, exit_on_error=False)
+    parser = ArgumentParser(prog=program, exit_on_error=False, allow_abbrev=False)
     names = add_by_hand(parser)
     parser.add_function_arguments(function, skip=names, as_positional=False)
     options = parser.parse_args(list(arguments))

@@ -22,8 +22,13 @@ _COMMANDS = ("fit", "validate", "test", "predict")
 
 def run(name: str, arguments: list[str]) -> None:
     """Run a command of the trainer."""
+    if not arguments:
+        raise ValueError(
+            "Argument `config` must be given where --model and --data are not, got none; name a recipe, such as "
+            "--config examples/vit_digits.yaml."
+        )
     words = [name, *arguments]
-    raising = {"exit_on_error": False}
+    strict = {"exit_on_error": False, "allow_abbrev": False}
     interruption = Interruption()
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(interruption.says_more)
     try:
@@ -33,7 +38,7 @@ def run(name: str, arguments: list[str]) -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"prog": "topolip", **raising, **dict.fromkeys(_COMMANDS, raising)},
+            parser_kwargs={"prog": "topolip", **strict, **dict.fromkeys(_COMMANDS, strict)},
             trainer_defaults={"callbacks": interruption},
             args=None if words == sys.argv[1:] else words,
         )
