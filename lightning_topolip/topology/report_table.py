@@ -22,10 +22,6 @@ def report_table(report: SmoothnessReport) -> Table:
         "largest speed": ("speed_max", _largest(report)),
         "input drift": ("input_drift", "scored" if report.settings.include_input else "not scored"),
     }
-    if not report.scored_drifts().size:
-        remarks["mean speed"] = ("speed_mean", "needs two layers")
-    if report.scored_drifts().size < 2:
-        remarks["TopoLip"] = ("score", "needs three layers")
     estimates = report.estimates
     rows = [
         (name, number(float(estimates[key].value)), number(float(estimates[key].error), 2), remark)
