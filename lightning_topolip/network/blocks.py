@@ -4,73 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.loss import _Loss
-from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from lightning_topolip.network.tree import Node, tree
 
 FEWEST_LAYERS = 3
-_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
-_PARALLEL = (DataParallel, DistributedDataParallel)
 _LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _IDLE = (_DropoutNd, _Loss, nn.Identity, nn.Flatten, nn.Unflatten)
 _SHARE = 0.5
-_WIDTHS = ("out_features", "out_channels", "embedding_dim", "hidden_size")  # a sharded weight is flat
-_PARAMETRIZATIONS = "parametrizations"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A module in the tree of a model; a module that is registered twice occurs once.
-
-    Attributes:
-        name: As in ``model.named_modules()``.
-        module: The module.
-        children: The modules it holds, without parametrizations.
-    """
-
-    name: str
-    module: nn.Module
-    children: tuple[Node, ...]
-
-    @cached_property
-    def size(self) -> int:
-        """Number of parameters."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
-
-    @cached_property
-    def matrices(self) -> int:
-        """Number of modules in it that own a weight with more than one axis."""
-        inner = {id(parameter) for child in self.children for parameter in child.module.parameters()}
-        own = [parameter for parameter in self.module.parameters() if id(parameter) not in inner]
-        by_name = bool(own) and any(hasattr(self.module, width) for width in _WIDTHS)
-        return (by_name or any(weight.ndim > 1 for weight in own)) + sum(c.matrices for c in self.children)
-
-    @cached_property
-    def is_list(self) -> bool:
-        """Whether it only holds modules."""
-        return type(self.module) in _LISTS
-
-    @cached_property
-    def is_unit(self) -> bool:
-        """Whether it is one layer with its normalisation and activation, or a list of such."""
-        return self.matrices <= 1 or not self.children or (self.is_list and all(part.is_unit for part in self.children))
-
-    @cached_property
-    def kind(self) -> tuple[type, ...]:
-        """Two modules are alike if their classes are, for lists those of their members."""
-        members = tuple(type(child.module) for child in self.children) if self.is_list else ()
-        return (type(self.module), *members)
-
-    def walk(self) -> Iterator[Node]:
-        """Iterate over all modules below, in the order of registration."""
-        for child in self.children:
-            yield child
-            yield from child.walk()
 
 
 def levels(model: nn.Module) -> list[list[str]]:
@@ -99,7 +44,7 @@ def levels(model: nn.Module) -> list[list[str]]:
         >>> levels(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)))
         [['0', '2'], ['0', '1', '2', '3'], ['0', '1', '2', '3', '4']]
     """
-    root = _tree(model, "", set())
+    root = tree(model)
     listed, siblings = _listed_blocks(root), _sibling_blocks(root)
     candidates = [listed, siblings] if _weight(listed) > _SHARE * _weight(siblings) else [siblings, listed]
     layers = [node for node in root.walk() if not node.children and not node.is_list and not _is_idle(node)]
@@ -120,29 +65,6 @@ def _is_idle(node: Node) -> bool:
     module = node.module
     is_metric = hasattr(module, "update") and hasattr(module, "compute")
     return not node.size and (isinstance(module, _IDLE) or is_metric)
-
-
-def content(module: nn.Module) -> nn.Module:
-    """Unwrap a compiled, sharded, checkpointed or distributed module; any other module is returned as it is."""
-    children = dict(module.named_children())
-    wrapped = next((child for name, child in children.items() if is_wrapped(module, name)), None)
-    return module if wrapped is None else content(wrapped)
-
-
-def is_wrapped(parent: nn.Module, name: str) -> bool:
-    """Whether a child is the content of a wrapper: of `torch.compile`, FSDP, a checkpoint, Fabric or DDP."""
-    return name in _WRAPPED or (name == "module" and isinstance(parent, _PARALLEL))
-
-
-def _tree(wrapped: nn.Module, name: str, seen: set[int]) -> Node:
-    module = content(wrapped)
-    seen.add(id(module))
-    children = [
-        _tree(child, f"{name}.{key}" if name else key, seen)
-        for key, child in module.named_children()
-        if key != _PARAMETRIZATIONS and id(content(child)) not in seen
-    ]
-    return Node(name, module, tuple(children))
 
 
 def _listed_blocks(root: Node) -> list[Node]:

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from lightning_topolip.network.blocks import content
 from lightning_topolip.network.eagerly import eagerly
 from lightning_topolip.network.fused_layers import unhookable
 from lightning_topolip.network.layers import named_layers
@@ -22,6 +21,7 @@ from lightning_topolip.network.sample_axis import (
     find_representation,
     holds_sequence_first,
 )
+from lightning_topolip.network.tree import content
 
 OnOutput = Callable[[str, nn.Module, Any], Any]
 Visit = Callable[[str, nn.Module, Representation], None]

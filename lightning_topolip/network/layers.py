@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lightning_topolip.network.blocks import FEWEST_LAYERS, content, is_wrapped, levels
+from lightning_topolip.network.blocks import FEWEST_LAYERS, levels
+from lightning_topolip.network.tree import content, is_wrapped
 
 _FEWEST = 2
 
