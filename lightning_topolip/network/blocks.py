@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -10,10 +9,10 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.loss import _Loss
 
-from lightning_topolip.network.tree import Node, tree
+from lightning_topolip.network.outputs import outputs
+from lightning_topolip.network.tree import Node, is_numbered, tree
 
 FEWEST_LAYERS = 3
-_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _IDLE = (_DropoutNd, _Loss, nn.Identity, nn.Flatten, nn.Unflatten)
 _SHARE = 0.5
 
@@ -25,13 +24,16 @@ def levels(model: nn.Module) -> list[list[str]]:
     elsewhere; the modules that a parent holds together with others of their class; if these are fewer than three, the
     parts of each; composite layers of classes that repeat; layers with weights; all layers.
 
-    In the sets of parts and of single layers the last layer with weights does not count: it computes the output, such
-    as the logits of a perceptron, which blocks do not hold either. Linear layers beside it that read what it reads are
-    further outputs and do not count. The last set is all layers with these, for networks too short for any other. Never
+    Alike `nn.Sequential` in a list are blocks, too, if they hold more than half of the layers with weights. The values
+    of an `nn.ModuleDict` are none, since they run beside each other, unless their names are numbered.
+
+    What computes the outputs does not count, see `outputs`: the heads of several tasks in an `nn.ModuleDict`, or the
+    last layer with weights, such as the logits of a perceptron, and linear layers that read what it reads. Then come
+    the sets with the heads but for the last layer, and all layers, for networks too short for any other set. Never
     counted are layers that do nothing in evaluation mode (dropout, identity, flattening), losses and metrics.
 
-    A class whose modules hold repeated blocks that make up more than half of their weights is a stage. Its blocks
-    count instead of it, in every module of the class.
+    A class whose modules hold repeated blocks of a class that make up more than half of their weights is a stage. Its
+    blocks count instead of it, in every module of the class.
 
     Args:
         model: Any module with initialised parameters.
@@ -45,20 +47,24 @@ def levels(model: nn.Module) -> list[list[str]]:
         [['0', '2'], ['0', '1', '2', '3'], ['0', '1', '2', '3', '4']]
     """
     root = tree(model)
-    listed, siblings = _listed_blocks(root), _sibling_blocks(root)
-    candidates = [listed, siblings] if _weight(listed) > _SHARE * _weight(siblings) else [siblings, listed]
     layers = [node for node in root.walk() if not node.children and not node.is_list and not _is_idle(node)]
-    outputs = _outputs([node for node in layers if node.matrices])
-    parts = [_parts(nodes) for nodes in candidates if 0 < len(nodes) < FEWEST_LAYERS]
-    single = [[node for node in layers if node.matrices], layers]
-    candidates += [
-        *(_without(nodes, outputs) for nodes in parts),
-        _repeated_composites(root),
-        *(_without(nodes, outputs) for nodes in single),
-        layers,
-    ]
-    names = [tuple(node.name for node in nodes) for nodes in candidates]
+    found = outputs(root, [node for node in layers if node.matrices])
+    candidates = [nodes for ignored in found for nodes in _sets(root, layers, ignored)]
+    names = [tuple(node.name for node in nodes) for nodes in (*candidates, layers)]
     return [list(path) for path in dict.fromkeys(names) if path]
+
+
+def _sets(root: Node, layers: list[Node], ignored: list[Node]) -> list[list[Node]]:
+    """The sets of layers without those that compute the outputs, the best first."""
+    layers = _without(layers, ignored)
+    weighted = [node for node in layers if node.matrices]
+    branches = [child for node in (root, *root.walk()) if node.has_branches for child in node.children]
+    found = (_listed_blocks(root), _sibling_blocks(root), _repeated_composites(root))
+    listed, siblings, composites = (_without(nodes, [*ignored, *branches]) for nodes in found)
+    listed = _without_few_sequences(listed, len(weighted))
+    blocks = [listed, siblings] if _weight(listed) > _SHARE * _weight(siblings) else [siblings, listed]
+    parts = [_without(_parts(nodes), ignored) for nodes in blocks if 0 < len(nodes) < FEWEST_LAYERS]
+    return [*blocks, *parts, composites, weighted, layers]
 
 
 def _is_idle(node: Node) -> bool:
@@ -80,12 +86,11 @@ def _listed_blocks(root: Node) -> list[Node]:
 
 
 def _members(node: Node) -> list[Node]:
-    """The outermost composite modules that a list holds."""
-    sequences = Counter(child.kind for child in node.children if child.is_list and child.matrices > 1)
+    """The outermost blocks that a list holds: composite modules, and alike sequences of layers."""
     members: list[Node] = []
     for child in node.children:
-        held = isinstance(node.module, _LISTS)
-        if held and ((not child.is_unit and not child.is_list) or (child.is_unit and sequences[child.kind] > 1)):
+        is_composite = not child.is_unit and not child.is_list
+        if (is_composite and node.is_ordered) or child in node.sequences:
             members.append(child)
         elif not child.is_unit:
             members += _members(child)
@@ -93,14 +98,21 @@ def _members(node: Node) -> list[Node]:
 
 
 def _are_stages(nodes: list[Node]) -> bool:
-    """Whether modules of a class hold numbered blocks, some of them alike, and little else."""
-    inner = [[member for member in _members(node) if _is_numbered(member.name[len(node.name) :])] for node in nodes]
+    """Whether modules of a class hold numbered blocks of a class, some of them alike, and little else."""
+    inner = [[block for block in _members(node) if _is_numbered_block(block, node)] for node in nodes]
     repeated = any(_repeats(members) for members in inner)
     return repeated and sum(map(_weight, inner)) > _SHARE * _weight(nodes)
 
 
-def _is_numbered(name: str) -> bool:
-    return any(letter.isdigit() for letter in name)
+def _is_numbered_block(block: Node, stage: Node) -> bool:
+    return not block.is_list and is_numbered(block.name[len(stage.name) :])
+
+
+def _without_few_sequences(blocks: list[Node], layers: int) -> list[Node]:
+    """Blocks, without the sequences among them if these hold at most half of the layers with weights."""
+    sequences = [block for block in blocks if block.is_list]
+    is_most = sum(block.matrices for block in sequences) > _SHARE * layers
+    return blocks if is_most else _without(blocks, sequences)
 
 
 def _sibling_blocks(root: Node) -> list[Node]:
@@ -135,22 +147,6 @@ def _parts(nodes: Iterable[Node]) -> list[Node]:
     """The modules with weights inside blocks."""
     parts = [child for node in nodes for child in node.children if child.matrices]
     return [child for part in parts for child in (_parts([part]) if part.is_list else [part])]
-
-
-def _outputs(layers: list[Node]) -> list[Node]:
-    """The last of the layers with weights, and the linear layers before it that only stand beside it."""
-    if not layers:
-        return []
-    last = layers[-1]
-    beside = itertools.takewhile(lambda node: _reads_the_same(node, last), reversed(layers[:-1]))
-    return [last, *beside]
-
-
-def _reads_the_same(first: Node, second: Node) -> bool:
-    """Whether two linear layers take vectors of one width, and the second cannot take those of the first."""
-    if not isinstance(first.module, nn.Linear) or not isinstance(second.module, nn.Linear):
-        return False
-    return first.module.in_features == second.module.in_features != first.module.out_features
 
 
 def _without(nodes: list[Node], others: list[Node]) -> list[Node]:

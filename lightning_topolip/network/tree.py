@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,9 +50,33 @@ class Node:
         return type(self.module) in _LISTS
 
     @cached_property
+    def is_ordered(self) -> bool:
+        """Whether it is a list, also one with a ``forward`` of its own, whose members run one after the other."""
+        return isinstance(self.module, _LISTS) and not self.has_branches
+
+    @cached_property
+    def has_branches(self) -> bool:
+        """Whether it is an `nn.ModuleDict` whose values run beside each other: one of words, not of numbered names."""
+        names = [child.name.rpartition(".")[2] for child in self.children]
+        return type(self.module) is nn.ModuleDict and not all(map(is_numbered, names))
+
+    @cached_property
     def is_unit(self) -> bool:
-        """Whether it is one layer with its normalisation and activation, or a list of such."""
-        return self.matrices <= 1 or not self.children or (self.is_list and all(part.is_unit for part in self.children))
+        """Whether it is one layer with its normalisation and activation, or a list of such, but not of blocks."""
+        if self.matrices <= 1 or not self.children:
+            return True
+        return self.is_list and not self.sequences and all(part.is_unit for part in self.children)
+
+    @cached_property
+    def sequences(self) -> list[Node]:
+        """The alike sequences of two or more layers that a list holds: blocks without a class of their own."""
+        several = [
+            child
+            for child in self.children
+            if type(child.module) is nn.Sequential and child.matrices > 1 and child.is_unit
+        ]
+        kinds = Counter(child.kind for child in several)
+        return [child for child in several if self.is_ordered and kinds[child.kind] > 1]
 
     @cached_property
     def kind(self) -> tuple[type, ...]:
@@ -75,6 +100,11 @@ def tree(model: nn.Module) -> Node:
         ['0', '1', '1.0']
     """
     return _subtree(model, "", set())
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a name holds a digit."""
+    return any(letter.isdigit() for letter in name)
 
 
 def content(module: nn.Module) -> nn.Module:

@@ -17,6 +17,7 @@ TIMM = {
     "resnet18": [f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)],
     "convnext_atto": [f"stages.{s}.blocks.{b}" for s, n in enumerate((2, 2, 6, 2)) for b in range(n)],
     "swin_tiny_patch4_window7_224": [f"layers.{s}.blocks.{b}" for s, n in enumerate((2, 2, 6, 2)) for b in range(n)],
+    "convmixer_768_32": [f"blocks.{i}" for i in range(32)],
     "mixer_s32_224": [f"blocks.{i}" for i in range(8)],
 }
 
@@ -159,7 +160,7 @@ def test_auto_takes_all_modules_of_the_blocks_classes() -> None:
     model = nn.Module()
     model.start = HuggingFaceLayer()
     model.stages = nn.ModuleList(HuggingFaceLayer() for _ in range(2))
-    model.end = nn.ModuleDict({"block": HuggingFaceLayer(), "head": nn.Linear(4, 2)})
+    model.end = model_with(block=HuggingFaceLayer(), head=nn.Linear(4, 2))
     assert resolve_layers(model) == ["start", "stages.0", "stages.1", "end.block"]
 
 
@@ -187,6 +188,67 @@ def test_auto_in_alike_sequences_takes_the_sequences() -> None:
         return nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
 
     assert resolve_layers(nn.Sequential(*[convolutions() for _ in range(3)], nn.Linear(4, 2))) == ["0", "1", "2"]
+
+
+def perceptron() -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+
+
+def model_with(**parts: nn.Module) -> nn.Module:
+    model = nn.Module()
+    for name, part in parts.items():
+        model.add_module(name, part)
+    return model
+
+
+@pytest.mark.parametrize("hold", [lambda blocks: nn.Sequential(*blocks), nn.ModuleList])
+def test_auto_takes_alike_sequences_at_the_top_and_in_an_attribute(hold: Callable[[list[nn.Module]], Any]) -> None:
+    def blocks() -> nn.Module:
+        return hold([perceptron() for _ in range(4)])
+
+    assert resolve_layers(blocks()) == ["0", "1", "2", "3"]
+    assert resolve_layers(model_with(net=blocks(), head=nn.Linear(8, 3))) == ["net.0", "net.1", "net.2", "net.3"]
+    assert resolve_layers(model_with(a=model_with(b=blocks()))) == ["a.b.0", "a.b.1", "a.b.2", "a.b.3"]
+
+
+def test_auto_takes_alike_sequences_between_single_layers() -> None:
+    net = nn.Sequential(nn.Linear(3, 8), perceptron(), perceptron(), perceptron(), nn.ReLU(), nn.Linear(8, 2))
+    assert resolve_layers(net) == ["1", "2", "3"]
+    assert resolve_layers(model_with(net=net)) == ["net.1", "net.2", "net.3"]
+
+
+def test_auto_opens_sequences_of_alike_sequences() -> None:
+    stages = nn.Sequential(*[nn.Sequential(*[perceptron() for _ in range(depth)]) for depth in (2, 2, 3)])
+    found = [f"{stage}.{block}" for stage, depth in enumerate((2, 2, 3)) for block in range(depth)]
+    assert resolve_layers(stages) == found
+    assert resolve_layers(model_with(stages=stages)) == [f"stages.{name}" for name in found]
+
+
+def test_auto_does_not_take_lists_that_cannot_be_called() -> None:
+    pairs = nn.ModuleList(nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)]) for _ in range(3))
+    assert resolve_layers(pairs) == ["0.0", "0.1", "1.0", "1.1", "2.0"]
+    assert resolve_layers(model_with(layers=pairs)) == [
+        f"layers.{name}" for name in ("0.0", "0.1", "1.0", "1.1", "2.0")
+    ]
+
+
+def test_auto_keeps_a_block_whole_that_holds_alike_sequences() -> None:
+    blocks = [model_with(branches=nn.ModuleList([perceptron(), perceptron()])) for _ in range(3)]
+    assert resolve_layers(nn.Sequential(*blocks)) == ["0", "1", "2"]
+
+
+def test_alike_sequences_are_no_blocks_where_most_layers_are_elsewhere() -> None:
+    extra = nn.ModuleList(perceptron() for _ in range(3))
+    plain = nn.Sequential(*layers_of_widths(*[8] * 8))
+    found = resolve_layers(model_with(trunk=plain, extra=extra))
+    assert found == [*(f"trunk.{2 * i}" for i in range(7)), *(f"extra.{i}.{j}" for i in range(3) for j in (0, 2))][:-1]
+    blocks = nn.Sequential(*[HuggingFaceLayer() for _ in range(4)])
+    assert resolve_layers(model_with(trunk=blocks, extra=extra)) == ["trunk.0", "trunk.1", "trunk.2", "trunk.3"]
+
+
+def test_auto_takes_single_layers_where_alike_sequences_hold_one_each() -> None:
+    net = nn.Sequential(*[nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(4)])
+    assert resolve_layers(model_with(net=net)) == ["net.0.0", "net.1.0", "net.2.0"]
 
 
 def test_lazy_modules_are_refused() -> None:
