@@ -109,10 +109,17 @@ def _is_numbered_block(block: Node, stage: Node) -> bool:
 
 
 def _without_few_sequences(blocks: list[Node], layers: int) -> list[Node]:
-    """Blocks, without the sequences among them if these hold at most half of the layers with weights."""
-    sequences = [block for block in blocks if block.is_list]
-    is_most = sum(block.matrices for block in sequences) > _SHARE * layers
-    return blocks if is_most else _without(blocks, sequences)
+    """Blocks, without sequences in lists of nothing else if these hold at most half of the layers with weights."""
+    others = [block for block in blocks if not block.is_list]
+    alone = [block for block in blocks if block.is_list and not _share_a_list(block, others)]
+    is_most = sum(block.matrices for block in alone) > _SHARE * layers
+    return blocks if is_most else _without(blocks, alone)
+
+
+def _share_a_list(block: Node, others: list[Node]) -> bool:
+    """Whether the list that holds a block also holds one of the others, at any depth."""
+    holder = block.name[: block.name.rfind(".") + 1]
+    return any(other.name.startswith(holder) for other in others)
 
 
 def _sibling_blocks(root: Node) -> list[Node]:

@@ -25,8 +25,8 @@ def resolve_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> li
 
             - ``"auto"``: the repeated blocks of the network, such as ``blocks.*`` of a ViT, ``layerN.M`` of a ResNet,
               ``stages.N.blocks.M`` of a Swin or ConvNeXt, the encoder layers of a transformer; if there are fewer than
-              three, their parts, the layers with weights, or all layers, each without the last layer with weights,
-              which computes the output, see `levels`
+              three, their parts, the layers with weights, or all layers, each without what computes the outputs (the
+              last layer with weights, or the heads of several tasks in an `nn.ModuleDict`), see `levels`
             - a pattern such as ``"blocks.*"``: a star stands for one name between dots, ``**`` for any number of them
             - a list of names and patterns; a module whose name is the pattern itself comes before what it matches
 

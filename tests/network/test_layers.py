@@ -232,6 +232,12 @@ def test_auto_does_not_take_lists_that_cannot_be_called() -> None:
     ]
 
 
+def test_alike_sequences_before_other_blocks_of_their_list_are_blocks_however_few() -> None:
+    stage = nn.Sequential(*[HuggingFaceLayer() for _ in range(5)])
+    model = model_with(blocks=nn.Sequential(perceptron(), perceptron(), stage))
+    assert resolve_layers(model) == ["blocks.0", "blocks.1", *(f"blocks.2.{i}" for i in range(5))]
+
+
 def test_auto_keeps_a_block_whole_that_holds_alike_sequences() -> None:
     blocks = [model_with(branches=nn.ModuleList([perceptron(), perceptron()])) for _ in range(3)]
     assert resolve_layers(nn.Sequential(*blocks)) == ["0", "1", "2"]
