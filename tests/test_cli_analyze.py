@@ -146,8 +146,9 @@ def test_a_forward_that_fails_on_the_data_is_one_sentence() -> None:
     text = said(called("--init_args.width", "4", "--data", "DigitsDataModule", "--data.num_workers", "0"))
     assert text.startswith(
         "topolip analyze: Argument `data` must hold batches that network_of_users.Theirs takes, got DigitsDataModule, "
-        "where its forward raises RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+        "where its forward raises RuntimeError: "
     )
+    assert "mat1 and mat2 shapes cannot be multiplied" in text
     assert text.endswith("; name other data with --data, or see the traceback with --debug.")
 
 
