@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 from lightning_topolip.arguments import require_one_of
+from lightning_topolip.network.layers import require_layers
 from lightning_topolip.topology.settings import Settings, SettingsOptions
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 
@@ -52,10 +53,8 @@ def require_quantity(quantity: str, settings: Settings) -> None:
 
 def read_layers(layers: str | Sequence[str]) -> str | tuple[str, ...]:
     """Check ``"auto"``, a pattern or a list of names."""
-    names = (layers,) if isinstance(layers, str) else tuple(layers)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
-    return layers if isinstance(layers, str) else names
+    require_layers(layers)
+    return layers if isinstance(layers, str) else tuple(layers)
 
 
 def needs_parts(quantity: str) -> bool:

@@ -24,8 +24,9 @@ def levels(model: nn.Module) -> list[list[str]]:
     elsewhere; the modules that a parent holds together with others of their class; if these are fewer than three, the
     parts of each; composite layers of classes that repeat; layers with weights; all layers.
 
-    Alike `nn.Sequential` in a list are blocks, too, if they hold more than half of the layers with weights. The values
-    of an `nn.ModuleDict` are none, since they run beside each other, unless their names are numbered.
+    `nn.Sequential` of the same structure in a list are blocks, too, if they hold more than half of the layers with
+    weights. The values of an `nn.ModuleDict` are none, since they run beside each other, unless their names are
+    numbered.
 
     What computes the outputs does not count, see `outputs`: the heads of several tasks in an `nn.ModuleDict`, or the
     last layer with weights, such as the logits of a perceptron, and linear layers that read what it reads. Then come
@@ -86,7 +87,7 @@ def _listed_blocks(root: Node) -> list[Node]:
 
 
 def _members(node: Node) -> list[Node]:
-    """The outermost blocks that a list holds: composite modules, and alike sequences of layers."""
+    """The outermost blocks that a list holds: composite modules, and repeated sequences of layers."""
     members: list[Node] = []
     for child in node.children:
         is_composite = not child.is_unit and not child.is_list

@@ -61,6 +61,7 @@ def candidate_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> 
     Raises:
         ValueError: As `resolve_layers`.
     """
+    require_layers(layers)
     _require_initialised(model)
     if isinstance(layers, str) and layers == "auto":
         candidates = levels(model)
@@ -70,8 +71,6 @@ def candidate_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> 
     patterns = [layers] if isinstance(layers, str) else list(layers)
     names = list(named_layers(model))
     matching = {name for pattern in patterns for name in _matching(pattern, names)}
-    if not matching:
-        raise ValueError(f"Argument `layers` must be 'auto', a pattern or a list of names, got {layers!r}.")
     return [[name for name in names if name in matching]]
 
 
@@ -128,6 +127,15 @@ def _no_layers(model: nn.Module) -> str:
         "Argument `layers` must name the layers of a model without two layers in a row, got 'auto' for "
         f"{type(content(model)).__name__}; for example layers=['encoder', 'decoder']."
     )
+
+
+def require_layers(layers: Any) -> None:
+    """Raise a `ValueError` unless layers are a name or pattern, or a list of some."""
+    names = [layers] if isinstance(layers, str) else layers if isinstance(layers, Sequence) else []
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(
+            f"Argument `layers` must be 'auto', a pattern such as 'blocks.*' or a list of names, got {layers!r}."
+        )
 
 
 def require_module(model: Any) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_topolip.arguments import require_function, require_whole_number
 from lightning_topolip.network.batches import FEWEST_SAMPLES, move_batch, named_inputs, run_model
 from lightning_topolip.network.joined_batches import part_of
+from lightning_topolip.network.layers import require_layers
 from lightning_topolip.network.masks import Mask
 from lightning_topolip.network.positions import Positions
 from lightning_topolip.network.reductions import layer_cloud
@@ -25,15 +26,6 @@ Forward = Callable[[Any, Any], Any]
 SamplesFn = Callable[[Any], int]
 Read = Callable[[nn.Module, Representation], Tensor]
 """Takes a module and its representation, and returns what is kept of it, one row per sample."""
-
-
-def require_layers(layers: Any) -> None:
-    """Raise a `ValueError` unless layers are a name or pattern, or a list of some."""
-    names = [layers] if isinstance(layers, str) else layers if isinstance(layers, Sequence) else []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(
-            f"Argument `layers` must be 'auto', a pattern such as 'blocks.*' or a list of names, got {layers!r}."
-        )
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Node:
 
     @cached_property
     def sequences(self) -> list[Node]:
-        """The alike sequences of two or more layers that a list holds: blocks without a class of their own."""
+        """The repeated sequences of two or more layers that a list holds: blocks without a class of their own."""
         several = [
             child
             for child in self.children

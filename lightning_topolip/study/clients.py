@@ -80,7 +80,7 @@ def cluster_client(cluster: Any) -> Iterator[Client]:
 class _Client(Client):  # type: ignore[misc]
     """A client that is closed when it cannot start.
 
-    Dask leaves that to the garbage collector, which may run while the next client starts: both then wait for ever.
+    Dask leaves that to the garbage collector, which may run while the next client starts, and blocks it then.
     """
 
     def start(self, **settings: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, get_args
 
+from lightning_topolip.arguments import require_bool
 from lightning_topolip.topology.engines import ENGINES, Engine
 
 Reduction = Literal["flatten", "mean", "cls", "last", "token"]
@@ -118,8 +119,7 @@ class Settings:
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"Argument `{name}` must be a whole number >= 0, got {value!r}.")
         for name in ("geometry", "pairing"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"Argument `{name}` must be True or False, got {getattr(self, name)!r}.")
+            require_bool(name, getattr(self, name))
         if self.subset_size is not None and (
             isinstance(self.subset_size, bool) or not isinstance(self.subset_size, int) or self.subset_size < 3
         ):

@@ -16,7 +16,6 @@ from lightning_topolip.display.loggers import log_scalars
 from lightning_topolip.notices import Notices, layers_in_words
 from lightning_topolip.topology.history import History
 from lightning_topolip.topology.layer_geometry import undefined_numbers
-from lightning_topolip.topology.names import INPUT
 from lightning_topolip.topology.smoothness_report import SmoothnessReport
 from lightning_topolip.trainer.artist import Artist, When
 from lightning_topolip.trainer.failure import Failure
@@ -155,10 +154,11 @@ class Recorder:
             ((reason, _),) = Counter(report.failures.values()).most_common(1)
             layers = layers_in_words([name for name, why in report.failures.items() if why == reason])
             self._reasons[f"no step could be measured, as TopoLip cannot measure {layers}: {reason}"] += 1
-        if report.scored_drifts().size < 2:
+        steps = len(report.scored_drifts())
+        if steps < 2:
             self.notices.warn(
-                f"TopoLip needs three layers and speed two, got {len(report.layers) - (INPUT in report.layers)}; name "
-                "more of them in TopoLipCallback(layers=...)."
+                f"TopoLip needs two steps from layer to layer and speed one, got {steps}; name more layers in "
+                "TopoLipCallback(layers=...)."
             )
         undefined = undefined_numbers(report.geometry)
         undefined += report.local_lipschitz.undefined() if report.local_lipschitz else []

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_topolip.arguments import require_one_of, require_positive, require_whole_number
 from lightning_topolip.loss.functional import FEWEST_CLOUDS, QUANTITIES, Quantity
 from lightning_topolip.network.batches import FEWEST_SAMPLES
+from lightning_topolip.network.layers import require_layers
 from lightning_topolip.network.samples import samples_in
 from lightning_topolip.network.subject import SamplesFn
 from lightning_topolip.notices import Notices
@@ -118,6 +119,7 @@ class TopoLipRegularizer(Callback):
         if not callable(weight):
             _check_weight(weight, target)
         self.weight = weight
+        require_layers(layers)
         self.layers = layers
         self.quantity: Quantity = quantity
         self.target = target

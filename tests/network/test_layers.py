@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import timm
+import torch
 import torchmetrics
 import torchvision
 from torch import nn
 
+from lightning_topolip import TopoLipMetric, TopoLipRegularizer, analyze
 from lightning_topolip.network.layers import resolve_layers
 
 TIMM = {
@@ -324,3 +326,16 @@ def test_auto_sees_a_parametrized_layer_as_the_layer(parametrize: Any) -> None:
     assert resolve_layers(nn.Sequential(*linear[:2], nn.ReLU(), *linear[2:])) == ["0", "1", "3"]
     blocks = nn.ModuleList(nn.ModuleDict({"a": parametrize(nn.Linear(4, 4)), "b": nn.Linear(4, 4)}) for _ in range(2))
     assert not any("parametrizations" in name for name in resolve_layers(blocks))
+
+
+@pytest.mark.parametrize("layers", [7, None, [], [""], ["0", 3]])
+def test_what_is_no_name_is_refused_wherever_layers_are_taken(layers: Any) -> None:
+    model = nn.Sequential(*layers_of_widths(4, 4, 4))
+    for take in (
+        lambda: resolve_layers(model, layers),
+        lambda: analyze(model, torch.zeros(4, 4), layers),
+        lambda: TopoLipMetric(layers=layers),
+        lambda: TopoLipRegularizer(layers=layers),
+    ):
+        with pytest.raises(ValueError, match=r"`layers` must be 'auto', a pattern such as .* or a list of names, got"):
+            take()

@@ -231,7 +231,7 @@ def test_a_misspelt_argument_has_a_suggestion() -> None:
             TopoLipCallback(**{wrong: 1})  # type: ignore[arg-type]
 
 
-@pytest.mark.filterwarnings("ignore:TopoLip needs three layers")
+@pytest.mark.filterwarnings("ignore:TopoLip needs two steps")
 @pytest.mark.parametrize("layers", ["layers.0", ["layers.0", "layers.3"]])
 def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> None:
     logger = TensorBoardLogger(tmp_path)
@@ -244,9 +244,9 @@ def test_one_or_two_layers_are_drawn_and_logged(tmp_path: Path, layers: Any) -> 
 @pytest.mark.parametrize(("layers", "count"), [(["layers.0"], 1), (["layers.0", "layers.3"], 2)])
 def test_too_few_layers_are_said_once(tmp_path: Path, layers: list[str], count: int) -> None:
     callback = TopoLipCallback(layers=layers, probe_size=12, figures=False)
-    with pytest.warns(UserWarning, match=f"needs three layers and speed two, got {count}; name more") as caught:
+    with pytest.warns(UserWarning, match=f"two steps .* speed one, got {count - 1}; name more") as caught:
         fit(tmp_path, callback)
-    assert sum("three layers" in str(warning.message) for warning in caught) == 1
+    assert sum("two steps" in str(warning.message) for warning in caught) == 1
     assert "needs 3 layers or more" in str(callback.history.last)
     assert ("needs 2 layers or more" in str(callback.history.last)) == (count == 1)
 

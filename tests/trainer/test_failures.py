@@ -141,7 +141,7 @@ def test_the_end_names_the_layer_without_distances_among_measured_ones(tmp_path:
 
     callback = TopoLipCallback(["fewer", "all"], **OPTIONS, mask=mask)
     first, too_few, last = said(tmp_path, callback, Halving(), max_epochs=1)
-    assert too_few.startswith("TopoLip needs three layers and speed two, got 2;")
+    assert too_few.startswith("TopoLip needs two steps from layer to layer and speed one, got 1;")
     said_of_fewer = (
         "TopoLip cannot measure layer 'fewer': its output has 5 positions, and no mask fits (mask: 9, of which the "
         "longest sample has 7), so that padding cannot be told from tokens; let `mask` return one of shape (n, 5), or "

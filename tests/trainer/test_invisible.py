@@ -55,7 +55,7 @@ class Still(Tiny):
         return torch.optim.SGD(self.layers[5:].parameters(), lr=0.0)
 
 
-@pytest.mark.filterwarnings("ignore:TopoLip needs three layers")
+@pytest.mark.filterwarnings("ignore:TopoLip needs two steps")
 @pytest.mark.parametrize("validate", [True, False])
 def test_nothing_drifts_where_nothing_learns(tmp_path: Path, validate: bool) -> None:
     callback = TopoLipCallback(probe_size=16, layers="layers.0")
